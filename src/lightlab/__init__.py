@@ -1,0 +1,1 @@
+"""lightlab: a Lightning-based modular research template for vision."""

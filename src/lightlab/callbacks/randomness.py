@@ -1,0 +1,38 @@
+"""What makes a resumed run the run it continues: keys instead of random state, and the position in the epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from lightlab.keys import mix, seed_everything
+
+
+class KeyedRandomness(pl.Callback):
+    """Seeds each training step by (seed, rank, step) and starts a resumed epoch at its next batch.
+
+    The position comes from the counters that Lightning saves anyway, so nothing is added to the checkpoint.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        step = trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        seed_everything(mix(self.seed, 1, trainer.global_rank, step))
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        loops = checkpoint["loops"]["fit_loop"]
+        epoch, batch = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]
+        ended = batch["is_last_batch"] or epoch["ready"] == epoch["processed"]
+        position = (epoch["ready"], 0) if ended else (epoch["ready"] - 1, batch["current"]["ready"])
+        trainer.datamodule.resume_at(*position)  # type: ignore[attr-defined]
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        for config in trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ReduceLROnPlateau) and config.monitor in trainer.callback_metrics:
+                config.scheduler.step(trainer.callback_metrics[config.monitor])

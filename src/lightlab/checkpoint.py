@@ -1,0 +1,119 @@
+"""Checkpoint files: plain data, written whole or not at all, loaded without running anything that is in them.
+
+A checkpoint holds the resolved configuration beside the weights, so `eval.py` and `predict.py` need nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from omegaconf import DictConfig, OmegaConf
+
+from lightlab.build import build, check_trusted
+from lightlab.errors import UserError
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Saves through a temporary file in the same folder and a rename; loads with `load`, whatever Lightning asks."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        save(checkpoint, Path(path))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        return load(Path(path))
+
+
+def save(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write the file whole: a crash leaves the old one, a full disk a message."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".saving-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(f"cannot write the checkpoint {path}: {error.strerror}; free some space or set paths.log_dir.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A checkpoint's content on the CPU. Raises UserError for a missing, damaged or unsafe file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise UserError(f"{path} is damaged ({damaged} fails its checksum); use another checkpoint of the run.")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such checkpoint.") from None
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise UserError(f"{path} is not a whole checkpoint file ({error}); use another checkpoint of the run.") from error
+    except (RuntimeError, ValueError, KeyError, torch.serialization.pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{path} cannot be loaded as plain data ({reason}); it was not written by lightlab, or is damaged.") from error
+    if not isinstance(content, dict) or "state_dict" not in content or "hyper_parameters" not in content:
+        raise UserError(f"{path} holds no lightlab run (no state_dict with its configuration); name a checkpoint of a run.")
+    return content
+
+
+def config_of(checkpoint: dict[str, Any], path: Path) -> DictConfig:
+    """The resolved configuration that the run was trained with."""
+    hyper_parameters = checkpoint["hyper_parameters"]
+    if not {"model", "data"} <= set(hyper_parameters):
+        raise UserError(f"{path}: its configuration has no model and data; name a checkpoint of a lightlab run.")
+    return OmegaConf.create(hyper_parameters)
+
+
+def restore(path: Path) -> tuple[DictConfig, pl.LightningModule]:
+    """The configuration and the trained module of a checkpoint, from nothing but its file."""
+    checkpoint = load(path)
+    cfg = config_of(checkpoint, path)
+    check_trusted(cfg.model, str(path))
+    if "compile" in cfg.model:
+        cfg.model.compile = False
+    for key in ("checkpoint", "pretrained"):  # the weights come from this file
+        if key in (cfg.model.get("network") or {}):
+            cfg.model.network[key] = None if key == "checkpoint" else False
+    module = build(cfg.model, "model")
+    check_fits(checkpoint, module, path)
+    module.load_state_dict(checkpoint["state_dict"])
+    return cfg, module.eval()
+
+
+def check_fits(checkpoint: dict[str, Any], module: pl.LightningModule, path: Path) -> None:
+    """Raise UserError where the checkpoint's weights are another model's."""
+    saved = {k: tuple(v.shape) for k, v in checkpoint["state_dict"].items()}
+    wanted = {k: tuple(v.shape) for k, v in module.state_dict().items()}
+    if saved == wanted:
+        return
+    lacking, extra = sorted(set(wanted) - set(saved)), sorted(set(saved) - set(wanted))
+    shapes = [f"{k} {saved[k]} instead of {wanted[k]}" for k in sorted(set(saved) & set(wanted)) if saved[k] != wanted[k]]
+    first = (shapes or [f"no {k}" for k in lacking] or [f"unknown {k}" for k in extra])[0]
+    cfg = checkpoint["hyper_parameters"]
+    trained = f"{cfg['model'].get('network', {}).get('_target_', cfg['model']['_target_'])} on {cfg['data']['name']}"
+    raise UserError(
+        f"{path} is a checkpoint of another model ({trained}): {len(lacking)} weights missing, {len(extra)} unknown, "
+        f"{len(shapes)} of another shape, first {first}; resume with the options that it was trained with."
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

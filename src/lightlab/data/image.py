@@ -1,0 +1,276 @@
+"""Labelled images: any reader's data as batches of float images in [0, 1].
+
+Images stay uint8 until they are on the device; there they are resized, augmented per sample and scaled, as a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.utils.data import DataLoader, Dataset
+
+from lightlab.data.augment import Augment
+from lightlab.data.decode import read_image
+from lightlab.data.readers import Reader, Split
+from lightlab.data.sampling import EvenBatches, KeyedBatches, stratified_split
+from lightlab.errors import UserError
+from lightlab.keys import seed_everything
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """One private loader for all splits of a reader.
+
+    Facts (num_classes, channels, ...) are checked against the data; those that are None are found in it.
+    batch_size: images per step over all processes. val_fraction: of the training images, stratified, where the reader
+    has no validation split. transform: a torchvision v2 transform per image, for readers of files.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        name: str,
+        kind: str,
+        num_classes: int | None,
+        classes: Sequence[str] | None,
+        channels: int,
+        image_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        batch_size: int,
+        eval_batch_size: int,
+        augment: Augment,
+        root: str = "",
+        download: bool = False,
+        val_fraction: float = 0.1,
+        seed: int = 0,
+        num_workers: int = 0,
+        shuffle: bool = True,
+        transform: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.reader, self.name, self.kind = reader, name, kind
+        self.num_classes, self.classes = num_classes, list(classes) if classes else None
+        self.channels, self.image_size, self.mean, self.std = channels, image_size, list(mean), list(std)
+        self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
+        self.augment, self.transform, self.shuffle = augment, transform, shuffle
+        self.val_fraction, self.seed = val_fraction, seed
+        self.splits: dict[str, Split] = {}
+        self.position = (0, 0)
+
+    # --- the data and its facts
+
+    def facts(self) -> dict[str, Any]:
+        """What the data says of itself, checked against what the configuration says: num_classes and classes."""
+        classes = list(self.reader.classes)
+        if self.num_classes not in (None, len(classes)):
+            raise UserError(
+                f"data.num_classes is {self.num_classes}, but {self.name} has {len(classes)} classes "
+                f"({', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}); set data.num_classes={len(classes)}."
+            )
+        if self.classes not in (None, classes):
+            raise UserError(f"data.classes is {self.classes}, but {self.name} has {classes}; set data.classes=null.")
+        for fact in ("mean", "std"):
+            if len(getattr(self, fact)) != self.channels:
+                raise UserError(
+                    f"data.{fact} has {len(getattr(self, fact))} values, but data.channels is {self.channels}; "
+                    f"give one value per channel."
+                )
+        self.num_classes, self.classes = len(classes), classes
+        return {"num_classes": len(classes), "classes": classes}
+
+    def setup(self, stage: str = "fit") -> None:
+        """Read the splits that the stage needs, once; raises UserError where they contradict the facts."""
+        self.facts()
+        if stage in ("fit", "validate") and "train" not in self.splits:
+            self._split_train()
+        if stage in ("test", "predict") and "test" not in self.splits:
+            self.splits["test"] = self._read("test")
+
+    def split(self, name: str) -> Split:
+        """The data of `train`, `val` or `test`."""
+        self.setup("test" if name == "test" else "fit")
+        return self.splits[name]
+
+    @property
+    def num_train_batches(self) -> int:
+        return len(self.split("train")) // self.batch_size
+
+    def _split_train(self) -> None:
+        train, val = self._read("train"), self.reader.read("val")
+        if train.labels is None:
+            raise UserError(f"{self.name}: the training images have no labels; use a data set with labels.")
+        if val is None:
+            rest, part = stratified_split(train.labels, self.val_fraction, self.seed)
+            train, val = _subset(train, rest), _subset(train, part)
+        self.splits.update(train=train, val=self._checked(val))
+        if self.batch_size > len(train):
+            raise UserError(
+                f"data.batch_size is {self.batch_size}, but {self.name} has {len(train)} training images; "
+                f"set data.batch_size={len(train)} or less."
+            )
+
+    def _read(self, name: str) -> Split:
+        split = self.reader.read(name)  # type: ignore[arg-type]
+        if split is None:
+            raise UserError(f"{self.name} has no {name} images; choose another data set or split (split=val).")
+        return self._checked(split)
+
+    def _checked(self, split: Split) -> Split:
+        if split.images is not None and split.images.shape[1] != self.channels:
+            raise UserError(
+                f"data.channels is {self.channels}, but the images of {self.name} have {split.images.shape[1]}; "
+                f"set data.channels={split.images.shape[1]} and as many values in data.mean and data.std."
+            )
+        if split.labels is not None and len(split.labels) and int(split.labels.max()) >= (self.num_classes or 0):
+            raise UserError(
+                f"{self.name} has the label {int(split.labels.max())}, but data.num_classes is {self.num_classes}; "
+                f"labels count from 0 to num_classes - 1."
+            )
+        return split
+
+    # --- batches
+
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """The next training loader starts with this batch of this epoch."""
+        self.position = (epoch, batch)
+
+    def train_dataloader(self) -> DataLoader:
+        rank, world_size = self._rank()
+        if self.batch_size % world_size:
+            raise UserError(
+                f"data.batch_size is {self.batch_size}, which {world_size} processes cannot share equally; "
+                f"set data.batch_size={self.batch_size // world_size * world_size or world_size}."
+            )
+        train = self.split("train")
+        sampler = KeyedBatches(len(train), self.batch_size, self.seed, self.shuffle, rank, world_size)
+        sampler.set_epoch(self.position[0])
+        sampler.start_at(self.position[1])
+        self.position = (0, 0)
+        return self._loader(train, sampler, self.transform)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._eval_loader("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._eval_loader("test")
+
+    def _eval_loader(self, name: str) -> DataLoader:
+        split = self.split(name)
+        rank, world_size = self._rank()
+        if len(split) < world_size:
+            raise UserError(f"{self.name} has {len(split)} {name} images, fewer than the {world_size} processes; use fewer.")
+        return self._loader(split, EvenBatches(len(split), self.eval_batch_size, rank, world_size), None)
+
+    def _loader(self, split: Split, sampler: Any, transform: Callable[[Tensor], Tensor] | None) -> DataLoader:
+        if split.images is not None and transform is not None:
+            raise UserError(
+                f"data.transform works on images from files, one by one; {self.name} is in memory: use data.augment."
+            )
+        dataset = MemoryImages(split) if split.images is not None else FileImages(split, self.channels, self.image_size, transform)
+        return DataLoader(
+            dataset,
+            batch_size=None,  # the sampler yields whole batches
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=_as_it_is,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+    def _rank(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        images, labels, keys = batch
+        training = bool(self.trainer and self.trainer.training)
+        images = resize(images, self.image_size)
+        if training:
+            images = self.augment.geometry(images, keys)
+        images = to_float(images)
+        if training:
+            images, labels = self.augment.mix(images, labels, keys, self.num_classes or 0)
+        return images, labels
+
+
+class MemoryImages(Dataset[Batch]):
+    """A split in memory; an item is a whole batch, gathered at once."""
+
+    def __init__(self, split: Split) -> None:
+        assert split.images is not None
+        self.images, self.labels = split.images, _labels(split)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
+        indices, keys = batch
+        return self.images[indices], self.labels[indices], keys
+
+
+class FileImages(Dataset[Batch]):
+    """A split on disk; an item is a whole batch, decoded one by one. A sample's key seeds its transform."""
+
+    def __init__(
+        self, split: Split, channels: int, image_size: int, transform: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        assert split.paths is not None
+        self.paths, self.labels = split.paths, _labels(split)
+        self.channels, self.image_size, self.transform = channels, image_size, transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
+        indices, keys = batch
+        pairs = zip(indices.tolist(), keys.tolist(), strict=True)
+        return torch.stack([self._image(i, key) for i, key in pairs]), self.labels[indices], keys
+
+    def _image(self, index: int, key: int) -> Tensor:
+        image = read_image(self.paths[index], self.channels, self.image_size)
+        if self.transform is None:
+            return image
+        seed_everything(key)
+        return self.transform(image)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """(B, C, H, W) to (B, C, size, size), bilinear with antialiasing; images of that size are left alone."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return interpolate(images.float(), (size, size), mode="bilinear", antialias=True).round_().to(images.dtype)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 in [0, 255] to float32 in [0, 1]; float images are left alone."""
+    return images if images.is_floating_point() else images.float().mul_(1 / 255)
+
+
+def _subset(split: Split, indices: Tensor) -> Split:
+    def pick(values: list | None) -> list | None:
+        return None if values is None else [values[i] for i in indices.tolist()]
+
+    return Split(
+        images=None if split.images is None else split.images[indices],
+        paths=pick(split.paths),
+        labels=None if split.labels is None else split.labels[indices],
+        ids=pick(split.ids),
+    )
+
+
+def _labels(split: Split) -> Tensor:
+    """The labels, or -1 where they are unknown."""
+    return split.labels if split.labels is not None else torch.full((len(split),), -1)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

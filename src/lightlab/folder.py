@@ -1,0 +1,104 @@
+"""A run's folder: what lies where in it, who names it, how an earlier one is found. Needs no torch."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from lightlab.errors import UserError
+
+CHECKPOINTS, CONFIG, OVERRIDES, LOG = "checkpoints", "config.yaml", "overrides.txt", "run.log"
+RUN_TIME = "LIGHTLAB_RUN_TIME"  # environment variable: the processes of one run share its folder
+
+
+def rank() -> int:
+    """This process's rank among all, from whichever launcher started it."""
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        if name in os.environ and not (name == "SLURM_PROCID" and not is_slurm_job()):
+            return int(os.environ[name])
+    return 0
+
+
+def is_slurm_job() -> bool:
+    """Started by srun as one of several tasks (an interactive shell inside a job is not)."""
+    return int(os.environ.get("SLURM_NTASKS", "1")) > 1 and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive")
+
+
+def agree_on_run_time(proposal: str) -> str:
+    """One name for the run's folder on all ranks: rank 0's proposal, or the SLURM job's number."""
+    if RUN_TIME in os.environ:
+        return os.environ[RUN_TIME]
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        proposal = _through_store(proposal)
+    elif is_slurm_job():
+        proposal = f"slurm-{os.environ['SLURM_JOB_ID']}"
+    os.environ[RUN_TIME] = proposal
+    return proposal
+
+
+def _through_store(proposal: str) -> str:
+    """Rank 0 writes into the key-value store that torchrun's agent serves; the others read."""
+    from torch.distributed import TCPStore
+
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    serves = rank() == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    store = TCPStore(host, port, is_master=serves, timeout=timedelta(minutes=5), wait_for_workers=False)
+    if rank() == 0:
+        store.set("lightlab/run_time", proposal)
+    return store.get("lightlab/run_time").decode()
+
+
+def create(path: Path) -> bool:
+    """Make the run's folder; False where another run has just taken the name."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise UserError(
+            f"cannot create the run folder {path}: {error.strerror}; set paths.log_dir=<a folder you may write to>."
+        ) from error
+    return True
+
+
+def find_checkpoint(where: str, log_dir: Path, run_name: str | None = None) -> Path:
+    """The checkpoint file that `where` means: a file, a run's folder, or `last` for the newest run (of that name)."""
+    if where == "last":
+        found = sorted(
+            (log_dir / "runs").glob(f"{run_name or '*'}/*/{CHECKPOINTS}/last.ckpt"), key=lambda p: p.stat().st_mtime
+        )
+        if found:
+            return found[-1]
+        runs = f"{log_dir}/runs/{run_name or '*'}"
+        raise UserError(f"ckpt_path=last: there is no checkpoint under {runs}; name a file or a run folder.")
+    path = Path(where).expanduser()
+    if path.is_file():
+        return path.resolve()
+    if path.is_dir():
+        for candidate in ("last.ckpt", "best.ckpt"):
+            for folder in (path / CHECKPOINTS, path):
+                if (folder / candidate).is_file():
+                    return (folder / candidate).resolve()
+        raise UserError(f"ckpt_path={where}: the folder has no {CHECKPOINTS}/last.ckpt; name a run folder or a file.")
+    raise UserError(f"ckpt_path={where}: there is no such file or folder{_nearest(path)}; name a checkpoint, a run folder or last.")
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """The run folder that a checkpoint lies in, or None for a file on its own."""
+    folder = checkpoint.parent.parent
+    return folder if checkpoint.parent.name == CHECKPOINTS and (folder / OVERRIDES).is_file() else None
+
+
+def recorded_overrides(run: Path) -> list[str]:
+    """The command line that started the run, one override an entry."""
+    return (run / OVERRIDES).read_text(encoding="utf-8").splitlines()
+
+
+def _nearest(path: Path) -> str:
+    """The part of a missing path that does exist, and what is in it."""
+    parent = path.parent
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    names = sorted(p.name for p in parent.iterdir() if not p.name.startswith("."))[:5] if parent.is_dir() else []
+    return f" ({parent} has {', '.join(names)})" if names else ""

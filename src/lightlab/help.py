@@ -1,0 +1,58 @@
+"""What `--help` prints: each choice with the first line of its YAML file, read without Hydra or torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+USAGE = {
+    "train": (
+        "Train a model, then test its best checkpoint.",
+        "python src/train.py [model=NAME] [data=NAME] [trainer=NAME] [option=value ...]",
+        (
+            "python src/train.py model=resnet18 data=cifar10_small trainer.max_epochs=20",
+            "python src/train.py optimizer=nag scheduler=cosine model.optimizer.lr=0.1",
+            "python src/train.py ckpt_path=last            # resume the newest run",
+            "python src/train.py -m seed=1,2,3 model=lenet,nin",
+            "python src/train.py model=vit --cfg job       # show every option and its value",
+        ),
+        ("model", "data", "trainer", "experiment", "optimizer", "scheduler", "callbacks", "logger", "debug"),
+    ),
+    "eval": (
+        "Test a checkpoint, on its own data or on another set.",
+        "python src/eval.py ckpt_path=FILE|FOLDER|last [data=NAME] [split=test] [option=value ...]",
+        ("python src/eval.py ckpt_path=last", "python src/eval.py ckpt_path=best.ckpt data=mnist"),
+        ("data", "trainer"),
+    ),
+    "predict": (
+        "Predict with a checkpoint: one row of predictions.csv per image.",
+        "python src/predict.py ckpt_path=FILE|FOLDER|last input=IMAGE|FOLDER|GLOB [option=value ...]",
+        ("python src/predict.py ckpt_path=last input=photos/", "python src/predict.py ckpt_path=last data=kaggle_cifar10"),
+        ("data", "trainer"),
+    ),
+}
+
+
+def text(config_name: str) -> str:
+    """The whole help text of one entry point."""
+    purpose, usage, examples, groups = USAGE[config_name]
+    parts = [purpose, "", f"Usage: {usage}", "", "Examples:", *(f"  {e}" for e in examples)]
+    for group in groups:
+        entries = {p.stem: summary(p) for p in sorted((CONFIGS / group).glob("*.yaml"))}
+        if entries:
+            parts += ["", f"{group}="] + _columns(entries)
+    return "\n".join(parts)
+
+
+def summary(path: Path) -> str:
+    """The first comment of a YAML file that is not a Hydra directive."""
+    with path.open(encoding="utf-8") as lines:
+        comments = (line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line)
+        return next(comments, "")
+
+
+def _columns(entries: dict[str, str]) -> list[str]:
+    name_width = max(map(len, entries))
+    room = max(shutil.get_terminal_size((120, 24)).columns, 80) - name_width - 4
+    return [f"  {name:<{name_width}}  {line if len(line) <= room else line[: room - 1] + '…'}" for name, line in entries.items()]

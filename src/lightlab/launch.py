@@ -1,0 +1,174 @@
+"""From the command line to a task: help, checks, Hydra, and how a run ends.
+
+The entry points import nothing but this file at first: `--help` and a misspelt option answer before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lightlab import folder
+from lightlab.errors import UserError
+
+log = logging.getLogger("lightlab")
+Task = Callable[[Any], float | None]
+
+
+def launch(task: Task, config_name: str) -> None:
+    """Run `task(cfg)` for the command line's configuration, or once for each job of a sweep (-m); then exit.
+
+    Exit codes: 0 done, 1 a fault of the program, 2 a mistake of the user, 130 interrupted.
+    """
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        from lightlab.help import text
+
+        print(text(config_name))
+        return
+    try:
+        arguments = prepare(arguments, config_name)
+        failures = _run_hydra(task, config_name, arguments)
+    except UserError as error:
+        sys.exit(report_failure(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(max(failures, default=0))
+
+
+def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
+    """The arguments that Hydra gets: checked, shorthand written out, a resumed run's own options and folder added."""
+    from hydra._internal.utils import get_args_parser
+
+    from lightlab import config
+
+    parsed = get_args_parser().parse_args(list(arguments))
+    flags = [a for a in arguments if a not in parsed.overrides]
+    overrides = [config.expand_shorthand(o) for o in parsed.overrides]
+    asks_hydra = parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help
+    if not asks_hydra and config_name == "train" and folder.RUN_TIME not in os.environ:
+        overrides = _resume(overrides, config_name, parsed.config_dir)
+    config.check(config_name, overrides, parsed.config_dir)
+    if not asks_hydra:
+        _claim_folder(config_name, overrides, parsed)
+    config.register_resolvers(config_name)
+    return [*flags, *overrides]
+
+
+def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> list[str]:
+    """For ckpt_path=...: the options that the run was started with, then the new ones, and the run's folder."""
+    from lightlab import config
+
+    where = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith("ckpt_path=")]
+    if not where or where[-1] in ("null", ""):
+        return overrides
+    rest = [o for o in overrides if not o.startswith("ckpt_path=")]
+    config.check(config_name, rest, config_dir)
+    cfg = config.compose(config_name, rest, config_dir)
+    chosen = any(o.split("=")[0].lstrip("+") in ("model", "data", "experiment", "run_name") for o in rest)
+    checkpoint = folder.find_checkpoint(where[-1], Path(cfg.paths.log_dir), cfg.run_name if chosen else None)
+    run = folder.run_of(checkpoint)
+    if run is None:
+        return [*rest, f"ckpt_path={quoted(checkpoint)}"]
+    recorded = [o for o in folder.recorded_overrides(run) if not o.startswith(("ckpt_path=", "hydra.run.dir="))]
+    added = [o for o in rest if o not in recorded]
+    return [*recorded, *added, f"ckpt_path={quoted(checkpoint)}", f"hydra.run.dir={quoted(run)}"]
+
+
+def _claim_folder(config_name: str, overrides: list[str], parsed: Any) -> None:
+    """Settle on the run's folder before Hydra does: same on all ranks, never one that another run has."""
+    if folder.RUN_TIME in os.environ:
+        return
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    if folder.rank() != 0 or parsed.multirun or any(o.startswith("hydra.run.dir=") for o in overrides):
+        folder.agree_on_run_time(now)
+        return
+    from lightlab import config
+
+    for attempt in range(1, 1000):
+        name = now if attempt == 1 else f"{now}-{attempt}"
+        os.environ[folder.RUN_TIME] = name
+        cfg = config.compose(config_name, overrides, parsed.config_dir)
+        del os.environ[folder.RUN_TIME]
+        if folder.create(Path(cfg.hydra.run.dir)) or folder.is_slurm_job():
+            folder.agree_on_run_time(name)
+            return
+
+
+def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
+    """Hand over to Hydra; returns the exit code of each job of a sweep that failed."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from lightlab import config
+
+    failures: list[int] = []
+
+    def job(cfg: Any) -> float | None:
+        try:
+            return _one_job(task, cfg)
+        except Exception as error:
+            code = report_failure(error)
+            if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN:
+                sys.exit(code)
+            failures.append(code)
+            return float("nan")
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = arguments
+    hydra.main(version_base="1.3", config_path=str(config.CONFIGS), config_name=config_name)(job)()
+    return failures
+
+
+def _one_job(task: Task, cfg: Any) -> float | None:
+    """Run the task on plain, resolved values. Worker processes of DDP repeat this job alone, not the whole sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from lightlab import config
+
+    hydra_cfg = HydraConfig.get()
+    overrides, output = list(hydra_cfg.overrides.task), hydra_cfg.runtime.output_dir
+    plain = config.without_hydra(cfg)
+    plain.overrides = overrides
+    argv, environment, state = list(sys.argv), dict(os.environ), HydraConfig.instance().cfg
+    searched = [f"--config-dir={p.path}" for p in hydra_cfg.runtime.config_sources if p.provider == "command-line"]
+    sys.argv[1:] = [*searched, *overrides, f"hydra.run.dir={quoted(output)}"]
+    HydraConfig.instance().cfg = None
+    OmegaConf.set_struct(plain, True)
+    try:
+        return task(plain)
+    finally:
+        sys.argv[:] = argv
+        HydraConfig.instance().cfg = state
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+
+
+def report_failure(error: BaseException) -> int:
+    """Say what went wrong: one message for a user's mistake, the traceback for a fault. Returns the exit code."""
+    details = "".join(traceback.format_exception(error))
+    in_file = [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]
+    if in_file:
+        record = log.makeRecord("lightlab", logging.ERROR, __file__, 0, details, (), None)
+        for handler in in_file:
+            handler.handle(record)
+    if folder.rank() == 0 or not isinstance(error, UserError):
+        where = f"\nFull traceback: {in_file[0].baseFilename}" if in_file else ""
+        text = str(error) if isinstance(error, UserError) else details.rstrip()
+        lines = text.splitlines()
+        body = f"error: {text}" if len(lines) == 1 or not isinstance(error, UserError) else "\n".join(f"error: {x}" for x in lines)
+        print(body + where, file=sys.stderr, flush=True)
+    return 2 if isinstance(error, UserError) else 1
+
+
+def quoted(path: Path | str) -> str:
+    """A path as a value of Hydra's override grammar, whatever its characters."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

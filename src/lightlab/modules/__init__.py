@@ -1,0 +1,1 @@
+"""Algorithms, one LightningModule each: they normalise, measure with losses, and optimise."""

@@ -1,0 +1,172 @@
+"""Classification: softmax cross-entropy on a network's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchmetrics import MeanMetric
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassCalibrationError,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+)
+
+from lightlab.modules.optimizing import OptimizerFactory, build_optimizer
+from lightlab.networks.attention import add_attention
+from lightlab.networks.dropconnect import add_drop_connect
+from lightlab.networks.initialization import initialize
+from lightlab.schedules import Schedule, total_steps
+
+AUXILIARY_WEIGHT = 0.3  # of each auxiliary classifier's loss (Szegedy et al. 2015, section 5)
+
+
+class Classifier(pl.LightningModule):
+    """A network, the normalisation of its input, and the measures of a classifier.
+
+    Images are float (B, C, H, W) in [0, 1]; labels are int64 (B,), or float (B, num_classes) where images are mixed.
+    mean, std: of each channel of the training images. compile: let torch.compile specialise the network.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: OptimizerFactory,
+        num_classes: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        scheduler: Callable[..., Schedule] | None = None,
+        label_smoothing: float = 0.0,
+        init: str = "default",
+        attention: str = "none",
+        attention_at: str | Sequence[str] = "block",
+        drop_connect: float = 0.0,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        initialize(network, init)
+        add_attention(network, attention, attention_at)
+        add_drop_connect(network, drop_connect)
+        self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
+        self.num_classes, self.label_smoothing = num_classes, label_smoothing
+        self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
+        if compile:
+            network.compile()  # in place: the state_dict keeps its keys
+        self.metrics = nn.ModuleDict({"val": val_metrics(num_classes), "test": test_metrics(num_classes)})
+        self.confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
+        self.train_sums = torch.zeros(3)
+
+    @property
+    def logged(self) -> list[str]:
+        """The names of all that is logged, known before the first step."""
+        evaluated = [f"{stage}/{name}" for stage, metrics in self.metrics.items() for name in metrics]
+        return ["train/loss", "train/acc", "train/lr", *evaluated]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, num_classes) for images in [0, 1]; with the auxiliary ones, a tuple, while training a GoogLeNet."""
+        return self.network((images - self.mean) / self.std)
+
+    # --- training
+
+    def on_train_start(self) -> None:
+        self.train_sums = self.train_sums.to(self.device)
+
+    def on_train_epoch_start(self) -> None:
+        self.train_sums = torch.zeros(3, device=self.device)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        logits, auxiliary = _split(self(images))
+        loss = self._loss(logits, labels)
+        with torch.no_grad():
+            hard = labels if labels.ndim == 1 else labels.argmax(1)
+            correct = (logits.argmax(1) == hard).sum()
+            self.train_sums += torch.stack([loss * len(images), correct, torch.ones_like(loss) * len(images)])
+        return loss + AUXILIARY_WEIGHT * sum(self._loss(a, labels) for a in auxiliary) if auxiliary else loss
+
+    def on_train_epoch_end(self) -> None:
+        loss, correct, count = self.all_gather(self.train_sums).view(-1, 3).sum(0)
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log_dict({"train/loss": loss / count, "train/acc": correct / count, "train/lr": rate})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["train_sums"] = self.all_gather(self.train_sums).view(-1, 3).sum(0).cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.global_rank == 0:
+            self.train_sums = checkpoint["train_sums"].clone()
+
+    # --- evaluation
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        logits = self._evaluate("test", batch)
+        self.confusion.update(logits, batch[1])
+
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        """Class probabilities (B, num_classes)."""
+        return self(batch[0]).float().softmax(1)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val")
+
+    def on_test_epoch_start(self) -> None:
+        self.confusion.reset()
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test")
+
+    def _evaluate(self, stage: str, batch: tuple[Tensor, Tensor]) -> Tensor:
+        images, labels = batch
+        logits = self(images).float()
+        for name, metric in self.metrics[stage].items():
+            if name == "loss":
+                metric.update(cross_entropy(logits, labels), len(images))
+            else:
+                metric.update(logits, labels)
+        return logits
+
+    def _log_metrics(self, stage: str) -> None:
+        metrics = self.metrics[stage]
+        self.log_dict({f"{stage}/{name}": metric.compute() for name, metric in metrics.items()})
+        for metric in metrics.values():
+            metric.reset()
+
+    # --- optimization
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.optimizer, self.network, self.trainer)
+        if self.scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer, total_steps=total_steps(self.trainer))}
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+def _split(output: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    return (output, ()) if isinstance(output, Tensor) else (output[0], output[1:])
+
+
+def val_metrics(num_classes: int) -> nn.ModuleDict:
+    """Mean loss in nats and top-1 accuracy."""
+    accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
+    return nn.ModuleDict({"loss": MeanMetric(), "acc": accuracy})
+
+
+def test_metrics(num_classes: int) -> nn.ModuleDict:
+    """Also top-5 where there are more than five classes, macro F1, and expected calibration error (15 bins)."""
+    metrics = val_metrics(num_classes)
+    if num_classes > 5:
+        metrics["acc_top5"] = MulticlassAccuracy(num_classes, average="micro", top_k=5, validate_args=False)
+    metrics["f1_macro"] = MulticlassF1Score(num_classes, average="macro", validate_args=False)
+    metrics["calibration_error"] = MulticlassCalibrationError(num_classes, n_bins=15, validate_args=False)
+    return metrics

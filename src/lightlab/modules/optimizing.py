@@ -1,0 +1,34 @@
+"""What the algorithms share about optimizers: which parameters decay, and when a fused step is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+from timm.optim import param_groups_weight_decay
+from torch import nn
+from torch.optim import Optimizer
+
+OptimizerFactory = Callable[..., Optimizer]
+
+
+def build_optimizer(factory: OptimizerFactory, network: nn.Module, trainer: pl.Trainer | None = None) -> Optimizer:
+    """The optimizer over the network's trainable parameters; biases and norms (one-dimensional) do not decay.
+
+    factory: a preset of configs/optimizer, a partial that still wants its parameters.
+    """
+    options: dict[str, Any] = dict(factory.keywords) if isinstance(factory, partial) else {}
+    decay = options.get("weight_decay") or 0.0
+    groups = param_groups_weight_decay(network, weight_decay=decay)
+    if options.get("fused") and _scaler_must_clip(trainer):
+        return factory(groups, fused=False)
+    return factory(groups)
+
+
+def _scaler_must_clip(trainer: pl.Trainer | None) -> bool:
+    """A fused step unscales gradients inside the kernel, too late to clip them (Lightning refuses the pair)."""
+    if trainer is None:
+        return False
+    return bool(trainer.gradient_clip_val) and getattr(trainer.precision_plugin, "scaler", None) is not None

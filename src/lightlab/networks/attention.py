@@ -1,0 +1,72 @@
+"""Attention after convolutions or blocks of our CNNs, by timm's modules.
+
+se: Hu, Shen & Sun 2018, Squeeze-and-Excitation Networks. cbam: Woo et al. 2018, Convolutional Block Attention Module.
+eca: Wang et al. 2020, ECA-Net.
+"""
+
+from collections.abc import Sequence
+
+from timm.layers import EcaModule, SEModule
+from timm.layers.cbam import CbamModule
+from torch import nn
+
+from lightlab.networks.blocks import Block, ConvBlock
+from lightlab.networks.choices import one_of
+
+KINDS = {
+    "se": lambda channels: SEModule(channels, rd_divisor=1),  # the paper's C / 16 also where it is below 8
+    "cbam": CbamModule,
+    "eca": EcaModule,
+}
+
+
+def add_attention(network: nn.Module, kind: str, at: str | Sequence[str]) -> nn.Module:
+    """Add attention at the end of the chosen parts of `network`, in place.
+
+    kind: none | se | cbam | eca.
+    at: conv (every spatial convolution) | block (every block; in a ResNet the residual branch, before the addition) |
+        names of submodules.
+    """
+    one_of("attention", kind, ("none", *KINDS), "model.attention")
+    if kind == "none":
+        return network
+    targets = [(part, out_channels(part)) for part in choose(network, at)]
+    for part, channels in targets:
+        part.add_module("attention", KINDS[kind](channels))
+    return network
+
+
+def choose(network: nn.Module, at: str | Sequence[str]) -> list[nn.Sequential]:
+    """The parts of `network` that `at` names."""
+    parts = {
+        name: part
+        for name, part in network.named_modules()
+        if name and isinstance(part, nn.Sequential) and out_channels(part)
+    }
+    blocks = [part for part in parts.values() if isinstance(part, Block)]
+    if not blocks:
+        raise ValueError(
+            f"attention needs the blocks of a CNN of lightlab and {type(network).__name__} has none; "
+            "set model.attention=none"
+        )
+    if at == "block":
+        return blocks
+    if at == "conv":
+        return [part for part in parts.values() if isinstance(part, ConvBlock) and part.conv.kernel_size != (1, 1)]
+    return [named(parts, name) for name in ([at] if isinstance(at, str) else at)]
+
+
+def named(parts: dict[str, nn.Sequential], name: str) -> nn.Sequential:
+    """The part called `name`; ValueError with the names there are."""
+    if name not in parts:
+        names = [name for name, part in parts.items() if not isinstance(part, ConvBlock)]
+        raise ValueError(f"attention_at {name} is not conv, block or one of {', '.join(names)}; set model.attention_at")
+    return parts[name]
+
+
+def out_channels(module: nn.Module) -> int | None:
+    """Channels of the map `module` makes: those of its last layer that states them; None for what makes no map."""
+    if isinstance(module, nn.Linear):
+        return None
+    own = getattr(module, "out_channels", None)
+    return own or next(filter(None, map(out_channels, reversed(list(module.children())))), None)

@@ -1,0 +1,24 @@
+"""Multilayer perceptron (Rumelhart, Hinton & Williams 1986, Learning Representations by Back-propagating Errors)."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+
+class MLP(nn.Sequential):
+    """Linear layers with ReLU between them. (B, C, H, W) -> (B, num_classes)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+        hidden: Sequence[int] = (64, 128, 64),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(nn.Flatten())
+        width = in_channels * image_size**2
+        for units in hidden:
+            self.extend([nn.Linear(width, units), nn.ReLU(inplace=True), nn.Dropout(dropout)])
+            width = units
+        self.append(nn.Linear(width, num_classes))

@@ -1,0 +1,204 @@
+"""The flow of a run, in the order in which `train.py` calls it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from lightlab import checkpoint as checkpoints
+from lightlab import folder, hardware
+from lightlab.build import build, plain
+from lightlab.callbacks.checkpoints import RunCheckpoint
+from lightlab.errors import UserError, did_you_mean
+from lightlab.loggers import ContinuedCSVLogger
+
+log = logging.getLogger("lightlab")
+
+
+def open_folder(cfg: DictConfig) -> DictConfig:
+    """Start the run's log, write down the command's options, seed everything. All in the run's folder."""
+    run = Path(cfg.paths.output_dir)
+    run.mkdir(parents=True, exist_ok=True)
+    start_log(run)
+    OmegaConf.set_struct(cfg, False)
+    overrides = cfg.pop("overrides")
+    if folder.rank() == 0 and not (run / folder.OVERRIDES).exists():
+        (run / folder.OVERRIDES).write_text("".join(f"{o}\n" for o in overrides), encoding="utf-8")
+    log.debug("command: %s", " ".join(sys.argv))
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    return cfg
+
+
+def start_log(run: Path) -> None:
+    """Our messages to the console; everything, the libraries' warnings too, to the run's log."""
+    rank = folder.rank()
+    file = logging.FileHandler(run / (folder.LOG if rank == 0 else f"run-rank{rank}.log"), encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    screen = logging.StreamHandler(sys.stdout)
+    screen.addFilter(lambda record: rank == 0 and record.name.startswith("lightlab") and record.levelno >= logging.INFO)
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    root.addHandler(file)
+    root.addHandler(screen)
+    root.setLevel(logging.INFO)
+    log.setLevel(logging.DEBUG)
+    log.disabled = False  # Hydra disables the loggers that it finds
+    logging.captureWarnings(True)
+    warnings.simplefilter("default")
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+
+
+def build_data(cfg: DictConfig) -> tuple[DictConfig, pl.LightningDataModule]:
+    """The datamodule; what only the data knows (its classes) is written into the configuration."""
+    started = time.monotonic()
+    datamodule = build(cfg.data, "data")
+    unknown = plain(cfg.data.num_classes)
+    cfg.data.update(datamodule.facts())
+    if unknown is None:
+        _fill_in(cfg, "num_classes", cfg.data.num_classes)
+    datamodule.setup("fit")
+    log.debug("data: read in %.1f s", time.monotonic() - started)
+    return cfg, datamodule
+
+
+def _fill_in(cfg: DictConfig, fact: str, value: Any) -> None:
+    """Put a fact that was unknown when the configuration was resolved where the model asked for it."""
+
+    def visit(node: Any) -> None:
+        for key in node:
+            if isinstance(node[key], DictConfig):
+                visit(node[key])
+            elif key == fact and node[key] is None:
+                node[key] = value
+
+    visit(cfg.model)
+
+
+def build_module(cfg: DictConfig) -> pl.LightningModule:
+    """The algorithm with its network; the resolved configuration becomes its hyperparameters."""
+    module = build(cfg.model, "model")
+    module.save_hyperparameters(plain(cfg))
+    parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    name = type(getattr(module, "network", module)).__name__
+    log.info("%s on %s: %s parameters", name, cfg.data.name, f"{parameters:,}")
+    return module
+
+
+def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
+    """The trainer for this machine, with the run's callbacks and loggers; the monitored metric must exist."""
+    hardware.settle(cfg.trainer)
+    callbacks = [build(c, f"callbacks.{name}") for name, c in (cfg.get("callbacks") or {}).items() if c]
+    for callback in callbacks:
+        _check_monitor(getattr(callback, "monitor", None), module)
+    for config in _monitoring(plain(cfg.model)):
+        _check_monitor(config["monitor"], module)
+    loggers = [build(c, f"logger.{name}") for name, c in (cfg.get("logger") or {}).items() if c]
+    return build(
+        cfg.trainer, "trainer", callbacks=callbacks, logger=loggers or False, plugins=[checkpoints.SafeCheckpointIO()]
+    )
+
+
+def _monitoring(node: Any) -> list[dict[str, Any]]:
+    if not isinstance(node, dict):
+        return []
+    return ([node] if "monitor" in node else []) + [m for child in node.values() for m in _monitoring(child)]
+
+
+def _check_monitor(metric: str | None, module: pl.LightningModule) -> None:
+    logged = getattr(module, "logged", None)
+    if metric is not None and logged is not None and metric not in logged:
+        raise UserError(
+            f"monitor.metric={metric}: {type(module).__name__} logs no such metric.{did_you_mean(metric, logged)} "
+            f"It logs {', '.join(logged)}."
+        )
+
+
+def fit(cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule) -> float:
+    """Train, from a checkpoint where `ckpt_path` names one; returns the seconds it took."""
+    path = None
+    if cfg.ckpt_path:
+        path = Path(cfg.ckpt_path)
+        content = checkpoints.load(path)
+        checkpoints.check_fits(content, module, path)
+        log.info("Resuming from %s (epoch %d, step %d).", path, content["epoch"], content["global_step"])
+        _continue_logs(trainer, content["global_step"])
+    if folder.rank() == 0:
+        OmegaConf.save(cfg, Path(cfg.paths.output_dir) / folder.CONFIG)
+    started = time.monotonic()
+    trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return time.monotonic() - started
+
+
+def _continue_logs(trainer: pl.Trainer, step: int) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, ContinuedCSVLogger) and folder.rank() == 0:
+            logger.continue_from(step)
+        elif isinstance(logger, pl.loggers.TensorBoardLogger):
+            logger._kwargs["purge_step"] = step
+
+
+def test_best(
+    cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule
+) -> dict[str, float]:
+    """Test the best checkpoint (the weights at hand where none was saved); returns the metrics."""
+    if not cfg.test or datamodule.reader.read("test") is None:  # type: ignore[attr-defined]
+        return {}
+    keeper = checkpoint_keeper(trainer)
+    best = keeper.best if keeper and keeper.best.is_file() and not trainer.fast_dev_run else None
+    results = trainer.test(module, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
+    return dict(results[0]) if results else {}
+
+
+def checkpoint_keeper(trainer: pl.Trainer) -> RunCheckpoint | None:
+    return next((c for c in trainer.callbacks if isinstance(c, RunCheckpoint)), None)  # type: ignore[attr-defined]
+
+
+def report(cfg: DictConfig, trainer: pl.Trainer, results: dict[str, float], seconds: float) -> float | None:
+    """Print the table of results and the run's folder, write results.json; returns the best monitored metric."""
+    keeper = checkpoint_keeper(trainer)
+    score = keeper.best_score if keeper else None
+    if trainer.is_global_zero:
+        run = Path(cfg.paths.output_dir)
+        rows = {f"best {cfg.monitor.metric}": score, **results} if score is not None else dict(results)
+        facts = {"epochs": trainer.current_epoch, "steps": trainer.global_step, "train_seconds": round(seconds, 2)}
+        (run / "results.json").write_text(json.dumps({**rows, **facts}, indent=2) + "\n", encoding="utf-8")
+        print_table(f"{cfg.run_name}", rows)
+        log.info("%d epochs, %d steps in %.1f s. Run folder: %s", *facts.values(), run)
+    close(trainer)
+    return score
+
+
+def print_table(title: str, rows: dict[str, float]) -> None:
+    """A table of metrics, on the console and in the run's log."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in rows.items():
+        table.add_row(name, f"{value:.4f}")
+    Console().print(table)
+    log.debug("results: %s", json.dumps(rows))
+
+
+def close(trainer: pl.Trainer) -> None:
+    """Leave the process group, so that the next run of a sweep can form its own."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

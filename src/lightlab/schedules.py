@@ -1,0 +1,82 @@
+"""Learning-rate schedules over a run of known length, as Lightning's scheduler configurations.
+
+Each takes the optimizer and the run's number of optimizer steps; the rates themselves are torch's schedulers'.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.optim import Optimizer
+from torch.optim import lr_scheduler as torch_schedules
+
+Schedule = dict[str, Any]
+
+
+def constant(optimizer: Optimizer, total_steps: int) -> Schedule:
+    """The optimizer's own rate throughout."""
+    return _per_step(torch_schedules.LambdaLR(optimizer, lambda step: 1.0))
+
+
+def step(optimizer: Optimizer, total_steps: int, milestones: Sequence[float], factor: float) -> Schedule:
+    """Multiply by `factor` at each milestone, given as a share of the run in [0, 1]."""
+    at = [round(m * total_steps) for m in milestones]
+    return _per_step(torch_schedules.MultiStepLR(optimizer, at, gamma=factor))
+
+
+def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.0, final: float = 0.0) -> Schedule:
+    """Linear rise over the first `warmup` share, then (1 + cos(pi t)) / 2 down to `final` times the rate.
+
+    Loshchilov & Hutter 2017, eq. 5, with one period; warm-up as Goyal et al. 2017, section 2.2.
+    """
+    rise = round(warmup * total_steps)
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        progress = min((step - rise) / max(total_steps - rise, 1), 1.0)
+        return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+    return _per_step(torch_schedules.LambdaLR(optimizer, factor))
+
+
+def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> Schedule:
+    """Up to the optimizer's rate over the first `rise` share, then down to almost nothing (Smith & Topin 2018)."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return _per_step(
+        torch_schedules.OneCycleLR(optimizer, max_lr=rates, total_steps=max(total_steps, 2) + 1, pct_start=rise)
+    )
+
+
+def plateau(
+    optimizer: Optimizer, total_steps: int, monitor: str, mode: str, factor: float, patience: int
+) -> Schedule:
+    """Multiply by `factor` when `monitor` has not improved for `patience` epochs.
+
+    Lightning loses one such step when a run is resumed, so `KeyedRandomness` takes it, before the checkpoint is
+    written; the endless frequency keeps Lightning from taking it again.
+    """
+    scheduler = torch_schedules.ReduceLROnPlateau(optimizer, mode=mode, factor=factor, patience=patience)
+    return {"scheduler": scheduler, "monitor": monitor, "interval": "epoch", "frequency": sys.maxsize}
+
+
+def total_steps(trainer: pl.Trainer) -> int:
+    """Optimizer steps of the whole run, from the datamodule's `num_train_batches` and the trainer's limits.
+
+    `trainer.estimated_stepping_batches` would build the loaders early, which breaks exact resume (Lightning #20550).
+    """
+    batches = trainer.datamodule.num_train_batches  # type: ignore[attr-defined]
+    limit = trainer.limit_train_batches
+    if limit is not None:
+        batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+    per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
+    steps = per_epoch * trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else math.inf
+    return int(min(steps, trainer.max_steps if trainer.max_steps > 0 else math.inf, sys.maxsize))
+
+
+def _per_step(scheduler: torch_schedules.LRScheduler) -> Schedule:
+    return {"scheduler": scheduler, "interval": "step", "frequency": 1}
