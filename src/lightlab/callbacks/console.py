@@ -22,6 +22,7 @@ class Console(pl.Callback):
         self.bar: Progress | None = None
         self._task: Any = None
         self._batches = 0
+        self._ended: tuple[str, str] | None = None
         self._epoch_started = self._refreshed_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -33,6 +34,7 @@ class Console(pl.Callback):
             self.bar.start()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._say(trainer)
         self._batches, self._epoch_started = 0, time.monotonic()
         if self.bar:
             for task in self.bar.task_ids:
@@ -47,15 +49,22 @@ class Console(pl.Callback):
             self.bar.refresh()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if not k.startswith("test/")}
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in sorted(metrics.items()))
-        log.info("epoch %s  %s  (%.1f batches/s)", _epoch(trainer), shown, self._rate())
+        self._ended = f"epoch {_epoch(trainer)}", f"({self._rate():.1f} batches/s)"
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._say(trainer)
         self._close()
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         self._close()
+
+    def _say(self, trainer: pl.Trainer) -> None:
+        """One line for the epoch that has ended; its last metrics are logged after `on_train_epoch_end` of a callback."""
+        if self._ended:
+            metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            log.info("%s  %s  %s", self._ended[0], shown, self._ended[1])
+            self._ended = None
 
     def _rate(self) -> float:
         return self._batches / max(time.monotonic() - self._epoch_started, 1e-9)
