@@ -189,7 +189,7 @@ def _exists(cfg: DictConfig, key: str) -> bool:
     node = _select(cfg, parent) if parent else cfg
     if isinstance(node, ListConfig):
         return leaf.isdigit() and int(leaf) < len(node)
-    return isinstance(node, DictConfig) and leaf in node
+    return isinstance(node, DictConfig) and leaf in list(node.keys())  # `in` is False for ???
 
 
 def _select(cfg: DictConfig, key: str) -> Any:

@@ -62,26 +62,31 @@ def create(path: Path) -> bool:
     return True
 
 
-def find_checkpoint(where: str, log_dir: Path, run_name: str | None = None) -> Path:
-    """The checkpoint file that `where` means: a file, a run's folder, or `last` for the newest run (of that name)."""
+def find_checkpoint(where: str, log_dir: Path, run_name: str | None = None, prefer: str = "last") -> Path:
+    """The checkpoint file that `where` means: a file, a run's folder, or `last` for the newest run (of that name).
+
+    prefer: which of a run's two checkpoints, `last` (to resume) or `best` (to evaluate).
+    """
     if where == "last":
-        found = sorted(
-            (log_dir / "runs").glob(f"{run_name or '*'}/*/{CHECKPOINTS}/last.ckpt"), key=lambda p: p.stat().st_mtime
-        )
-        if found:
-            return found[-1]
-        runs = f"{log_dir}/runs/{run_name or '*'}"
-        raise UserError(f"ckpt_path=last: there is no checkpoint under {runs}; name a file or a run folder.")
+        where = str(_newest_run(log_dir, run_name))
     path = Path(where).expanduser()
     if path.is_file():
         return path.resolve()
     if path.is_dir():
-        for candidate in ("last.ckpt", "best.ckpt"):
+        for candidate in sorted(("best.ckpt", "last.ckpt"), key=lambda name: name != f"{prefer}.ckpt"):
             for folder in (path / CHECKPOINTS, path):
                 if (folder / candidate).is_file():
                     return (folder / candidate).resolve()
         raise UserError(f"ckpt_path={where}: the folder has no {CHECKPOINTS}/last.ckpt; name a run folder or a file.")
     raise UserError(f"ckpt_path={where}: there is no such file or folder{_nearest(path)}; name a checkpoint, a run folder or last.")
+
+
+def _newest_run(log_dir: Path, run_name: str | None) -> Path:
+    pattern = f"{run_name or '*'}/*/{CHECKPOINTS}/last.ckpt"
+    found = sorted((log_dir / "runs").glob(pattern), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise UserError(f"ckpt_path=last: there is no {log_dir}/runs/{pattern}; name a checkpoint file or a run folder.")
+    return found[-1].parent.parent
 
 
 def run_of(checkpoint: Path) -> Path | None:

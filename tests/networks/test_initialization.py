@@ -6,16 +6,20 @@ from torch import nn
 
 from lightlab.networks.initialization import initialize
 
-LAYERS = nn.Sequential(nn.Conv2d(64, 128, 3), nn.BatchNorm2d(128), nn.Flatten(), nn.Linear(512, 256))
 FANS = {0: (64 * 9, 128 * 9), 3: (512, 256)}
+
+
+@pytest.fixture
+def layers():
+    return nn.Sequential(nn.Conv2d(64, 128, 3), nn.BatchNorm2d(128), nn.Flatten(), nn.Linear(512, 256))
 
 
 @pytest.mark.parametrize(
     ("scheme", "variance"), [("xavier", lambda n_in, n_out: 2 / (n_in + n_out)), ("he", lambda n_in, _: 2 / n_in)]
 )
-def test_variances(scheme, variance):
+def test_variances(layers, scheme, variance):
     torch.manual_seed(0)
-    network = initialize(LAYERS, scheme)
+    network = initialize(layers, scheme)
     for index, fans in FANS.items():
         assert network[index].weight.var().item() == pytest.approx(variance(*fans), rel=0.03)
         assert not network[index].bias.any()
@@ -29,13 +33,13 @@ def test_he_keeps_the_signal_through_30_layers_and_the_default_does_not():
     assert 0.2 < initialize(deep, "he")(x).std() < 5
 
 
-def test_normalisation_and_default_stay_as_they_were():
-    before = {key: value.clone() for key, value in LAYERS.state_dict().items()}
-    after = initialize(LAYERS, "default").state_dict()
+def test_normalisation_and_default_stay_as_they_were(layers):
+    before = {key: value.clone() for key, value in layers.state_dict().items()}
+    after = initialize(layers, "default").state_dict()
     assert all(torch.equal(after[key], before[key]) for key in before)
-    assert initialize(LAYERS, "he")[1].weight.eq(1).all()
+    assert initialize(layers, "he")[1].weight.eq(1).all()
 
 
-def test_unknown_scheme_is_named():
+def test_unknown_scheme_is_named(layers):
     with pytest.raises(ValueError, match=r"init orthogonal is not one of default, xavier, he; set model\.init"):
-        initialize(LAYERS, "orthogonal")
+        initialize(layers, "orthogonal")

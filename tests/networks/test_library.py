@@ -1,5 +1,7 @@
 """timm and torchvision behind one signature: weights go in and come out, and mistakes are named."""
 
+from pathlib import Path
+
 import huggingface_hub.constants
 import pytest
 import timm
@@ -62,8 +64,7 @@ def mismatch(weights):
 
 
 def not_weights(weights):
-    with open(weights, "wb") as file:
-        file.write(b"not a pickle")
+    Path(weights).write_bytes(b"not a pickle")
     return from_timm("test_resnet", 3, 5, 64, checkpoint=weights)
 
 
@@ -71,17 +72,18 @@ def not_weights(weights):
     ("build", "message"),
     [
         (lambda _: from_timm("resnet81", 3, 5, 64), r"no network resnet81; did you mean .*resnet"),
+        (lambda _: from_timm("resnet18.foo", 3, 5, 64), r"no network resnet18.foo; did you mean .*resnet18\."),
         (lambda _: from_torchvision("squeezenet", 3, 5, 64), "did you mean .*squeezenet1_"),
         (
             lambda _: from_timm("vit_tiny_patch16_224", 1, 10, 28),
             r"^image_size 28 is not divisible by patch_size 16; set model\.network\.patch_size$",
         ),
-        (mismatch, r"conv1\.weight \(\d+, 3, 3, 3\), expected \(\d+, 1, 3, 3\)"),
+        (mismatch, r"conv1\.0\.weight \(\d+, 3, 3, 3\), expected \(\d+, 1, 3, 3\)"),
         (lambda path: from_timm("test_vit", 3, 5, 160, checkpoint=path), r"does not fit VisionTransformer.*missing"),
         (lambda path: from_timm("test_resnet", 3, 5, 64, checkpoint=path + "x"), "weights.pthx does not exist"),
         (not_weights, "is not a plain state_dict"),
     ],
-    ids=["timm name", "torchvision name", "patch", "channels", "network", "no file", "no state_dict"],
+    ids=["timm name", "timm tag", "torchvision name", "patch", "channels", "network", "no file", "no state_dict"],
 )
 def test_errors_name_the_remedy(build, message, weights):
     with pytest.raises(ValueError, match=message):

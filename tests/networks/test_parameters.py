@@ -1,4 +1,6 @@
-"""Parameter counts agree with torchvision, the papers, or a closed form. Built on the meta device: no memory, no time."""
+"""Parameter counts agree with torchvision, the papers, or a closed form. On the meta device this takes no memory."""
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -29,7 +31,7 @@ def conv(a, b, kernel):
 
 
 def linear(*widths):
-    return sum((a + 1) * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+    return sum((a + 1) * b for a, b in pairwise(widths))
 
 
 @pytest.mark.parametrize("image_size", [8, 28, 32])

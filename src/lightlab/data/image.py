@@ -156,15 +156,16 @@ class ImageDataModule(pl.LightningDataModule):
         return self._loader(train, sampler, self.transform)
 
     def val_dataloader(self) -> DataLoader:
-        return self._eval_loader("val")
+        return self.eval_loader("val")
 
     def test_dataloader(self) -> DataLoader:
-        return self._eval_loader("test")
+        return self.eval_loader("test")
 
     def predict_dataloader(self) -> DataLoader:
-        return self._eval_loader("test")
+        return self.eval_loader("test")
 
-    def _eval_loader(self, name: str) -> DataLoader:
+    def eval_loader(self, name: str) -> DataLoader:
+        """Any split once, in its order, without augmentation."""
         split = self.split(name)
         rank, world_size = self._rank()
         if len(split) < world_size:

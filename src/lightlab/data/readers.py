@@ -26,7 +26,7 @@ from lightlab.data.decode import read_image
 from lightlab.errors import UserError
 
 SplitName = Literal["train", "val", "test"]
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _EVALUATION = ("val", "valid", "validation", "test")
 _AGAIN = "Delete the file and add data.download=true, or copy it again"
 _MEGABYTES = {"MNIST": 11, "FashionMNIST": 30, "CIFAR10": 170, "CIFAR100": 169}
@@ -181,7 +181,7 @@ class ImageFolder:
             raise UserError(f"{folder}: classes {unknown} are not in {self._folder('train')}; rename or delete them")
         empty = [name for name, files in found.items() if not files]
         if empty or not found:
-            known = " ".join(sorted(_SUFFIXES))
+            known = " ".join(sorted(SUFFIXES))
             raise UserError(f"{folder}: no images ({known}) in {empty or 'it'}; add some or delete the folder")
 
 
@@ -190,6 +190,8 @@ class KaggleCsv:
 
     Both splits are in the order of their ids, numeric where ids are numbers.
     """
+
+    submission = ("id", "label")  # the header of the file that the competition takes
 
     def __init__(self, root: str | Path, labels: str = "trainLabels.csv") -> None:
         self.root, self.labels = Path(root), labels
@@ -299,7 +301,7 @@ def _image_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in _SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from lightlab.networks.blocks import Block, ConvBlock, at_most, max_pool, stem_stride
+from lightlab.networks.blocks import Block, ConvBlock, at_most, max_pool, stem_stride, two_hidden_layers
 
 STEMS = {4: (11, 2), 2: (7, 3), 1: (5, 2)}  # stride: kernel and padding; 4 is the paper's, the others for small images
 
@@ -20,7 +20,7 @@ class AlexNet(nn.Sequential):
     ) -> None:
         stride = stem_stride(image_size, paper=4)
         kernel, padding = STEMS[stride]
-        features = OrderedDict(
+        features: OrderedDict[str, nn.Module] = OrderedDict(
             layer1=Block(ConvBlock(in_channels, 64, kernel, stride, padding, norm), max_pool()),
             layer2=Block(ConvBlock(64, 192, 5, norm=norm), max_pool()),
             layer3=Block(ConvBlock(192, 384, 3, norm=norm)),
@@ -29,9 +29,4 @@ class AlexNet(nn.Sequential):
         )
         super().__init__(features)
         self.pool, values = at_most(self, 6, in_channels, image_size)
-        self.classifier = nn.Sequential(
-            nn.Flatten(),
-            nn.Dropout(dropout), nn.Linear(values, 4096), nn.ReLU(inplace=True),
-            nn.Dropout(dropout), nn.Linear(4096, 4096), nn.ReLU(inplace=True),
-            nn.Linear(4096, num_classes),
-        )  # fmt: skip
+        self.classifier = two_hidden_layers(values, num_classes, dropout)

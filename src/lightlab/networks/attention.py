@@ -4,7 +4,7 @@ se: Hu, Shen & Sun 2018, Squeeze-and-Excitation Networks. cbam: Woo et al. 2018,
 eca: Wang et al. 2020, ECA-Net.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from timm.layers import EcaModule, SEModule
 from timm.layers.cbam import CbamModule
@@ -13,7 +13,7 @@ from torch import nn
 from lightlab.networks.blocks import Block, ConvBlock
 from lightlab.networks.choices import one_of
 
-KINDS = {
+KINDS: dict[str, Callable[[int], nn.Module]] = {
     "se": lambda channels: SEModule(channels, rd_divisor=1),  # the paper's C / 16 also where it is below 8
     "cbam": CbamModule,
     "eca": EcaModule,
@@ -36,7 +36,7 @@ def add_attention(network: nn.Module, kind: str, at: str | Sequence[str]) -> nn.
     return network
 
 
-def choose(network: nn.Module, at: str | Sequence[str]) -> list[nn.Sequential]:
+def choose(network: nn.Module, at: str | Sequence[str]) -> Sequence[nn.Sequential]:
     """The parts of `network` that `at` names."""
     parts = {
         name: part
@@ -64,9 +64,9 @@ def named(parts: dict[str, nn.Sequential], name: str) -> nn.Sequential:
     return parts[name]
 
 
-def out_channels(module: nn.Module) -> int | None:
-    """Channels of the map `module` makes: those of its last layer that states them; None for what makes no map."""
+def out_channels(module: nn.Module) -> int:
+    """Channels of the map `module` makes: those of its last layer that states them; 0 for what makes no map."""
     if isinstance(module, nn.Linear):
-        return None
-    own = getattr(module, "out_channels", None)
-    return own or next(filter(None, map(out_channels, reversed(list(module.children())))), None)
+        return 0
+    own = getattr(module, "out_channels", 0)
+    return own or next(filter(None, map(out_channels, reversed(list(module.children())))), 0)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,11 @@ class ConvBlock(nn.Sequential):
 
 
 class Concat(nn.ModuleList):
-    """Branches side by side: their outputs joined along channels."""
+    """Branches side by side: their outputs joined along channels, out_channels in all."""
+
+    def __init__(self, branches: Iterable[nn.Module], out_channels: int) -> None:
+        super().__init__(branches)
+        self.out_channels = out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self], dim=1)
@@ -53,9 +58,9 @@ def normalization(norm: str, channels: int) -> nn.Module:
     return nn.GroupNorm(channels // math.gcd(16, channels), channels)
 
 
-def stem_stride(image_size: int, paper: int) -> int:
-    """The paper's stride where it leaves at least 28 pixels of the image, as at 224 px; else halved until it does."""
-    while paper > 1 and image_size // paper < 28:
+def stem_stride(image_size: int, paper: int, at_least: int = 28) -> int:
+    """The paper's stride where it leaves the image `at_least` pixels, as at 224 px; else halved until it does."""
+    while paper > 1 and image_size // paper < at_least:
         paper //= 2
     return paper
 
@@ -70,6 +75,16 @@ def at_most(features: nn.Module, side: int, in_channels: int, image_size: int) -
     channels, height, _ = feature_shape(features, in_channels, image_size)
     pool = nn.AdaptiveAvgPool2d(side) if height > side else nn.Identity()
     return pool, channels * min(height, side) ** 2
+
+
+def two_hidden_layers(values: int, num_classes: int, dropout: float) -> nn.Sequential:
+    """The classifier of AlexNet, ZFNet and VGG: dropout on both hidden layers (Krizhevsky et al. 2012, section 4.2)."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(values, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout),
+        nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout),
+        nn.Linear(4096, num_classes),
+    )  # fmt: skip
 
 
 def feature_shape(features: nn.Module, in_channels: int, image_size: int) -> tuple[int, ...]:

@@ -13,8 +13,9 @@ from lightlab.networks.blocks import Block, Concat, ConvBlock, feature_shape, ma
 class GoogLeNet(nn.Module):
     """(B, C, H, W) -> logits (B, num_classes); in training (logits, aux1, aux2) where there are auxiliary heads.
 
-    The stem's three halvings (conv1, pool1, pool2) are left out, first to last, until Inception 3a sees at least the
-    28 x 28 map of the paper. Auxiliary heads need a map of 5 x 5 (the paper's is 14 x 14); else there are none.
+    The stem's three halvings (conv1, pool1, pool2) are left out, first to last, until Inception 3a sees a map of
+    14 x 14 or more (28 x 28 in the paper). Without a map of 5 x 5 for them
+    (14 x 14 in the paper) there are no auxiliary heads.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class GoogLeNet(nn.Module):
         super().__init__()
         self.lower = nn.Sequential(
             OrderedDict(
-                stem=stem(in_channels, stem_stride(image_size, paper=8), norm),
+                stem=stem(in_channels, stem_stride(image_size, paper=8, at_least=14), norm),
                 inception3a=inception(192, 64, (96, 128), (16, 32), 32, norm),
                 inception3b=inception(256, 128, (128, 192), (32, 96), 64, norm),
                 pool3=max_pool(),
@@ -84,14 +85,13 @@ def inception(
 
     three, five: the width of the reducing 1x1 convolution and of the convolution itself.
     """
-    branches = Concat([
+    branches = [
         ConvBlock(in_channels, one, 1, norm=norm),
         nn.Sequential(ConvBlock(in_channels, three[0], 1, norm=norm), ConvBlock(*three, 3, norm=norm)),
         nn.Sequential(ConvBlock(in_channels, five[0], 1, norm=norm), ConvBlock(*five, 5, norm=norm)),
         nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), ConvBlock(in_channels, pooled, 1, norm=norm)),
-    ])  # fmt: skip
-    branches.out_channels = one + three[1] + five[1] + pooled
-    return Block(branches)
+    ]
+    return Block(Concat(branches, out_channels=one + three[1] + five[1] + pooled))
 
 
 def auxiliary_head(in_channels: int, side: int, num_classes: int, norm: str) -> nn.Sequential:

@@ -4,11 +4,17 @@ xavier: Glorot & Bengio 2010, Understanding the Difficulty of Training Deep Feed
 he: He, Zhang, Ren & Sun 2015, Delving Deep into Rectifiers, equation 10.
 """
 
-from torch import nn
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
 
 from lightlab.networks.choices import one_of
 
-SCHEMES = {"xavier": nn.init.xavier_uniform_, "he": nn.init.kaiming_normal_}
+SCHEMES: dict[str, Callable[[Tensor], Tensor]] = {
+    "xavier": nn.init.xavier_uniform_,
+    "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+}
 
 
 def initialize(network: nn.Module, scheme: str) -> nn.Module:
@@ -18,7 +24,7 @@ def initialize(network: nn.Module, scheme: str) -> nn.Module:
         return network
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            SCHEMES[scheme](layer.weight, **({"nonlinearity": "relu"} if scheme == "he" else {}))
+            SCHEMES[scheme](layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     return network

@@ -31,9 +31,10 @@ def from_timm(
 
     options: passed to timm (patch_size, drop_rate, ...).
     """
-    check_name(name, name.partition(".")[0], timm.list_models(), "timm")
+    check_name(name, timm.list_models(pretrained="." in name), "timm")
     size = max(image_size, min_size)
-    if timm.get_pretrained_cfg(name, allow_unregistered=True).fixed_input_size:
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg and cfg.fixed_input_size:
         options["img_size"] = size
     try:
         network = timm.create_model(name, pretrained, in_chans=in_channels, num_classes=num_classes, **options)
@@ -41,7 +42,7 @@ def from_timm(
         raise no_weights(name, error) if pretrained else error from None
     check_patches(network, size)
     if checkpoint:
-        load(network, read(checkpoint), network.pretrained_cfg["classifier"], source=checkpoint)
+        load(network, read(checkpoint), (cfg and cfg.classifier) or (), source=checkpoint)
     return enlarged(network, image_size, min_size)
 
 
@@ -56,7 +57,7 @@ def from_torchvision(
     **options: Any,
 ) -> nn.Module:
     """torchvision's classifier `name`, for what timm does not have. Arguments as in `from_timm`."""
-    check_name(name, name, torchvision.models.list_models(torchvision.models), "torchvision")
+    check_name(name, torchvision.models.list_models(torchvision.models), "torchvision")
     network = torchvision.models.get_model(name, num_classes=num_classes, **options)
     first = next(layer for layer, module in network.named_modules() if isinstance(module, nn.Conv2d))
     network.set_submodule(first, with_in_channels(network.get_submodule(first), in_channels))
@@ -70,9 +71,9 @@ def from_torchvision(
     return enlarged(network, image_size, min_size)
 
 
-def check_name(name: str, model: str, models: Collection[str], library: str) -> None:
-    if model not in models:
-        raise ValueError(f"{library} has no network {name}; {did_you_mean(model, models)} Set model.network.name")
+def check_name(name: str, models: Collection[str], library: str) -> None:
+    if name not in models:
+        raise ValueError(f"{library} has no network {name}; {did_you_mean(name, models)} Set model.network.name")
 
 
 def check_patches(network: nn.Module, image_size: int) -> None:
@@ -88,9 +89,8 @@ def with_in_channels(conv: nn.Conv2d, in_channels: int) -> nn.Conv2d:
     """A fresh convolution like `conv` for another number of channels."""
     if conv.in_channels == in_channels:
         return conv
-    return nn.Conv2d(
-        in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=conv.bias is not None
-    )
+    shape = {name: getattr(conv, name) for name in ("out_channels", "kernel_size", "stride", "padding")}
+    return nn.Conv2d(in_channels, bias=conv.bias is not None, **shape)
 
 
 def enlarged(network: nn.Module, image_size: int, min_size: int) -> nn.Module:
@@ -138,7 +138,7 @@ def load(network: nn.Module, state: Mapping[str, Tensor], heads: str | Collectio
     if wrong:
         listed = "; ".join(f"{key} {what}" for key, what in sorted(wrong.items())[:5])
         raise ValueError(
-            f"{source} does not fit {type(network).__name__} in {len(wrong)} tensors ({listed}); "
+            f"{source} does not fit {type(network).__name__} in {len(wrong)} of its tensors ({listed}); "
             "set model.network to the network that it was saved from"
         )
     network.load_state_dict({**state, **{key: own[key] for key in fresh}})

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from lightlab.networks.blocks import Block, ConvBlock, at_most
+from lightlab.networks.blocks import Block, ConvBlock, at_most, two_hidden_layers
 from lightlab.networks.choices import one_of
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -30,12 +30,7 @@ class VGG(nn.Sequential):
             self.add_module(f"layer{i}", vgg_block(width, out_width, convolutions, norm))
             width = out_width
         self.pool, values = at_most(self, 7, in_channels, image_size)
-        self.classifier = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(values, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout),
-            nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout),
-            nn.Linear(4096, num_classes),
-        )  # fmt: skip
+        self.classifier = two_hidden_layers(values, num_classes, dropout)
 
 
 def vgg_block(in_channels: int, width: int, convolutions: int, norm: str) -> Block:

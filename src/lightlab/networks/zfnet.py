@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from lightlab.networks.blocks import Block, ConvBlock, at_most, max_pool, stem_stride
+from lightlab.networks.blocks import Block, ConvBlock, at_most, max_pool, stem_stride, two_hidden_layers
 
 # conv1's and conv2's (kernel, stride, padding) by their joint stride; 4 is the paper's, the others are for small images
 STEMS = {4: ((7, 2, 1), (5, 2, 0)), 2: ((3, 1, 1), (5, 2, 2)), 1: ((3, 1, 1), (5, 1, 2))}
@@ -20,7 +20,7 @@ class ZFNet(nn.Sequential):
         self, in_channels: int, num_classes: int, image_size: int, norm: str = "none", dropout: float = 0.5
     ) -> None:
         conv1, conv2 = STEMS[stem_stride(image_size, paper=4)]
-        features = OrderedDict(
+        features: OrderedDict[str, nn.Module] = OrderedDict(
             layer1=Block(ConvBlock(in_channels, 96, *conv1, norm=norm), max_pool()),
             layer2=Block(ConvBlock(96, 256, *conv2, norm=norm), max_pool()),
             layer3=Block(ConvBlock(256, 384, 3, norm=norm)),
@@ -29,9 +29,4 @@ class ZFNet(nn.Sequential):
         )
         super().__init__(features)
         self.pool, values = at_most(self, 6, in_channels, image_size)
-        self.classifier = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(values, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout),
-            nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout),
-            nn.Linear(4096, num_classes),
-        )  # fmt: skip
+        self.classifier = two_hidden_layers(values, num_classes, dropout)

@@ -1,0 +1,114 @@
+"""What `eval.py` does with a checkpoint, step by step."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+from torch.utils.data import DataLoader
+
+from lightlab import checkpoint as checkpoints
+from lightlab import hardware
+from lightlab.build import build, check_trusted
+from lightlab.errors import UserError
+from lightlab.folder import find_checkpoint
+from lightlab.run import close, print_table
+
+log = logging.getLogger("lightlab")
+FACTS = ("kind", "channels", "num_classes")
+
+
+def restore(cfg: DictConfig) -> tuple[DictConfig, pl.LightningModule]:
+    """The configuration that the checkpoint was trained with, and its module."""
+    if cfg.ckpt_path is None:
+        raise UserError("ckpt_path is not set; name a checkpoint file, a run folder, or last.")
+    path = find_checkpoint(str(cfg.ckpt_path), Path(cfg.paths.log_dir), prefer="best")
+    cfg.ckpt_path = str(path)
+    trained, module = checkpoints.restore(path)
+    log.info("%s of %s, trained on %s", path.name, trained.run_name, trained.data.name)
+    return trained, module
+
+
+def test_data(cfg: DictConfig, trained: DictConfig) -> pl.LightningDataModule:
+    """The data that the checkpoint was trained with, found on this machine, or the set that `data=` names."""
+    swapped = cfg.get("data") is not None
+    data = cfg.data if swapped else trained.data
+    if not swapped:
+        check_trusted(data, str(cfg.ckpt_path))
+        _relocate(data, Path(cfg.paths.data_dir))
+    data.image_size = trained.data.image_size
+    if "image_size" in data.reader:
+        data.reader.image_size = trained.data.image_size
+    data.eval_batch_size, data.num_workers = cfg.batch_size, cfg.num_workers
+    datamodule = build(data, "data")
+    data.update(datamodule.facts())
+    if swapped:
+        check_same_facts(data, trained.data)
+    return datamodule
+
+
+def check_same_facts(data: DictConfig, trained: DictConfig) -> None:
+    """Raise UserError where a set cannot be put before a model that was trained on another."""
+    for fact in FACTS:
+        if data[fact] != trained[fact]:
+            raise UserError(
+                f"data={data.name} has {fact} {data[fact]}, but the checkpoint was trained on {trained.name} with "
+                f"{fact} {trained[fact]}; choose a data set that agrees."
+            )
+    if list(data.classes or []) != list(trained.classes or []):
+        log.warning("The classes of %s are called otherwise than those of %s; they are compared by number.", data.name, trained.name)
+
+
+def _relocate(data: DictConfig, data_dir: Path) -> None:
+    """Where the training machine's folder does not exist, look in this machine's data folder."""
+    old = str(data.root)
+    if Path(old).exists() or not old:
+        return
+    new = str(data_dir / data.name)
+    for node in (data, data.reader):
+        for key in node:
+            if node[key] == old:
+                node[key] = new
+
+
+def build_trainer(cfg: DictConfig, trained: DictConfig) -> pl.Trainer:
+    """A trainer for one pass; the callbacks of the task that show a test's results come along."""
+    hardware.settle(cfg.trainer)
+    shown = OmegaConf.create({"dirpath": cfg.paths.output_dir})
+    callbacks = []
+    for name, node in (trained.get("callbacks") or {}).items():
+        if name == "confusion_matrix":
+            callbacks.append(build(OmegaConf.merge(node, shown), f"callbacks.{name}"))
+    return build(cfg.trainer, "trainer", callbacks=callbacks, logger=False, enable_checkpointing=False)
+
+
+def test(trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule, split: str) -> dict[str, float]:
+    """The test metrics of the module on one split."""
+    if split not in ("train", "val", "test"):
+        raise UserError(f"split={split}: expected train, val or test.")
+    datamodule.test_dataloader = lambda: split_loader(datamodule, split)  # type: ignore[method-assign]
+    results = trainer.test(module, datamodule=datamodule, verbose=False)
+    return dict(results[0]) if results else {}
+
+
+def split_loader(datamodule: pl.LightningDataModule, split: str) -> DataLoader:
+    """Any split in the evaluation's order; one without labels cannot be tested."""
+    if datamodule.split(split).labels is None:  # type: ignore[attr-defined]
+        raise UserError(
+            f"The {split} images of {datamodule.name} have no labels to compare with; use split=val, or src/predict.py."  # type: ignore[attr-defined]
+        )
+    return datamodule.eval_loader(split)  # type: ignore[attr-defined]
+
+
+def report(cfg: DictConfig, trained: DictConfig, trainer: pl.Trainer, results: dict[str, float]) -> None:
+    """Print the table, write results.json beside the confusion matrix."""
+    if trainer.is_global_zero:
+        output = Path(cfg.paths.output_dir)
+        (output / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        tested = (cfg.get("data") or trained.data).name
+        print_table(f"{trained.run_name} on the {cfg.split} images of {tested}", results)
+        log.info("Results: %s", output)
+    close(trainer)
