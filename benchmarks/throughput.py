@@ -125,13 +125,16 @@ def bare_loop(options: list[str]) -> dict[str, Any]:
     from lightlab import config
     from lightlab.build import build
 
+    # Lightning sets this on import: without a GPU each step then loads a library. The bare loop would not import it.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+
     cfg = config.without_hydra(config.compose("train", options))
     datamodule = build(cfg.data, "data")
     train, val = datamodule.split("train"), datamodule.split("val")
     network = build(cfg.model.network, "model.network")
     optimizer = build(cfg.model.optimizer, "model.optimizer")(network.parameters())
-    size, steps = cfg.data.batch_size, cfg.trainer.limit_train_batches or len(train) // cfg.data.batch_size
-    val_batches = cfg.trainer.limit_val_batches or -(-len(val) // cfg.data.eval_batch_size)
+    size, steps = cfg.data.batch_size, int(cfg.trainer.limit_train_batches or len(train) // cfg.data.batch_size)
+    val_batches = int(cfg.trainer.limit_val_batches or -(-len(val) // cfg.data.eval_batch_size))
     mean, std = (torch.tensor(list(values)).view(-1, 1, 1) for values in (cfg.data.mean, cfg.data.std))
     scale, shift = 1 / (255 * std), mean / std
 
@@ -143,7 +146,7 @@ def bare_loop(options: list[str]) -> dict[str, Any]:
         order = torch.randperm(len(train))
         network.train()
         for indices in order[: steps * size].split(size):
-            loss = cross_entropy(network(normalise(train.images[indices])), train.labels[indices])
+            loss = cross_entropy(network(normalise(train.images.index_select(0, indices))), train.labels.index_select(0, indices))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

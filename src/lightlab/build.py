@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from lightlab.errors import UserError, did_you_mean, raise_all
+from lightlab.errors import UserError, did_you_mean, raise_all, slip
 
 TRUSTED = ("lightlab", "torch", "torchvision", "timm", "pytorch_lightning", "torchmetrics")
+MAKERS = (  # a checkpoint's configuration may call what is defined in these; elsewhere, only classes of modules and optimizers
+    *(f"lightlab.{part}." for part in ("data", "losses", "metrics", "modules", "networks", "schedules", "integrations")),
+    "timm.optim.",
+    "torch.optim.",
+)
+REFUSALS = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError, MisconfigurationException)  # of constructors
 KEYWORDS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
 def build(cfg: Any, where: str, **extra: Any) -> Any:
     """Instantiate `cfg`, found at the key `where`; a constructor's ValueError or TypeError becomes a UserError."""
-    check_targets(cfg, where)
+    raise_all([*_problems(cfg, where), *_empty_options(cfg, where)])
     try:
         return instantiate(cfg, _convert_="all", **extra)
     except InstantiationException as error:
@@ -29,8 +36,8 @@ def build(cfg: Any, where: str, **extra: Any) -> Any:
             cause = cause.__cause__
         if isinstance(cause, UserError):
             raise cause from error
-        if isinstance(cause, ValueError | TypeError | FileNotFoundError | ModuleNotFoundError):
-            raise UserError(f"{where}: {cause}") from error
+        if isinstance(cause, REFUSALS):
+            raise UserError(f"{where}: {' '.join(str(cause).split())}") from error
         raise
 
 
@@ -48,10 +55,26 @@ def check_trusted(cfg: Any, source: str) -> None:
                 f"{source}: its configuration asks for {target!r} at {where}, outside the trusted packages "
                 f"({', '.join(TRUSTED)}); it is not built. Use checkpoints from people you trust."
             )
-        found = _import(target)
-        module = getattr(found, "__module__", "") or ""
-        if module.partition(".")[0] not in (*TRUSTED, "builtins") or not callable(found):
-            raise UserError(f"{source}: {target!r} at {where} leads outside the trusted packages (to {module}); it is not built.")
+        try:
+            harmless = _is_part_of_a_model(_import(target))
+        except (ImportError, AttributeError, ValueError):
+            harmless = False
+        if not harmless:
+            raise UserError(f"{source}: {target!r} at {where} is no part of a model or its data; it is not built.")
+
+
+def _is_part_of_a_model(found: Any) -> bool:
+    """A module, metric, optimizer or transform of a trusted package, or anything defined where such parts are made.
+
+    Judged by where the object was defined, not by the path that leads to it (torch.os.system is os.system).
+    """
+    from torch import nn
+    from torch.optim import Optimizer
+
+    home = f"{getattr(found, '__module__', None)}."
+    if isinstance(found, type) and issubclass(found, nn.Module | Optimizer):
+        return home.partition(".")[0] in TRUSTED
+    return isinstance(found, type | FunctionType) and home.startswith(MAKERS)
 
 
 def _targets(cfg: Any, where: str) -> Iterator[tuple[str, Any]]:
@@ -90,14 +113,25 @@ def _option_problems(path: str, node: Any, found: Any) -> Iterator[str]:
         if name not in takes and not open_ended:
             hint = did_you_mean(name, takes) or f" It takes {', '.join(takes)}."
             yield f"{path}.{name}: {node['_target_']} has no option {name!r}.{hint}"
-        elif name not in takes and (close := difflib.get_close_matches(name, takes, n=1, cutoff=0.8)):
-            yield f"{path}.{name}: did you mean {path}.{close[0]}?"
+        elif name not in takes and (close := slip(name, takes)):
+            yield f"{path}.{name}: did you mean {path}.{close}?"
     if node.get("_partial_"):
         return
     required = [n for n in takes if parameters[n].default is inspect.Parameter.empty]
     lacking = [n for n in required if n not in given]
     if lacking:
         yield f"{path}: {node['_target_']} also needs {', '.join(lacking)}; set {path}.{lacking[0]}=..."
+
+
+def _empty_options(cfg: Any, where: str) -> Iterator[str]:
+    """Each option of an object of lightlab that is null, where its annotation, which is text there, allows no None."""
+    for path, node in _targets(cfg, where):
+        if not str(node["_target_"]).startswith("lightlab."):
+            continue
+        for name, parameter in inspect.signature(_import(str(node["_target_"]))).parameters.items():
+            allowed = any(word in str(parameter.annotation) for word in ("None", "Any", "Optional"))
+            if name in node and node[name] is None and not allowed:
+                yield f"{path}.{name} is empty; {node['_target_']} needs a value of type {parameter.annotation}."
 
 
 def _import(target: str) -> Any:

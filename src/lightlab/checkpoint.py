@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -33,21 +32,20 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
 def save(checkpoint: dict[str, Any], path: Path) -> None:
     """Write the file whole: a crash leaves the old one, a full disk a message."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".saving-")
+    temporary = path.with_name(f".saving-{path.name}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise UserError(f"cannot write the checkpoint {path}: {error.strerror}; free some space or set paths.log_dir.") from error
     finally:
         with contextlib.suppress(OSError):
-            Path(temporary).unlink()
+            temporary.unlink()
 
 
 def load(path: Path) -> dict[str, Any]:

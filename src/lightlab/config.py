@@ -6,6 +6,7 @@ kinds. It needs neither torch nor the data, so a typing error answers at once.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -15,27 +16,32 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from lightlab import overrides as keys
 from lightlab.errors import UserError, did_you_mean, raise_all
-from lightlab.schema import RULES, type_problem
+from lightlab.folder import RUN_TIME
+from lightlab.schema import options_of, rule_for, shown
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 SHORTHAND = {"optimizer": "optimizer@model.optimizer", "scheduler": "scheduler@model.scheduler"}
-MAX_COMBINATIONS = 64  # of a sweep that are checked before its first run
+NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
+MAX_COMBINATIONS = 32  # of a sweep's groups that are checked before its first run
 
 
 def register_resolvers(config_name: str) -> None:
     """What YAML files may ask the program: `${project_root:}`, `${config_name:}`, `${run_time:}`."""
-    started = os.environ.setdefault("LIGHTLAB_RUN_TIME", datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
-    for name, value in {"project_root": str(ROOT), "config_name": config_name, "run_time": started}.items():
+    now = os.environ.get(RUN_TIME) or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for name, value in {"project_root": str(ROOT), "config_name": config_name, "run_time": now}.items():
         OmegaConf.register_new_resolver(name, lambda value=value: value, replace=True)
 
 
@@ -59,40 +65,56 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     """A copy with every interpolation resolved and Hydra's own part left out, values coerced to their rule's type."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     plain.pop("hydra", None)
-    _coerce(plain)
-    return OmegaConf.create(plain)
+    return OmegaConf.create(_coerced(plain, ""))
+
+
+def _coerced(node: Any, key: str) -> Any:
+    """Each value that has a rule as the rule's type: '1e-3' becomes 0.001."""
+    if isinstance(node, dict):
+        return {k: _coerced(v, f"{key}.{k}") for k, v in node.items()}
+    if isinstance(node, list):
+        return [_coerced(v, key) for v in node]
+    rule = rule_for(key.removeprefix("."))
+    return rule.coerce(node) if rule else node
 
 
 def expand_shorthand(override: str) -> str:
     """`optimizer=sgd` for `optimizer@model.optimizer=sgd`; the same for scheduler."""
     key, equals, value = override.partition("=")
-    return SHORTHAND.get(key, key) + equals + value
+    sign = key[: len(key) - len(key.lstrip("+~"))]
+    return sign + SHORTHAND.get(key.lstrip("+~"), key.lstrip("+~")) + equals + value
 
 
-def check(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> None:
-    """Raise one UserError with every mistake in the overrides and in the configuration that they make."""
-    parsed, problems = _parse(overrides)
+def check(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+    """The overrides as Hydra takes them; raises one UserError with every mistake in them and in what they make.
+
+    An option that a constructor of lightlab takes is added where its YAML does not have it (`data.augment.mixup=0.2`),
+    and `group=null` leaves a group out.
+    """
+    if config_dir and not Path(config_dir).is_dir():
+        raise UserError(f"--config-dir={config_dir}: there is no such folder; name one with model/, data/, ... in it.")
+    lines = [_without_null(config_name, o, config_dir) for o in overrides]
+    parsed, problems = _parse(lines)
     groups = [o for o in parsed if _is_group(o.key_or_group, config_dir)]
-    values = [o for o in parsed if o not in groups]
-    good_groups = []
-    for override in groups:
-        found = list(_group_problems(override, config_dir))
-        problems += found
-        good_groups += [] if found else [override]
-    for choice in _combinations(good_groups):
-        problems += _check_values(config_name, choice, values, config_dir)
+    wrong = {id(o): list(_group_problems(config_name, o, config_dir)) for o in groups}
+    problems += itertools.chain.from_iterable(wrong.values())
+    good = [o for o in groups if not wrong[id(o)]]
+    added: set[str] = set()
+    for choice in _combinations(good, config_dir):
+        problems += _check_values(config_name, choice, [o for o in parsed if o not in groups], config_dir, added)
     raise_all(problems)
+    return [f"++{line}" if line in added else line for line in lines]
 
 
-def _parse(overrides: Sequence[str]) -> tuple[list[Override], list[str]]:
+def _parse(lines: Sequence[str]) -> tuple[list[Override], list[str]]:
     parser, parsed, problems = OverridesParser.create(), [], []
-    for text in overrides:
+    for line in lines:
+        key, _, value = line.partition("=")
         try:
-            parsed.append(parser.parse_override(text))
+            parsed.append(parser.parse_override(line if key else ""))
         except HydraException:
-            problems.append(
-                f"{text!r} is not of the form key=value; quote values with special characters: 'key=\"value\"'."
-            )
+            remedy = f"quote a value with special characters: '{key}=\"{value}\"'" if value else f"write {key.lstrip('-')}=<value>"
+            problems.append(f"{line!r} is not of the form key=value; {remedy}.")
     return parsed, problems
 
 
@@ -101,168 +123,98 @@ def _parse(overrides: Sequence[str]) -> tuple[list[Override], list[str]]:
 
 def options(group: str, config_dir: str | None = None) -> dict[str, Path]:
     """The names that `group=` takes, with their files, sorted."""
-    roots = [CONFIGS, *([Path(config_dir)] if config_dir else [])]
-    return {p.stem: p for root in roots for p in sorted((root / group).glob("*.yaml"))}
+    found = {p.stem: p for root in _roots(config_dir) for p in (root / group).glob("*.yaml")}
+    return dict(sorted(found.items()))
+
+
+def _roots(config_dir: str | None) -> list[Path]:
+    return [CONFIGS, *([Path(config_dir)] if config_dir else [])]
 
 
 def _is_group(key: str, config_dir: str | None) -> bool:
-    return bool(options(key, config_dir))
+    return key.startswith("hydra/") or any((root / key).is_dir() for root in _roots(config_dir) if key)
 
 
-def _group_problems(override: Override, config_dir: str | None) -> Iterator[str]:
-    known = options(override.key_or_group, config_dir)
-    for value in _values(override):
-        for name in value if isinstance(value, list) else [value]:
-            if name is not None and str(name) not in known:
-                group = override.key_or_group
-                yield f"{group}={name}: there is no such {group}.{did_you_mean(str(name), known)} Known: {', '.join(known)}."
+def _defaults(config_name: str) -> dict[str, Any]:
+    """The groups of an entry point, with what it chooses where the command line says nothing."""
+    entries = OmegaConf.load(CONFIGS / f"{config_name}.yaml").get("defaults", [])
+    return {str(k): v for entry in entries if isinstance(entry, DictConfig) for k, v in entry.items()}
 
 
-def _values(override: Override) -> list[Any]:
-    if override.is_sweep_override() and override.is_discrete_sweep():
-        return [_plain(v) for v in override.sweep_iterator()]
-    return [_plain(override.value())]
+def _without_null(config_name: str, override: str, config_dir: str | None) -> str:
+    """`~group` for `group=null`, which Hydra does not take, unless a run needs the group."""
+    key, _, value = override.partition("=")
+    group = key.partition("@")[0]
+    needed = group in NEEDED and _defaults(config_name).get(group, "") is not None
+    return f"~{key}" if value == "null" and not needed and _is_group(group, config_dir) else override
 
 
-def _plain(value: Any) -> Any:
-    return value.text if type(value).__name__ == "QuotedString" else value
+def _group_problems(config_name: str, override: Override, config_dir: str | None) -> Iterator[str]:
+    group, line = override.key_or_group, override.input_line
+    known = options(group, config_dir)
+    choices = keys.values(override, list(known))
+    needs_one = group in NEEDED and _defaults(config_name).get(group, "") is not None
+    if group.startswith("hydra/"):
+        return
+    if override.is_delete() or None in choices:
+        if needs_one or not override.is_delete():
+            yield f"{line}: a run needs one {group}; choose it with {group}=<name>: {', '.join(known)}."
+        return
+    if override.is_add() and group in _defaults(config_name):
+        yield f"{line}: {group} is chosen already; write it without the +."
+        return
+    if not choices:
+        yield f"{line}: no {group} has such a name. Known: {', '.join(known)}."
+    for choice in choices:
+        if isinstance(choice, list) and needs_one:
+            yield f"{line}: a run has one {group}; for one run with each, write -m {group}={','.join(map(str, choice))}."
+            continue
+        for name in choice if isinstance(choice, list) else [choice]:
+            if not any((root / group / f"{name}.yaml").is_file() for root in _roots(config_dir)):
+                listed = f"Known: {', '.join(known)}." if known else f"{CONFIGS / group} has none."
+                yield f"{group}={shown(name)}: there is no such {group}.{did_you_mean(str(name), known)} {listed}"
 
 
-def _combinations(groups: Sequence[Override]) -> Iterator[list[str]]:
-    choices = [
-        [f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()]
-        if o.is_sweep_override() and o.is_discrete_sweep()
-        else [o.input_line]
-        for o in groups
-    ]
-    for combination in itertools.islice(itertools.product(*choices), MAX_COMBINATIONS):
-        yield list(combination)
+def _combinations(groups: Sequence[Override], config_dir: str | None) -> list[list[str]]:
+    """What each run of a sweep chooses; first those that differ from the first run in few choices."""
+    choices = []
+    for o in groups:
+        if o.is_sweep_override():
+            names = keys.values(o, list(options(o.key_or_group, config_dir)))
+            choices.append([f"{o.get_key_element()}={shown(name)}" for name in names])
+        else:
+            choices.append([str(o.input_line)])
+    indices = itertools.islice(itertools.product(*(range(len(c)) for c in choices)), 100_000)
+    nearest = sorted(indices, key=lambda index: sum(i > 0 for i in index))[:MAX_COMBINATIONS]
+    return [[c[i] for c, i in zip(choices, index, strict=True)] for index in nearest]
 
 
 # --- keys and values --------------------------------------------------------------------------------------------------
 
 
-def _check_values(name: str, groups: list[str], values: list[Override], config_dir: str | None) -> list[str]:
+def _check_values(name: str, groups: list[str], values: list[Override], config_dir: str | None, added: set[str]) -> list[str]:
+    """The problems of one run; notes in `added` the overrides that add an option."""
     try:
-        base = compose(name, groups, config_dir)
-    except (HydraException, OmegaConfBaseException) as error:
-        return [_first_line(error)]
+        cfg = compose(name, groups, config_dir)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        return [brief(error)]
     problems, good = [], []
     for override in values:
-        found = list(_value_problems(base, override))
+        found = list(keys.problems(cfg, override))
         problems += found
-        good += [] if found else [override]
-    lines = [o.input_line for o in good if not o.is_sweep_override()]
+        if not found and not override.is_sweep_override():
+            good.append(override)
+        is_plain = not (override.is_delete() or override.is_add() or override.is_force_add())
+        if is_plain and not found and not keys.exists(cfg, override.key_or_group):
+            added.add(str(override.input_line))
     try:
-        cfg = compose(name, [*groups, *lines], config_dir)
-        problems += list(_missing(cfg)) + list(_range_problems(cfg, "")) + list(_kind_problems(cfg, config_dir))
+        cfg = copy.deepcopy(cfg)
+        OmegaConf.set_readonly(cfg.hydra, False)
+        ConfigLoaderImpl._apply_overrides_to_config(good, cfg)
+        problems += [*_missing(cfg), *_node_problems(cfg, ""), *_kind_problems(cfg, config_dir)]
     except (HydraException, OmegaConfBaseException) as error:
-        problems.append(_first_line(error))
+        problems.append(brief(error))
     return problems
-
-
-def _value_problems(base: DictConfig, override: Override) -> Iterator[str]:
-    key = override.key_or_group
-    if override.package is not None or key.startswith("hydra.searchpath"):
-        yield f"{override.input_line}: there is no config group {key}.{did_you_mean(key, _groups())}"
-        return
-    if not _exists(base, key):
-        if override.is_delete() or not (override.is_add() or override.is_force_add()):
-            yield _unknown_key(base, key, override)
-        elif not _may_be_added(base, key, override):
-            yield _unknown_key(base, key, override, behind_plus=True)
-        return
-    if override.is_delete():
-        return
-    if override.is_add() and not isinstance(OmegaConf.select(base, key, throw_on_missing=False), DictConfig):
-        yield f"{override.input_line}: {key} exists; write it without the +."
-        return
-    current = _select(base, key)
-    for value in _values(override):
-        problem = type_problem(key, current, value)
-        if problem:
-            yield problem
-
-
-def _exists(cfg: DictConfig, key: str) -> bool:
-    parent, _, leaf = key.rpartition(".")
-    node = _select(cfg, parent) if parent else cfg
-    if isinstance(node, ListConfig):
-        return leaf.isdigit() and int(leaf) < len(node)
-    return isinstance(node, DictConfig) and leaf in list(node.keys())  # `in` is False for ???
-
-
-def _select(cfg: DictConfig, key: str) -> Any:
-    try:
-        return OmegaConf.select(cfg, key, throw_on_missing=False)
-    except OmegaConfBaseException:
-        return None
-
-
-def _may_be_added(base: DictConfig, key: str, override: Override) -> bool:
-    """A new key is read only by the object it belongs to (its constructor is asked later), or is an object itself."""
-    parent = _select(base, key.rpartition(".")[0]) if "." in key else None
-    is_object = isinstance(override.value(), dict) and "_target_" in override.value()
-    if not isinstance(parent, DictConfig):
-        return False
-    if "_target_" not in parent:
-        return is_object or key.startswith("hydra.")
-    return not _close_to_existing(parent, key.rpartition(".")[2])
-
-
-def _close_to_existing(parent: DictConfig, leaf: str) -> bool:
-    return bool(did_you_mean(leaf, [str(k) for k in parent if _similar(str(k), leaf)]))
-
-
-def _similar(known: str, word: str) -> bool:
-    """One or two letters apart: more likely a slip than another option of the same object."""
-    import difflib
-
-    return difflib.SequenceMatcher(None, known, word).ratio() >= 0.85
-
-
-def _unknown_key(base: DictConfig, key: str, override: Override, behind_plus: bool = False) -> str:
-    parent, _, leaf = key.rpartition(".")
-    node = _select(base, parent) if parent else base
-    if not isinstance(node, DictConfig):
-        existing = _deepest(base, parent)
-        return f"{override.input_line}: there is no {parent!r} in the configuration.{did_you_mean(parent, _paths(base))}" + (
-            f" It ends at {existing!r}." if existing else ""
-        )
-    siblings = [str(k) for k in node if k != "hydra"]
-    hint = did_you_mean(leaf, siblings) or _elsewhere(base, leaf) or did_you_mean(key, _groups())
-    where = f"{parent} has no option" if parent else "there is no option"
-    rule = " nothing would read it;" if behind_plus else ""
-    return f"{override.input_line}: {where} {leaf!r};{rule}{hint or ' known: ' + ', '.join(siblings) + '.'}"
-
-
-def _elsewhere(base: DictConfig, leaf: str) -> str:
-    found = [p for p in _paths(base) if p.rpartition(".")[2] == leaf]
-    return f" Did you mean {' or '.join(found[:3])}?" if found else ""
-
-
-def _deepest(base: DictConfig, key: str) -> str:
-    parts = key.split(".")
-    while parts and not isinstance(_select(base, ".".join(parts)), DictConfig):
-        parts.pop()
-    return ".".join(parts)
-
-
-def _groups() -> list[str]:
-    return [p.name for p in sorted(CONFIGS.iterdir()) if p.is_dir()]
-
-
-def _paths(cfg: DictConfig, prefix: str = "") -> list[str]:
-    out = []
-    for key in cfg:
-        path = f"{prefix}{key}"
-        if path == "hydra":
-            continue
-        out.append(path)
-        child = cfg._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
-            out += _paths(child, f"{path}.")
-    return out
 
 
 def _missing(cfg: DictConfig) -> Iterator[str]:
@@ -270,19 +222,27 @@ def _missing(cfg: DictConfig) -> Iterator[str]:
         yield f"{key} is not set and has no default; give it on the command line: {key}=..."
 
 
-def _range_problems(cfg: Any, path: str) -> Iterator[str]:
-    """Each value that has a rule, wherever it came from."""
-    if isinstance(cfg, ListConfig):
-        cfg = {str(i): v for i, v in enumerate(cfg)}
-    for key in cfg:
-        where = f"{path}{key}"
-        if where == "hydra":
+def _node_problems(cfg: DictConfig | ListConfig, path: str) -> Iterator[str]:
+    """Each value against its rule, each object of lightlab against its constructor, wherever they came from."""
+    if isinstance(cfg, DictConfig) and (takes := options_of(str(cfg.get("_target_")))) is not None:
+        for key in cfg:
+            if not str(key).startswith("_") and key not in takes:
+                yield f"{path}.{key}: {cfg._target_} has no option {key!r}.{did_you_mean(str(key), takes, f'{path}.')}"
+    for key in cfg if isinstance(cfg, DictConfig) else range(len(cfg)):
+        where = f"{path}.{key}" if path else str(key)
+        if where == "hydra" or OmegaConf.is_missing(cfg, key):
             continue
-        value = cfg[key]
+        try:
+            value = cfg[key]
+        except OmegaConfBaseException as error:
+            yield f"{where}: {brief(error)}"
+            continue
         if isinstance(value, DictConfig | ListConfig):
-            yield from _range_problems(value, f"{where}.")
-        elif key in RULES and (problem := RULES[key].problem(where, value)):
-            yield problem
+            yield from _node_problems(value, where)
+        elif not OmegaConf.is_interpolation(cfg, key) and (rule := rule_for(where)) and (found := rule.problem(where, value)):
+            yield found
+        if path in keys.OPEN and value is not None and "_target_" not in value:
+            yield f"{where} is no object, it has no _target_; perhaps {path}={key} is missing?"
 
 
 def _kind_problems(cfg: DictConfig, config_dir: str | None) -> Iterator[str]:
@@ -290,8 +250,9 @@ def _kind_problems(cfg: DictConfig, config_dir: str | None) -> Iterator[str]:
     if accepts and kind and kind not in accepts:
         fitting = [name for name, path in options("data", config_dir).items() if _kind(path) in accepts]
         yield (
-            f"data={cfg.data.name} holds {kind} data, but {cfg.task} needs {' or '.join(accepts)} data; "
-            f"data sets that fit: {', '.join(fitting)}."
+            f"data={cfg.hydra.runtime.choices.data} holds {kind} data, but model={cfg.hydra.runtime.choices.get('model')} "
+            f"is for {cfg.task} and needs {' or '.join(accepts)} data; "
+            f"data sets that fit: {', '.join(fitting) or 'none yet'}."
         )
 
 
@@ -305,18 +266,10 @@ def _kind(path: Path) -> str | None:
     return next((_kind(p) for p in parents if p.exists()), None)
 
 
-def _coerce(node: Any) -> None:
-    """Give each value with a rule the rule's type: '1e-3' becomes 0.001."""
-    items = node.items() if isinstance(node, dict) else enumerate(node)
-    for key, value in items:
-        if isinstance(value, dict | list):
-            _coerce(value)
-        elif key in RULES:
-            node[key] = RULES[key].coerce(value)
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
-
-
-__all__ = ["CONFIGS", "ROOT", "UserError", "ValueType", "check", "compose", "options", "without_hydra"]
+def brief(error: Exception) -> str:
+    """What Hydra or OmegaConf says, without its inside."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    asides = ("To append", "Config search path", "full_key", "object_type", "reference_type")
+    kept = itertools.takewhile(lambda line: not line.startswith(asides), lines)
+    key = getattr(error, "full_key", None)
+    return (f"{key}: " if key else "") + " ".join(kept)[:400].rstrip(".?") + "."

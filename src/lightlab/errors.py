@@ -13,10 +13,31 @@ class UserError(Exception):
     """
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` Did you mean a or b?` for the closest known words, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(close)}?" if close else ""
+def message_of(error: BaseException) -> str | None:
+    """What to tell the user, or None where the fault is the program's.
+
+    A DataLoader's worker wraps its exception's message in a traceback; Lightning says in a class of its own what it
+    refuses.
+    """
+    if type(error).__name__ == "MisconfigurationException":
+        return " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return str(error).rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2].strip()
+    return None
+
+
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """` Did you mean a or b?` for the known words that begin with `word` or are close to it, or nothing."""
+    names = {name.lower(): name for name in known}
+    close = [n for n in names if word and n.startswith(word.lower())]
+    close = close or difflib.get_close_matches(word.lower(), list(names), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(prefix + names[n] for n in close[:3])}?" if close else ""
+
+
+def slip(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` misses by a letter or two: more likely a slip than another word."""
+    close = difflib.get_close_matches(word, [k for k in known if abs(len(k) - len(word)) <= 2], n=1, cutoff=0.85)
+    return close[0] if close else None
 
 
 def raise_all(problems: Iterable[str]) -> None:

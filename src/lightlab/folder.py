@@ -38,15 +38,21 @@ def agree_on_run_time(proposal: str) -> str:
 
 
 def _through_store(proposal: str) -> str:
-    """Rank 0 writes into the key-value store that torchrun's agent serves; the others read."""
+    """Rank 0 writes into the key-value store that torchrun's agent serves (or itself, until all have read)."""
     from torch.distributed import TCPStore
 
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    key = f"lightlab/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
     serves = rank() == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     store = TCPStore(host, port, is_master=serves, timeout=timedelta(minutes=5), wait_for_workers=False)
     if rank() == 0:
-        store.set("lightlab/run_time", proposal)
-    return store.get("lightlab/run_time").decode()
+        store.set(key, proposal)
+    agreed = store.get(key).decode()
+    if store.add(f"{key}/read", 1) == int(os.environ["WORLD_SIZE"]):
+        store.set(f"{key}/done", "")
+    if serves:
+        store.wait([f"{key}/done"])
+    return agreed
 
 
 def create(path: Path) -> bool:

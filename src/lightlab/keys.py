@@ -8,6 +8,7 @@ The mixer is SplitMix64 (Steele, Lea & Flood 2014, Fast Splittable Pseudorandom 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -19,13 +20,7 @@ _MASK = (1 << 64) - 1
 
 def mix(*parts: int) -> int:
     """One 63-bit key from integers; every part and their order matter."""
-    z = _GOLDEN
-    for part in parts:
-        z = (z + part + _GOLDEN) & _MASK
-        z = ((z ^ (z >> 30)) * _MUL1) & _MASK
-        z = ((z ^ (z >> 27)) * _MUL2) & _MASK
-        z ^= z >> 31
-    return z >> 1
+    return _state(parts) >> 1
 
 
 def mix_tensor(key: int, values: Tensor) -> Tensor:
@@ -33,7 +28,7 @@ def mix_tensor(key: int, values: Tensor) -> Tensor:
 
     values: int64, any shape. Returns int64 of the same shape, in [0, 2**63).
     """
-    return _finish(values + _signed(key + _GOLDEN)) >> 1 & (1 << 63) - 1
+    return _shift(_finish(values + _signed(_state([key]) + _GOLDEN)), 1)
 
 
 def uniform(keys: Tensor, stream: int) -> Tensor:
@@ -54,6 +49,16 @@ def seed_everything(key: int) -> None:
         torch.mps.manual_seed(key)
     np.random.seed(key & 0xFFFFFFFF)
     random.seed(key)
+
+
+def _state(parts: Iterable[int]) -> int:
+    z = _GOLDEN
+    for part in parts:
+        z = (z + part + _GOLDEN) & _MASK
+        z = ((z ^ (z >> 30)) * _MUL1) & _MASK
+        z = ((z ^ (z >> 27)) * _MUL2) & _MASK
+        z ^= z >> 31
+    return z
 
 
 def _finish(z: Tensor) -> Tensor:

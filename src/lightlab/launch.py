@@ -12,10 +12,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lightlab import folder
-from lightlab.errors import UserError
+from lightlab.errors import UserError, message_of
 
 log = logging.getLogger("lightlab")
 Task = Callable[[Any], float | None]
@@ -48,17 +48,23 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
 
     from lightlab import config
 
-    parsed = get_args_parser().parse_args(list(arguments))
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    parsed = parser.parse_args(list(arguments))
     flags = [a for a in arguments if a not in parsed.overrides]
     overrides = [config.expand_shorthand(o) for o in parsed.overrides]
     asks_hydra = parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help
     if not asks_hydra and config_name == "train" and folder.RUN_TIME not in os.environ:
         overrides = _resume(overrides, config_name, parsed.config_dir)
-    config.check(config_name, overrides, parsed.config_dir)
+    overrides = config.check(config_name, overrides, parsed.config_dir)
     if not asks_hydra:
         _claim_folder(config_name, overrides, parsed)
     config.register_resolvers(config_name)
     return [*flags, *overrides]
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message}; python src/<command>.py --help shows how the command line is written.")
 
 
 def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> list[str]:
@@ -69,8 +75,8 @@ def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> l
     if not where or where[-1] in ("null", ""):
         return overrides
     rest = [o for o in overrides if not o.startswith("ckpt_path=")]
-    config.check(config_name, rest, config_dir)
-    cfg = config.compose(config_name, rest, config_dir)
+    checked = config.check(config_name, rest, config_dir)
+    cfg = config.compose(config_name, checked, config_dir)
     chosen = any(o.split("=")[0].lstrip("+") in ("model", "data", "experiment", "run_name") for o in rest)
     checkpoint = folder.find_checkpoint(where[-1], Path(cfg.paths.log_dir), cfg.run_name if chosen else None)
     run = folder.run_of(checkpoint)
@@ -105,6 +111,7 @@ def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
     """Hand over to Hydra; returns the exit code of each job of a sweep that failed."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
     from hydra.types import RunMode
 
     from lightlab import config
@@ -123,7 +130,13 @@ def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = arguments
-    hydra.main(version_base="1.3", config_path=str(config.CONFIGS), config_name=config_name)(job)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(config.CONFIGS), config_name=config_name)(job)()
+    except HydraException as error:
+        raise UserError(config.brief(error)) from error
+    except OSError as error:
+        remedy = "set hydra.run.dir or paths.log_dir=<a folder you may write to>"
+        raise UserError(f"cannot create the run folder {error.filename}: {error.strerror}; {remedy}.") from error
     return failures
 
 
@@ -148,8 +161,16 @@ def _one_job(task: Task, cfg: Any) -> float | None:
     finally:
         sys.argv[:] = argv
         HydraConfig.instance().cfg = state
+        _leave_process_group()
         for name in set(os.environ) - set(environment):
             del os.environ[name]
+
+
+def _leave_process_group() -> None:
+    """So that the next run of a sweep forms its own, also after one that failed."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def report_failure(error: BaseException) -> int:
@@ -160,13 +181,12 @@ def report_failure(error: BaseException) -> int:
         record = log.makeRecord("lightlab", logging.ERROR, __file__, 0, details, (), None)
         for handler in in_file:
             handler.handle(record)
-    if folder.rank() == 0 or not isinstance(error, UserError):
+    message = message_of(error)
+    if folder.rank() == 0 or message is None:
         where = f"\nFull traceback: {in_file[0].baseFilename}" if in_file else ""
-        text = str(error) if isinstance(error, UserError) else details.rstrip()
-        lines = text.splitlines()
-        body = f"error: {text}" if len(lines) == 1 or not isinstance(error, UserError) else "\n".join(f"error: {x}" for x in lines)
-        print(body + where, file=sys.stderr, flush=True)
-    return 2 if isinstance(error, UserError) else 1
+        said = f"error: {details.rstrip()}" if message is None else "\n".join(f"error: {m}" for m in message.splitlines())
+        print(said + where, file=sys.stderr, flush=True)
+    return 1 if message is None else 2
 
 
 def quoted(path: Path | str) -> str:

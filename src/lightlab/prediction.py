@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from torch import Tensor
 
 from lightlab import hardware
@@ -114,7 +114,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]])
 
 
 def _show(rows: Sequence[Sequence[str]]) -> None:
-    table = Table("file", "label", "probability", title="predictions", title_justify="left")
+    table = Table("file", "label", Column("probability", justify="right"))
     for row in rows[:MOST_ROWS]:
         table.add_row(row[0], row[1], f"{float(row[2]):.3f}")
     if len(rows) > MOST_ROWS:

@@ -13,15 +13,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from lightlab import checkpoint as checkpoints
 from lightlab import folder, hardware
-from lightlab.build import build, plain
+from lightlab.build import build, check_targets, plain
 from lightlab.callbacks.checkpoints import RunCheckpoint
 from lightlab.errors import UserError, did_you_mean
 from lightlab.loggers import ContinuedCSVLogger
+from lightlab.profiler import Unprofiled
 
 log = logging.getLogger("lightlab")
 
@@ -37,6 +39,7 @@ def open_folder(cfg: DictConfig) -> DictConfig:
         (run / folder.OVERRIDES).write_text("".join(f"{o}\n" for o in overrides), encoding="utf-8")
     log.debug("command: %s", " ".join(sys.argv))
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    check_targets(cfg, "")
     return cfg
 
 
@@ -109,9 +112,9 @@ def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
     for config in _monitoring(plain(cfg.model)):
         _check_monitor(config["monitor"], module)
     loggers = [build(c, f"logger.{name}") for name, c in (cfg.get("logger") or {}).items() if c]
-    return build(
-        cfg.trainer, "trainer", callbacks=callbacks, logger=loggers or False, plugins=[checkpoints.SafeCheckpointIO()]
-    )
+    extra = {} if cfg.trainer.profiler else {"profiler": Unprofiled()}
+    plugins = [checkpoints.SafeCheckpointIO()]
+    return build(cfg.trainer, "trainer", callbacks=callbacks, logger=loggers or False, plugins=plugins, **extra)
 
 
 def _monitoring(node: Any) -> list[dict[str, Any]]:
@@ -139,12 +142,22 @@ def fit(cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamo
         log.info("Resuming from %s (epoch %d, step %d).", path, content["epoch"], content["global_step"])
         _continue_logs(trainer, content["global_step"])
     if folder.rank() == 0:
-        OmegaConf.save(cfg, Path(cfg.paths.output_dir) / folder.CONFIG)
+        _record(cfg)
     started = time.monotonic()
     trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     return time.monotonic() - started
+
+
+def _record(cfg: DictConfig) -> None:
+    """What is run, for a later resume: the whole configuration, and the options that a resumed run was given anew."""
+    run = Path(cfg.paths.output_dir)
+    OmegaConf.save(cfg, run / folder.CONFIG)
+    if cfg.ckpt_path and folder.run_of(Path(cfg.ckpt_path)) == run:
+        known = folder.recorded_overrides(run)
+        new = [a for a in sys.argv[1:] if a not in known and not a.startswith(("--", "ckpt_path=", "hydra.run.dir="))]
+        (run / folder.OVERRIDES).write_text("".join(f"{o}\n" for o in [*known, *new]), encoding="utf-8")
 
 
 def _continue_logs(trainer: pl.Trainer, step: int) -> None:
@@ -158,8 +171,12 @@ def _continue_logs(trainer: pl.Trainer, step: int) -> None:
 def test_best(
     cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule
 ) -> dict[str, float]:
-    """Test the best checkpoint (the weights at hand where none was saved); returns the metrics."""
-    if not cfg.test or datamodule.reader.read("test") is None:  # type: ignore[attr-defined]
+    """Test the best checkpoint (the weights at hand where none was saved); returns the metrics.
+
+    Nothing where the data has no labelled test images, or the algorithm no test.
+    """
+    test = datamodule.reader.read("test") if cfg.test and is_overridden("test_step", module) else None  # type: ignore[attr-defined]
+    if test is None or test.labels is None:
         return {}
     keeper = checkpoint_keeper(trainer)
     best = keeper.best if keeper and keeper.best.is_file() and not trainer.fast_dev_run else None
@@ -188,12 +205,10 @@ def report(cfg: DictConfig, trainer: pl.Trainer, results: dict[str, float], seco
 
 def print_table(title: str, rows: dict[str, float]) -> None:
     """A table of metrics, on the console and in the run's log."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("metric")
-    table.add_column("value", justify="right")
+    table = Table("metric", Column("value", justify="right"))
     for name, value in rows.items():
         table.add_row(name, f"{value:.4f}")
-    Console().print(table)
+    Console().print(f"\n{title}", table)
     log.debug("results: %s", json.dumps(rows))
 
 

@@ -18,14 +18,14 @@ Schedule = dict[str, Any]
 
 
 def constant(optimizer: Optimizer, total_steps: int) -> Schedule:
-    """The optimizer's own rate throughout."""
-    return _per_step(torch_schedules.LambdaLR(optimizer, lambda step: 1.0))
+    """The optimizer's own rate throughout; told once per epoch, for nothing depends on it."""
+    return {"scheduler": torch_schedules.LambdaLR(optimizer, lambda epoch: 1.0), "interval": "epoch", "frequency": 1}
 
 
 def step(optimizer: Optimizer, total_steps: int, milestones: Sequence[float], factor: float) -> Schedule:
     """Multiply by `factor` at each milestone, given as a share of the run in [0, 1]."""
     at = [round(m * total_steps) for m in milestones]
-    return _per_step(torch_schedules.MultiStepLR(optimizer, at, gamma=factor))
+    return _per_step(torch_schedules.LambdaLR(optimizer, lambda step: factor ** sum(step >= m for m in at)))
 
 
 def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.0, final: float = 0.0) -> Schedule:
@@ -45,11 +45,13 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.0, final: f
 
 
 def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> Schedule:
-    """Up to the optimizer's rate over the first `rise` share, then down to almost nothing (Smith & Topin 2018)."""
+    """Up to the optimizer's rate over the first `rise` share, then down to almost nothing (Smith & Topin 2018).
+
+    Momentum, or Adam's beta1, goes the other way, between 0.95 and 0.85, where the optimizer uses one.
+    """
     rates = [group["lr"] for group in optimizer.param_groups]
-    return _per_step(
-        torch_schedules.OneCycleLR(optimizer, max_lr=rates, total_steps=max(total_steps, 2) + 1, pct_start=rise)
-    )
+    momentum = all(group.get("momentum") or "betas" in group for group in optimizer.param_groups)
+    return _per_step(_OneCycle(optimizer, rates, max(total_steps, 2) + 1, pct_start=rise, cycle_momentum=momentum))
 
 
 def plateau(
@@ -57,11 +59,18 @@ def plateau(
 ) -> Schedule:
     """Multiply by `factor` when `monitor` has not improved for `patience` epochs.
 
-    Lightning loses one such step when a run is resumed, so `KeyedRandomness` takes it, before the checkpoint is
-    written; the endless frequency keeps Lightning from taking it again.
+    Lightning takes this step after the epoch's checkpoint is written and would lose it when a run is resumed, so
+    `RunCheckpoint` takes it before; the endless frequency keeps Lightning from taking it again.
     """
     scheduler = torch_schedules.ReduceLROnPlateau(optimizer, mode=mode, factor=factor, patience=patience)
     return {"scheduler": scheduler, "monitor": monitor, "interval": "epoch", "frequency": sys.maxsize}
+
+
+def step_plateaus(trainer: pl.Trainer) -> None:
+    """Tell the plateau schedules the epoch's value of what they monitor."""
+    for config in trainer.lr_scheduler_configs:
+        if config.reduce_on_plateau and config.monitor in trainer.callback_metrics:
+            config.scheduler.step(trainer.callback_metrics[config.monitor])  # type: ignore[call-arg]
 
 
 def total_steps(trainer: pl.Trainer) -> int:
@@ -76,6 +85,14 @@ def total_steps(trainer: pl.Trainer) -> int:
     per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
     steps = per_epoch * trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else math.inf
     return int(min(steps, trainer.max_steps if trainer.max_steps > 0 else math.inf, sys.maxsize))
+
+
+class _OneCycle(torch_schedules.OneCycleLR):
+    """Keeps the length it was made with: a run that is resumed may have become longer."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        own = {name: getattr(self, name) for name in ("total_steps", "_schedule_phases")}
+        super().load_state_dict({**state_dict, **own})
 
 
 def _per_step(scheduler: torch_schedules.LRScheduler) -> Schedule:

@@ -1,132 +1,238 @@
-"""What a value may be, by the name of its key: the same name means the same thing wherever it stands."""
+"""What a value may be, by how its key ends: the same name means the same thing wherever it stands."""
 
 from __future__ import annotations
 
+import ast
 import math
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
+from lightlab.errors import did_you_mean
+
+SOURCE = Path(__file__).parents[1]
+
 
 @dataclass(frozen=True)
 class Number:
-    """An integer or a float in [low, high]; `open` leaves both ends out. None is allowed where `optional`."""
+    """An integer or a float in [low, high], both ends left out where `open`; or one of the values in `also`."""
 
     type: type
     low: float = -math.inf
     high: float = math.inf
     open: bool = False
-    optional: bool = False
-    words: tuple[str, ...] = ()
+    also: tuple[Any, ...] = ()
 
     def problem(self, key: str, value: Any) -> str | None:
         """One sentence about what is wrong with `value`, or None."""
-        if value is None:
-            return None if self.optional else f"{key} is empty; expected {self.expected()}."
-        if isinstance(value, str) and value in self.words:
+        if value in self.also:
             return None
         number = self.coerce(value)
-        if not isinstance(number, int | float) or isinstance(number, bool):
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return f"{key}={shown(value)}: expected {self.expected()}."
+        if self.type is int and isinstance(number, float):
             return f"{key}={value}: expected {self.expected()}."
         inside = self.low < number < self.high if self.open else self.low <= number <= self.high
         return None if inside else f"{key}={value} is out of range; expected {self.expected()}."
 
     def coerce(self, value: Any) -> Any:
-        """The number that `value` means ('1e-3' -> 0.001, '10' -> 10); anything else is returned as it is."""
-        if isinstance(value, bool) or not isinstance(value, str | int | float) or value in self.words:
+        """The number that `value` means ('1e-3' -> 0.001, 1e3 -> 1000 for an integer), else `value` itself."""
+        if value in self.also:
             return value
-        try:
-            number = float(value)
-        except ValueError:
-            return value
-        if self.type is float:
-            return number
-        return int(number) if number.is_integer() and not (isinstance(value, str) and "." in value) else str(value)
+        number = _number(value) if isinstance(value, str) else value
+        whole = isinstance(number, float) and number.is_integer()
+        return int(number) if whole and self.type is int else number
 
     def expected(self) -> str:
         noun = "an integer" if self.type is int else "a number"
-        low, high = (str(int(x)) if math.isfinite(x) and x == int(x) else str(x) for x in (self.low, self.high))
-        if math.isfinite(self.low) and math.isfinite(self.high):
-            span = f" {'between' if self.open else 'from'} {low} {'and' if self.open else 'to'} {high}"
+        low, high = (f"{x:.15g}" for x in (self.low, self.high))
+        span = ""
+        if math.isfinite(self.high):
+            span = f" between {low} and {high}" if self.open else f" from {low} to {high}"
         elif math.isfinite(self.low):
             span = f" above {low}" if self.open else f" of at least {low}"
-        else:
-            span = ""
-        return noun + span + "".join(f" or {word}" for word in self.words)
+        *most, last = [noun + span, *map(shown, self.also)]
+        return f"{', '.join(most)} or {last}" if most else last
+
+
+class Batches(Number):
+    """So many batches (an integer), or that share of them (a float)."""
+
+    def problem(self, key: str, value: Any) -> str | None:
+        if isinstance(share := self.coerce(value), float) and 0 <= share <= 1:
+            return None
+        return super().problem(key, value)
+
+    def coerce(self, value: Any) -> Any:
+        return _number(value) if isinstance(value, str) else value
+
+    def expected(self) -> str:
+        return "so many batches (an integer) or a share of them (a float from 0 to 1)"
+
+
+class Devices(Number):
+    """How many, or a list of which."""
+
+    def problem(self, key: str, value: Any) -> str | None:
+        if isinstance(value, list | ListConfig) and value:
+            return next((p for v in value if (p := Number(int, 0).problem(key, v))), None)
+        return super().problem(key, value)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+    also: tuple[Any, ...] = ()
+
+    def problem(self, key: str, value: Any) -> str | None:
+        if value in self.also or str(value) in self.words:
+            return None
+        return f"{key}={shown(value)}: expected {', '.join(self.words)}.{did_you_mean(str(value), self.words)}"
+
+    def coerce(self, value: Any) -> Any:
+        return value
 
 
 COUNT = Number(int, 1)
-COUNT_OR_NONE = Number(int, 1, optional=True)
 SHARE = Number(float, 0, 1)
 POSITIVE = Number(float, 0, open=True)
 NOT_NEGATIVE = Number(float, 0)
-LIMIT = Number(float, 0, optional=True)
+LIMIT = Batches(int, 0, also=(None,))
 
-RULES: dict[str, Number] = {
-    "seed": Number(int, 0, 2**32 - 1),
+RULES: dict[str, Number | OneOf] = {
+    ".seed": Number(int, 0, 2**32 - 1),
     # data
-    "num_classes": COUNT_OR_NONE,
-    "channels": Number(int, 1, 4),
-    "image_size": COUNT,
-    "batch_size": COUNT_OR_NONE,
-    "eval_batch_size": COUNT,
-    "num_workers": Number(int, 0, 256),
-    "val_fraction": Number(float, 0, 0.9),
-    "crop_padding": Number(int, 0),
-    "cutout": Number(int, 0),
-    "mixup": NOT_NEGATIVE,
-    "cutmix": NOT_NEGATIVE,
+    ".num_classes": Number(int, 1, also=(None,)),
+    ".channels": Number(int, 1, 4),
+    ".image_size": COUNT,
+    ".batch_size": COUNT,
+    ".eval_batch_size": COUNT,
+    ".num_workers": Number(int, 0, 256),
+    ".val_fraction": Number(float, 0, 0.9),
+    "augment.crop_padding": Number(int, 0),
+    "augment.cutout": Number(int, 0),
+    "augment.mixup": NOT_NEGATIVE,
+    "augment.cutmix": NOT_NEGATIVE,
     # model
-    "dropout": SHARE,
-    "drop_connect": Number(float, 0, 0.999),
-    "label_smoothing": Number(float, 0, 0.999),
-    "depth": COUNT,
-    "width": COUNT,
-    "patch_size": COUNT,
+    ".dropout": SHARE,
+    ".drop_connect": Number(float, 0, 0.999),
+    ".label_smoothing": Number(float, 0, 0.999),
+    "network.patch_size": COUNT,
     # optimizer and schedule
-    "lr": POSITIVE,
-    "weight_decay": NOT_NEGATIVE,
-    "momentum": Number(float, 0, 0.99999),
-    "warmup": SHARE,
-    "final": SHARE,
-    "rise": SHARE,
-    "factor": Number(float, 0, 1, open=True),
-    "patience": Number(int, 0),
+    ".lr": POSITIVE,
+    ".weight_decay": NOT_NEGATIVE,
+    "optimizer.momentum": Number(float, 0, 0.99999),
+    "scheduler.warmup": SHARE,
+    "scheduler.final": SHARE,
+    "scheduler.rise": SHARE,
+    "scheduler.factor": Number(float, 0, 1, open=True),
+    "scheduler.patience": Number(int, 0),
     # trainer
-    "num_nodes": COUNT,
-    "devices": Number(int, 1, words=("all", "auto")),
-    "max_epochs": Number(int, 1, optional=True),
-    "max_steps": Number(int, -1),
-    "accumulate_grad_batches": COUNT,
-    "gradient_clip_val": Number(float, 0, optional=True),
-    "limit_train_batches": LIMIT,
-    "limit_val_batches": LIMIT,
-    "limit_test_batches": LIMIT,
-    "check_val_every_n_epoch": COUNT,
-    "log_every_n_steps": COUNT,
+    "trainer.accelerator": OneOf(("auto", "cpu", "gpu", "mps"), also=("cuda",)),
+    "trainer.precision": OneOf(
+        ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
+        also=(None, 16, 32, 64, "16", "32", "64", "bf16", "transformer-engine", "transformer-engine-float16"),
+    ),
+    "trainer.num_nodes": COUNT,
+    "trainer.devices": Devices(int, 1, also=("all", "auto", -1)),
+    "trainer.max_epochs": Number(int, 1, also=(-1, None)),
+    "trainer.min_epochs": Number(int, 1, also=(None,)),
+    "trainer.max_steps": Number(int, 1, also=(-1,)),
+    "trainer.min_steps": Number(int, 1, also=(None,)),
+    "trainer.accumulate_grad_batches": COUNT,
+    "trainer.gradient_clip_val": Number(float, 0, also=(None,)),
+    "trainer.limit_train_batches": LIMIT,
+    "trainer.limit_val_batches": LIMIT,
+    "trainer.limit_test_batches": LIMIT,
+    "trainer.limit_predict_batches": LIMIT,
+    "trainer.overfit_batches": LIMIT,
+    "trainer.check_val_every_n_epoch": Number(int, 1, also=(None,)),
+    "trainer.log_every_n_steps": Number(int, 0, also=(None,)),
+    "trainer.fast_dev_run": Number(int, 1, also=(True, False)),
     # callbacks
-    "decay": SHARE,
-    "every_n_minutes": Number(float, 0, open=True, optional=True),
-    "every_n_steps": COUNT_OR_NONE,
+    "monitor.mode": OneOf(("min", "max")),
+    "ema.decay": SHARE,
+    "early_stopping.patience": Number(int, 0),
+    "checkpoint.every_n_minutes": Number(float, 0, open=True, also=(None,)),
+    "checkpoint.every_n_steps": Number(int, 1, also=(None,)),
 }
+
+
+@cache
+def rule_for(key: str) -> Number | OneOf | None:
+    """The rule of the values of a dotted key, or None."""
+    return next((rule for ending, rule in RULES.items() if f".{key}".endswith(ending)), None)
 
 
 def type_problem(key: str, current: Any, value: Any) -> str | None:
     """Does `value` fit where `current` stands? One sentence, or None. A key with a rule is judged by the rule."""
-    leaf = key.rpartition(".")[2]
-    if leaf in RULES:
-        return RULES[leaf].problem(key, value)
-    if current is None or value is None or isinstance(value, str) and "${" in value:
+    if isinstance(value, str) and "${" in value:
+        return None
+    if rule := rule_for(key):
+        return rule.problem(key, value)
+    if current is None or value is None:
         return None
     if isinstance(current, bool):
-        return None if isinstance(value, bool) else f"{key}={value}: expected true or false."
+        return None if isinstance(value, bool) else f"{key}={shown(value)}: expected true or false."
     if isinstance(current, int | float):
-        return Number(float if isinstance(current, float) else int).problem(key, value)
-    if isinstance(current, ListConfig) and not isinstance(value, list):
-        return f"{key}={value}: expected a list such as [{','.join(map(str, current))}]."
+        return _number_problem(key, [current], value)
+    if isinstance(current, ListConfig):
+        if not isinstance(value, list):
+            return f"{key}={shown(value)}: expected a list such as {shown(current)}."
+        return next((p for v in value if (p := _number_problem(key, current, v))), None)
     if isinstance(current, DictConfig) and not isinstance(value, dict):
-        return f"{key}={value}: expected options, {key}.<option>=<value>; it has {', '.join(map(str, current))}."
-    if isinstance(current, str) and isinstance(value, dict | list):
-        return f"{key}={value}: expected a single value such as {current}."
+        return f"{key}={shown(value)}: expected options, {key}.<option>=<value>; it has {', '.join(map(str, current))}."
     return None
+
+
+def _number_problem(key: str, examples: Any, value: Any) -> str | None:
+    """A number where the examples are numbers, an integer where all are."""
+    if not examples or not all(isinstance(e, int | float) and not isinstance(e, bool) for e in examples):
+        return None
+    rule = Number(float if any(isinstance(e, float) for e in examples) else int)
+    if isinstance(value, str) or (isinstance(value, float) and rule.type is int):  # only a rule's values are coerced
+        return f"{key}={shown(value)}: expected {rule.expected()}."
+    return rule.problem(key, value)
+
+
+def shown(value: Any) -> str:
+    """A value as it is written on the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"[{','.join(map(shown, value))}]" if isinstance(value, list | ListConfig) else str(value)
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+@cache
+def options_of(target: str) -> tuple[str, ...] | None:
+    """The options that a class or function of lightlab takes, read from its source: importing it would load torch.
+
+    None for an object of another package, and for one that takes any option.
+    """
+    module, _, name = target.rpartition(".")
+    file = SOURCE / f"{module.replace('.', '/')}.py"
+    if not target.startswith("lightlab.") or not file.is_file():
+        return None
+    found = _definition(ast.parse(file.read_text(encoding="utf-8")), name)
+    if isinstance(found, ast.ClassDef):
+        found = _definition(found, "__init__")
+    if not isinstance(found, ast.FunctionDef) or found.args.kwarg:
+        return None
+    return tuple(a.arg for a in (*found.args.args, *found.args.kwonlyargs) if a.arg != "self")
+
+
+def _definition(node: ast.Module | ast.ClassDef, name: str) -> ast.stmt | None:
+    return next((n for n in node.body if getattr(n, "name", None) == name), None)

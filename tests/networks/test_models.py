@@ -20,11 +20,8 @@ def compose(name):
 
 def classifiers():
     names = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
-    return {
-        name: cfg
-        for name, cfg in zip(names, map(compose, names), strict=True)
-        if cfg.model.get("_target_") == CLASSIFIER
-    }
+    cfgs = {name: compose(name) for name in names}
+    return {name: cfg for name, cfg in cfgs.items() if cfg.model.get("_target_") == CLASSIFIER}
 
 
 MODELS = classifiers()

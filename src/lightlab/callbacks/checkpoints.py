@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Checkpoint
+
+from lightlab.schedules import step_plateaus
 
 
 class RunCheckpoint(Checkpoint):
     """Saves last.ckpt after each epoch (validation included), and inside one as often as asked; best.ckpt when better.
 
     every_n_minutes, every_n_steps: also save last.ckpt inside an epoch; None switches off. Inside an epoch it is saved
-    between two optimizer steps only, so that the run can be continued exactly.
+    between two optimizer steps only, so that the run can be continued exactly; also where max_steps or max_time ends it.
     """
 
     def __init__(
@@ -29,7 +31,7 @@ class RunCheckpoint(Checkpoint):
         self.folder, self.monitor, self.mode = Path(dirpath), monitor, mode
         self.every_n_minutes, self.every_n_steps = every_n_minutes, every_n_steps
         self.best_score: float | None = None
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saved_step = time.monotonic(), 0
 
     @property
     def best(self) -> Path:
@@ -46,7 +48,7 @@ class RunCheckpoint(Checkpoint):
         self.best_score = state_dict["best_score"]
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -54,30 +56,40 @@ class RunCheckpoint(Checkpoint):
         loop = trainer.fit_loop.epoch_loop
         if loop._should_accumulate() or loop._num_ready_batches_reached():
             return  # between two optimizer steps of an epoch only; the epoch's end is saved with its validation
-        if self._due(trainer, loop.batch_progress.total.ready):
+        ends_here = trainer.should_stop or trainer.global_step == trainer.max_steps
+        if ends_here or self._due(trainer):
             self._save(trainer, self.last)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if trainer.state.fn != "fit" or trainer.sanity_checking or trainer.fast_dev_run:
-            return
-        score = trainer.callback_metrics.get(self.monitor)
-        if score is not None and self._is_better(float(score)):
-            self.best_score = float(score)
-            self._save(trainer, self.best)
+        fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
+        if fitting and not trainer.fit_loop.epoch_loop._num_ready_batches_reached():
+            self._save_if_better(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        cut_short = not trainer.fit_loop.epoch_loop._num_ready_batches_reached()
+        if cut_short and self._saved_step == trainer.global_step:
+            return  # last.ckpt continues inside this epoch
+        step_plateaus(trainer)
+        self._save_if_better(trainer)
         self._save(trainer, self.last)
 
-    def _due(self, trainer: pl.Trainer, batches: int) -> bool:
-        if self.every_n_steps and batches % (self.every_n_steps * trainer.accumulate_grad_batches) == 0:
+    def _due(self, trainer: pl.Trainer) -> bool:
+        step = trainer.global_step
+        if self.every_n_steps and step % self.every_n_steps == 0 and step != self._saved_step:
             return True
         if self.every_n_minutes is None:
             return False
         due = time.monotonic() - self._saved_at > 60 * self.every_n_minutes
         return trainer.strategy.reduce_boolean_decision(due, all=False) if trainer.world_size > 1 else due
 
+    def _save_if_better(self, trainer: pl.Trainer) -> None:
+        score = trainer.callback_metrics.get(self.monitor)
+        if score is not None and self._is_better(float(score)):
+            self.best_score = float(score)
+            self._save(trainer, self.best)
+
     def _is_better(self, score: float) -> bool:
-        if not torch.isfinite(torch.tensor(score)):
+        if not math.isfinite(score):
             return False
         if self.best_score is None:
             return True
@@ -86,4 +98,5 @@ class RunCheckpoint(Checkpoint):
     def _save(self, trainer: pl.Trainer, path: Path) -> None:
         if not trainer.fast_dev_run:
             trainer.save_checkpoint(path)
-            self._saved_at = time.monotonic()
+        if path == self.last:
+            self._saved_at, self._saved_step = time.monotonic(), trainer.global_step

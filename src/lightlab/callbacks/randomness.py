@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytorch_lightning as pl
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightlab.keys import mix, seed_everything
 
@@ -31,8 +30,5 @@ class KeyedRandomness(pl.Callback):
         ended = batch["is_last_batch"] or epoch["ready"] == epoch["processed"]
         position = (epoch["ready"], 0) if ended else (epoch["ready"] - 1, batch["current"]["ready"])
         trainer.datamodule.resume_at(*position)  # type: ignore[attr-defined]
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        for config in trainer.lr_scheduler_configs:
-            if isinstance(config.scheduler, ReduceLROnPlateau) and config.monitor in trainer.callback_metrics:
-                config.scheduler.step(trainer.callback_metrics[config.monitor])
+        # With max_steps set, Lightning would end the checkpoint's epoch a second time and count it as another.
+        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]

