@@ -25,7 +25,7 @@ train: $(READY)  ## Train the default: LeNet on the bundled handwritten digits
 	$(BIN)/python src/train.py
 
 test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 lint: $(READY)  ## Check style, spelling and types
 	$(BIN)/ruff check .

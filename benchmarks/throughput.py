@@ -3,9 +3,9 @@
     python benchmarks/throughput.py [--model mlp lenet resnet18] [--rounds 5] [--epochs 8]
 
 Ours is the command itself, with all that it does by default: console, CSV and TensorBoard logs, training metrics, keyed
-randomness, checkpoints after each epoch. The bare loop has the same data in memory, network, fused optimizer, batches and
-validation, and nothing else. Neither augments. Each runs in its own process with one thread; they take turns, and an
-epoch counts from its start to the next one's, the first left out. Fashion-MNIST comes from $LIGHTLAB_DATA_DIR; where it
+randomness, checkpoints after each epoch. The bare loop has the same data in memory, network, fused optimizer, batches
+and validation, and nothing else. Neither augments. Each runs in its own process with one thread; they take turns, and
+an epoch counts from its start to the next one's, the first left out. Fashion-MNIST comes from $LIGHTLAB_DATA_DIR; where it
 is not there, random images of its shape cost the same. resnet18 sees a few batches of colour images an epoch.
 """
 
@@ -64,7 +64,8 @@ def compare(model: str, rounds: int, epochs: int, scratch: Path) -> None:
             output = in_own_process(command)
             result = (scratch / "ours.json").read_text() if name == "train.py" else output.splitlines()[-1]
             measured[name].append(rates(json.loads(result)))
-    print(f"{model} on {source}, torch {torch.__version__}, lightning {pl.__version__}, 1 thread, {epochs - 1} epochs a process")
+    versions = f"torch {torch.__version__}, lightning {pl.__version__}"
+    print(f"{model} on {source}, {versions}, 1 thread, {epochs - 1} epochs a process")
     report(measured)
 
 
@@ -77,7 +78,7 @@ def in_own_process(command: list[str]) -> str:
 
 
 def find_data(name: str, scratch: Path) -> tuple[Path, str]:
-    """The folder that has the data set, and what to call it; random images in idx files or as PNG where it is missing."""
+    """The folder that has the data set, and what to call it; random images of its layout where it is missing."""
     folder = Path(os.environ.get("LIGHTLAB_DATA_DIR", ROOT / "data"))
     if (folder / name).is_dir():
         return folder, name
@@ -124,17 +125,20 @@ def bare_loop(options: list[str]) -> dict[str, Any]:
     """The loop that one would write by hand for speed, on what the configuration describes."""
     from lightlab import config
     from lightlab.build import build
+    from lightlab.modules.optimizing import build_optimizer
 
-    # Lightning sets this on import: without a GPU each step then loads a library. The bare loop would not import it.
+    # Importing Lightning sets this, and then each step without a GPU looks for a library; a bare loop would not.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
     cfg = config.without_hydra(config.compose("train", options))
     datamodule = build(cfg.data, "data")
     train, val = datamodule.split("train"), datamodule.split("val")
     network = build(cfg.model.network, "model.network")
-    optimizer = build(cfg.model.optimizer, "model.optimizer")(network.parameters())
+    optimizer = build_optimizer(build(cfg.model.optimizer, "model.optimizer"), network)
     size, steps = cfg.data.batch_size, int(cfg.trainer.limit_train_batches or len(train) // cfg.data.batch_size)
     val_batches = int(cfg.trainer.limit_val_batches or -(-len(val) // cfg.data.eval_batch_size))
+    val_parts = zip(*(x.split(cfg.data.eval_batch_size) for x in (val.images, val.labels)), strict=True)
+    val_set = list(val_parts)[:val_batches]
     mean, std = (torch.tensor(list(values)).view(-1, 1, 1) for values in (cfg.data.mean, cfg.data.std))
     scale, shift = 1 / (255 * std), mean / std
 
@@ -146,12 +150,13 @@ def bare_loop(options: list[str]) -> dict[str, Any]:
         order = torch.randperm(len(train))
         network.train()
         for indices in order[: steps * size].split(size):
-            loss = cross_entropy(network(normalise(train.images.index_select(0, indices))), train.labels.index_select(0, indices))
+            images, labels = train.images.index_select(0, indices), train.labels.index_select(0, indices)
+            loss = cross_entropy(network(normalise(images)), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         network.eval()
-        evaluate(network, normalise, list(zip(*(x.split(cfg.data.eval_batch_size) for x in (val.images, val.labels)), strict=True))[:val_batches])
+        evaluate(network, normalise, val_set)
         marks.append(now())
     return {"images": steps * size, "marks": marks}
 
@@ -187,7 +192,8 @@ def report(measured: dict[str, list[Epoch]]) -> None:
         )
         for name, runs in measured.items():
             values = [run[column] for run in runs]
-            print(f"        {statistics.median(values):10,.0f} per {unit:5} [{min(values):,.0f} .. {max(values):,.0f}]  {name}", flush=True)
+            median, spread = statistics.median(values), f"[{min(values):,.0f} .. {max(values):,.0f}]"
+            print(f"        {median:10,.0f} per {unit:5} {spread}  {name}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -25,7 +22,6 @@ from lightlab import checkpoint, schedules
 from lightlab.callbacks.averaging import WeightAverage
 from lightlab.callbacks.checkpoints import RunCheckpoint
 from lightlab.callbacks.randomness import KeyedRandomness
-from lightlab.config import ROOT
 from lightlab.data.augment import Augment
 from lightlab.data.image import ImageDataModule
 from lightlab.data.readers import ImageFolder, Split
@@ -81,7 +77,7 @@ class KeepAll(RunCheckpoint):
             shutil.copy(log, kept.with_suffix(".csv"))
 
 
-def run(
+def fit(
     folder: Path,
     resume: Path | None = None,
     keeper: type[RunCheckpoint] = RunCheckpoint,
@@ -91,8 +87,8 @@ def run(
     ema: bool = False,
     every_n_steps: int | None = 1,
     **options: Any,
-) -> dict[str, Any]:
-    """Train for three epochs, from `resume` on; everything that the next step would depend on, and the log."""
+) -> pl.Trainer:
+    """Train for three epochs, from `resume` on."""
     pl.seed_everything(0, verbose=False)
     module = Classifier(network(), optimizer, 3, mean=[0.5], std=[0.25], scheduler=SCHEDULES[schedule])
     module.save_hyperparameters({"model": {}, "data": {}})
@@ -119,12 +115,19 @@ def run(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    return trainer
+
+
+def run(folder: Path, resume: Path | None = None, **options: Any) -> dict[str, Any]:
+    """All that the next step of a trained run would depend on, and its log."""
+    trainer = fit(folder, resume, **options)
+    average = [c._average_model.state_dict() for c in trainer.callbacks if isinstance(c, WeightAverage)]
     return {
-        "weights": {k: v.clone() for k, v in module.state_dict().items()},
+        "weights": trainer.lightning_module.state_dict(),
         "optimizer": trainer.optimizers[0].state_dict(),
         "scheduler": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
-        "best": checkpoints.best_score,
-        "average": average[0]._average_model.state_dict() if ema else None,
+        "best": next(c.best_score for c in trainer.callbacks if isinstance(c, RunCheckpoint)),
+        "average": average,
         "metrics": {k: v for k, v in trainer.callback_metrics.items() if k.startswith("train") or not resume},
         "steps": trainer.global_step,
         "log": rows(folder / "metrics.csv"),
@@ -156,19 +159,21 @@ def continue_each(tmp_path: Path, full: dict[str, Any], pick: slice = slice(None
         continued = run(folder, file, **options)
         continued["metrics"] = {k: v for k, v in continued["metrics"].items() if k in full["metrics"]}
         wanted = {**full, "metrics": {k: full["metrics"][k] for k in continued["metrics"]}}
-        if continued["average"] and "-21-" in file.stem:
+        if continued["average"] and checkpoint.load(file)["global_step"] == full["steps"]:
             continued["weights"] = wanted["weights"]  # the average took their place when the run ended
         assert not differences(wanted, continued), file.name
     return len(kept)
 
 
 CASES: dict[str, dict[str, Any]] = {
-    "cosine, mixup and cutmix": {"data": {"augment": Augment(crop_padding=2, flip=True, mixup=0.5, cutmix=1.0)}},
+    "cosine, mixup and cutmix": {"data": {"augment": Augment(crop_padding=2, mixup=0.5, cutmix=1.0)}, "max_epochs": 2},
     "plateau, accumulation": {"schedule": "plateau", "accumulate_grad_batches": 2},
     "plateau on train/loss": {"schedule": "plateau on train/loss"},
-    "one cycle, Adam, EMA": {"schedule": "one_cycle", "optimizer": partial(torch.optim.Adam, lr=0.01), "ema": True},
+    "one cycle, Adam": {"schedule": "one_cycle", "optimizer": partial(torch.optim.Adam, lr=0.01), "max_epochs": 2},
+    "moving average": {"ema": True, "max_epochs": 2},
     "milestones, limit": {"schedule": "step", "limit_train_batches": 5},
-    "validation inside epochs": {"val_check_interval": 3},
+    "validation inside epochs": {"val_check_interval": 3, "max_epochs": 2},
+    "bf16-mixed": {"precision": "bf16-mixed", "max_epochs": 2},
     "validation every second epoch": {"check_val_every_n_epoch": 2},
     "max_steps inside an epoch": {"max_steps": 17},
 }
@@ -234,7 +239,68 @@ def test_checkpoint_interval_counts_optimizer_steps(tmp_path):
 
 def test_average_is_what_is_tested(tmp_path):
     """A test that loads the best checkpoint gets the averaged weights, which eval.py finds in it too."""
-    run(tmp_path, ema=True)
+    trainer = fit(tmp_path, ema=True)
     best = tmp_path / "checkpoints" / "best.ckpt"
     saved = checkpoint.load(best)
     assert differences(saved["state_dict"], saved["current_model_state"])
+    trainer.test(trainer.lightning_module, trainer.datamodule, ckpt_path=best, verbose=False)
+    assert not differences(dict(trainer.lightning_module.state_dict()), dict(saved["state_dict"]))
+
+
+# --- the command
+
+
+OPTIONS = ("model=mlp", "data.batch_size=200", "seed=3", "callbacks.checkpoint.every_n_steps=3", "trainer.max_epochs=4")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> Path:
+    logs = tmp_path_factory.mktemp("uninterrupted")
+    commands.run(logs, *OPTIONS)
+    return commands.runs(logs)[0]
+
+
+def saved_state(run_folder: Path) -> dict[str, Any]:
+    saved = checkpoint.load(run_folder / "checkpoints" / "last.ckpt")
+    names = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step", "train_sums", "callbacks")
+    return {name: saved[name] for name in names}
+
+
+def events(run_folder: Path) -> list[tuple[str, int, float]]:
+    """TensorBoard's scalars as it shows them: what was purged is gone."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(run_folder / "tensorboard"))
+    accumulator.Reload()
+    return [(tag, e.step, e.value) for tag in sorted(accumulator.Tags()["scalars"]) for e in accumulator.Scalars(tag)]
+
+
+def test_killed_in_an_epoch_and_continued_without_repeating_options(tmp_path, uninterrupted):
+    """SIGKILL after a checkpoint at step 3n, inside an epoch of six steps; `ckpt_path=<run folder>` does the rest."""
+    first = commands.start(tmp_path, *OPTIONS, "data.num_workers=2")
+
+    def inside_an_epoch() -> bool:
+        found = [*tmp_path.glob("runs/*/*/checkpoints/last.ckpt")]
+        return bool(found) and checkpoint.load(found[0])["global_step"] >= 9
+
+    first.wait_until(inside_an_epoch)
+    os.kill(first.pid, signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    (found,) = commands.runs(tmp_path)
+    assert checkpoint.load(found / "checkpoints" / "last.ckpt")["global_step"] < 24
+    output = commands.run(tmp_path, f"ckpt_path={found}")
+    assert commands.runs(tmp_path) == [found]
+    assert not differences(saved_state(uninterrupted), saved_state(found))
+    assert rows(found / "metrics.csv") == rows(uninterrupted / "metrics.csv")
+    assert events(found) == events(uninterrupted)
+    assert "resumable" not in output
+    assert "Warning" not in output
+
+    longer = commands.run(tmp_path, "ckpt_path=last", "trainer.max_epochs=5")
+    assert "epoch 5/5" in longer
+    assert "epoch 4/5" not in longer
+    again = commands.run(tmp_path, f"ckpt_path={found / 'checkpoints' / 'last.ckpt'}")
+    assert "5 epochs, 30 steps" in again
+    assert commands.runs(tmp_path) == [found]
+    assert [row["step"] for row in rows(found / "metrics.csv")][-1] == "30"
+    assert (found / "overrides.txt").read_text().splitlines() == [*OPTIONS, "data.num_workers=2", "trainer.max_epochs=5"]

@@ -17,7 +17,10 @@ from lightlab.errors import UserError, did_you_mean, raise_all, slip
 
 TRUSTED = ("lightlab", "torch", "torchvision", "timm", "pytorch_lightning", "torchmetrics")
 MAKERS = (  # a checkpoint's configuration may call what is defined in these; elsewhere, only classes of modules and optimizers
-    *(f"lightlab.{part}." for part in ("data", "losses", "metrics", "modules", "networks", "schedules", "integrations")),
+    *(
+        f"lightlab.{part}."
+        for part in ("data", "losses", "metrics", "modules", "networks", "schedules", "integrations")
+    ),
     "timm.optim.",
     "torch.optim.",
 )
@@ -27,7 +30,8 @@ KEYWORDS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 def build(cfg: Any, where: str, **extra: Any) -> Any:
     """Instantiate `cfg`, found at the key `where`; a constructor's ValueError or TypeError becomes a UserError."""
-    raise_all([*_problems(cfg, where), *_empty_options(cfg, where)])
+    check_targets(cfg, where)
+    raise_all(_empty_options(cfg, where))
     try:
         return instantiate(cfg, _convert_="all", **extra)
     except InstantiationException as error:

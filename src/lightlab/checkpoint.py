@@ -41,8 +41,11 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
-    except OSError as error:
-        raise UserError(f"cannot write the checkpoint {path}: {error.strerror}; free some space or set paths.log_dir.") from error
+    except (OSError, RuntimeError) as error:  # torch wraps the error of a full disk in one of its own
+        cause = error.__context__ if isinstance(error, RuntimeError) else error
+        if not isinstance(cause, OSError):
+            raise
+        raise UserError(f"cannot write the checkpoint {path}: {cause.strerror}; free some space or set paths.log_dir.") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -23,7 +23,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 from yaml import YAMLError
 
 from lightlab import overrides as keys
@@ -63,7 +63,7 @@ def compose(config_name: str, overrides: Sequence[str], config_dir: str | None =
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
     """A copy with every interpolation resolved and Hydra's own part left out, values coerced to their rule's type."""
-    plain = OmegaConf.to_container(cfg, resolve=True)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
     plain.pop("hydra", None)
     return OmegaConf.create(_coerced(plain, ""))
 
@@ -113,7 +113,8 @@ def _parse(lines: Sequence[str]) -> tuple[list[Override], list[str]]:
         try:
             parsed.append(parser.parse_override(line if key else ""))
         except HydraException:
-            remedy = f"quote a value with special characters: '{key}=\"{value}\"'" if value else f"write {key.lstrip('-')}=<value>"
+            quoted = f"quote a value with special characters: '{key}=\"{value}\"'"
+            remedy = quoted if value else f"write {key.lstrip('-')}=<value>"
             problems.append(f"{line!r} is not of the form key=value; {remedy}.")
     return parsed, problems
 
@@ -137,7 +138,8 @@ def _is_group(key: str, config_dir: str | None) -> bool:
 
 def _defaults(config_name: str) -> dict[str, Any]:
     """The groups of an entry point, with what it chooses where the command line says nothing."""
-    entries = OmegaConf.load(CONFIGS / f"{config_name}.yaml").get("defaults", [])
+    cfg: Any = OmegaConf.load(CONFIGS / f"{config_name}.yaml")
+    entries = cfg.get("defaults", [])
     return {str(k): v for entry in entries if isinstance(entry, DictConfig) for k, v in entry.items()}
 
 
@@ -160,14 +162,19 @@ def _group_problems(config_name: str, override: Override, config_dir: str | None
         if needs_one or not override.is_delete():
             yield f"{line}: a run needs one {group}; choose it with {group}=<name>: {', '.join(known)}."
         return
-    if override.is_add() and group in _defaults(config_name):
+    chosen = _defaults(config_name)
+    if not override.is_add() and override.package is None and group not in chosen:
+        yield f"{line}: the configuration of {config_name}.py has no choice of {group}; it has {', '.join(chosen)}."
+        return
+    if override.is_add() and group in chosen:
         yield f"{line}: {group} is chosen already; write it without the +."
         return
     if not choices:
         yield f"{line}: no {group} has such a name. Known: {', '.join(known)}."
     for choice in choices:
         if isinstance(choice, list) and needs_one:
-            yield f"{line}: a run has one {group}; for one run with each, write -m {group}={','.join(map(str, choice))}."
+            listed = ",".join(map(str, choice))
+            yield f"{line}: a run has one {group}; for one run with each, write -m {group}={listed}."
             continue
         for name in choice if isinstance(choice, list) else [choice]:
             if not any((root / group / f"{name}.yaml").is_file() for root in _roots(config_dir)):
@@ -192,7 +199,9 @@ def _combinations(groups: Sequence[Override], config_dir: str | None) -> list[li
 # --- keys and values --------------------------------------------------------------------------------------------------
 
 
-def _check_values(name: str, groups: list[str], values: list[Override], config_dir: str | None, added: set[str]) -> list[str]:
+def _check_values(
+    name: str, groups: list[str], values: list[Override], config_dir: str | None, added: set[str]
+) -> list[str]:
     """The problems of one run; notes in `added` the overrides that add an option."""
     try:
         cfg = compose(name, groups, config_dir)
@@ -211,35 +220,39 @@ def _check_values(name: str, groups: list[str], values: list[Override], config_d
         cfg = copy.deepcopy(cfg)
         OmegaConf.set_readonly(cfg.hydra, False)
         ConfigLoaderImpl._apply_overrides_to_config(good, cfg)
-        problems += [*_missing(cfg), *_node_problems(cfg, ""), *_kind_problems(cfg, config_dir)]
+        problems += [*_node_problems(cfg, ""), *_kind_problems(cfg, config_dir)]
     except (HydraException, OmegaConfBaseException) as error:
         problems.append(brief(error))
     return problems
 
 
-def _missing(cfg: DictConfig) -> Iterator[str]:
-    for key in sorted(k for k in OmegaConf.missing_keys(cfg) if not k.startswith("hydra.")):
-        yield f"{key} is not set and has no default; give it on the command line: {key}=..."
-
-
-def _node_problems(cfg: DictConfig | ListConfig, path: str) -> Iterator[str]:
-    """Each value against its rule, each object of lightlab against its constructor, wherever they came from."""
+def _node_problems(cfg: Any, path: str) -> Iterator[str]:
+    """Each value against its rule, each object of lightlab against its constructor; wherever they came from."""
     if isinstance(cfg, DictConfig) and (takes := options_of(str(cfg.get("_target_")))) is not None:
         for key in cfg:
             if not str(key).startswith("_") and key not in takes:
                 yield f"{path}.{key}: {cfg._target_} has no option {key!r}.{did_you_mean(str(key), takes, f'{path}.')}"
-    for key in cfg if isinstance(cfg, DictConfig) else range(len(cfg)):
+    names: Any = cfg if isinstance(cfg, DictConfig) else range(len(cfg))
+    for key in names:
         where = f"{path}.{key}" if path else str(key)
-        if where == "hydra" or OmegaConf.is_missing(cfg, key):
+        is_own = not OmegaConf.is_interpolation(cfg, key)
+        if where == "hydra":
+            continue
+        if OmegaConf.is_missing(cfg, key):
+            if is_own:
+                yield f"{where} is not set and has no default; give it on the command line: {where}=..."
             continue
         try:
             value = cfg[key]
-        except OmegaConfBaseException as error:
-            yield f"{where}: {brief(error)}"
+        except InterpolationToMissingValueError:
             continue
-        if isinstance(value, DictConfig | ListConfig):
+        except OmegaConfBaseException as error:
+            yield brief(error)
+            continue
+        rule = rule_for(where)
+        if isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not rule):
             yield from _node_problems(value, where)
-        elif not OmegaConf.is_interpolation(cfg, key) and (rule := rule_for(where)) and (found := rule.problem(where, value)):
+        elif is_own and rule and (found := rule.problem(where, value)):
             yield found
         if path in keys.OPEN and value is not None and "_target_" not in value:
             yield f"{where} is no object, it has no _target_; perhaps {path}={key} is missing?"
@@ -249,16 +262,16 @@ def _kind_problems(cfg: DictConfig, config_dir: str | None) -> Iterator[str]:
     kind, accepts = cfg.get("data", {}).get("kind"), cfg.get("accepts")
     if accepts and kind and kind not in accepts:
         fitting = [name for name, path in options("data", config_dir).items() if _kind(path) in accepts]
+        chosen = cfg.hydra.runtime.choices
         yield (
-            f"data={cfg.hydra.runtime.choices.data} holds {kind} data, but model={cfg.hydra.runtime.choices.get('model')} "
-            f"is for {cfg.task} and needs {' or '.join(accepts)} data; "
-            f"data sets that fit: {', '.join(fitting) or 'none yet'}."
+            f"data={chosen.data} holds {kind} data, but model={chosen.get('model')} is for {cfg.task} and needs "
+            f"{' or '.join(accepts)} data; data sets that fit: {', '.join(fitting) or 'none yet'}."
         )
 
 
 def _kind(path: Path) -> str | None:
     """The `kind` of a data set's YAML, its own or of what it builds on, without composing it."""
-    cfg = OmegaConf.load(path)
+    cfg: Any = OmegaConf.load(path)
     if "kind" in cfg:
         return cfg.kind
     parents = [path.parent / f"{d}.yaml" for d in cfg.get("defaults", []) if isinstance(d, str) and d != "_self_"]

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake that the user can mend. The message is one sentence or two: what, where, expected, remedy.
+    """One mistake or several that the user can mend. Each is one line: what, where, expected, remedy.
 
-    An entry point prints the message, writes the traceback to the run's log and exits with code 2.
+    An entry point prints the lines, writes the traceback to the run's log and exits with code 2.
     """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(" ".join(line.strip() for line in p.splitlines()) for p in problems))
 
 
 def message_of(error: BaseException) -> str | None:
@@ -44,4 +47,4 @@ def raise_all(problems: Iterable[str]) -> None:
     """Raise one UserError that lists each distinct problem; nothing where there is none."""
     distinct = list(dict.fromkeys(problems))
     if distinct:
-        raise UserError("\n".join(distinct))
+        raise UserError(*distinct)

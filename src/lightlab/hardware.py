@@ -26,7 +26,7 @@ def settle(trainer: DictConfig) -> None:
         trainer.accelerator = "gpu" if gpus else "mps" if _mps() else "cpu"
     _check_accelerator(trainer.accelerator, gpus)
     if not gpus:
-        # Lightning sets this to 1: each optimizer step, which asks for a GPU, would look for NVIDIA's library on the disk.
+        # Lightning sets this to 1: then each optimizer step asks for a GPU by loading NVIDIA's library anew.
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     if trainer.accelerator == "cpu":
         keep_memory()
@@ -89,7 +89,7 @@ def _check_precision(precision: str, accelerator: str) -> None:
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed memory. Else tensors over 128 KiB go back to the kernel and fault in again, page by page, each step."""
+    """Let glibc keep what is freed: else large tensors go back to the kernel and fault in again, page by page, each step."""
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
         mallopt(_M_MMAP_THRESHOLD, _KEPT)

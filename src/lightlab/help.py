@@ -28,7 +28,10 @@ USAGE = {
     "predict": (
         "Predict with a checkpoint: one row of predictions.csv per image.",
         "python src/predict.py ckpt_path=FILE|FOLDER|last input=IMAGE|FOLDER|GLOB [option=value ...]",
-        ("python src/predict.py ckpt_path=last input=photos/", "python src/predict.py ckpt_path=last data=kaggle_cifar10"),
+        (
+            "python src/predict.py ckpt_path=last input=photos/",
+            "python src/predict.py ckpt_path=last data=kaggle_cifar10",
+        ),
         ("data", "trainer"),
     ),
 }
@@ -41,7 +44,7 @@ def text(config_name: str) -> str:
     for group in groups:
         entries = {p.stem: summary(p) for p in sorted((CONFIGS / group).glob("*.yaml"))}
         if entries:
-            parts += ["", f"{group}="] + _columns(entries)
+            parts += ["", f"{group}=", *_columns(entries)]
     return "\n".join(parts)
 
 
@@ -55,4 +58,5 @@ def summary(path: Path) -> str:
 def _columns(entries: dict[str, str]) -> list[str]:
     name_width = max(map(len, entries))
     room = max(shutil.get_terminal_size((120, 24)).columns, 80) - name_width - 4
-    return [f"  {name:<{name_width}}  {line if len(line) <= room else line[: room - 1] + '…'}" for name, line in entries.items()]
+    cut = {name: line if len(line) <= room else line[: room - 1] + "…" for name, line in entries.items()}
+    return [f"  {name:<{name_width}}  {line}" for name, line in cut.items()]

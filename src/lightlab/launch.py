@@ -5,6 +5,7 @@ The entry points import nothing but this file at first: `--help` and a misspelt 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -50,7 +51,7 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
 
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
-    parsed = parser.parse_args(list(arguments))
+    parsed = parser.parse_intermixed_args(list(arguments))
     flags = [a for a in arguments if a not in parsed.overrides]
     overrides = [config.expand_shorthand(o) for o in parsed.overrides]
     asks_hydra = parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help
@@ -123,6 +124,8 @@ def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
             return _one_job(task, cfg)
         except Exception as error:
             code = report_failure(error)
+            traceback.clear_frames(error.__traceback__)  # they hold the loaders, whose workers end with them
+            gc.collect()
             if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN:
                 sys.exit(code)
             failures.append(code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
@@ -10,7 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightlab.errors import did_you_mean, slip
-from lightlab.schema import options_of, type_problem
+from lightlab.schema import options_of, shown, type_problem
 
 OPEN = ("callbacks", "logger")  # groups of objects: another one may be added to each
 
@@ -32,9 +32,9 @@ def problems(base: DictConfig, override: Override) -> Iterator[str]:
         yield from (p for value in found if (p := type_problem(key, current, value)))
 
 
-def values(override: Override, names: Iterator[str] | list[str] = ()) -> list[Any]:  # type: ignore[assignment]
+def values(override: Override, names: Sequence[str] = ()) -> list[Any]:
     """Each value of a sweep, the ends of an interval, else the one value. names: what a glob may match."""
-    value = override.value()
+    value: Any = override.value()
     if isinstance(value, Glob):
         return value.filter(list(names))
     if isinstance(value, IntervalSweep):
@@ -75,6 +75,8 @@ def unknown_key(base: DictConfig, key: str, line: str) -> str:
     """That there is no such key, with the likeliest that were meant."""
     parent, _, leaf = key.rpartition(".")
     node = _select(base, parent) if parent else base
+    if not isinstance(node, DictConfig) and exists(base, parent):
+        return f"{line}: {parent} is {shown(node)} and has no options."
     if not isinstance(node, DictConfig):
         return f"{line}: there is no {parent!r} in the configuration." + (_elsewhere(base, key) or _below(base, parent))
     target = str(node.get("_target_", ""))
@@ -109,7 +111,7 @@ def _below(base: DictConfig, key: str) -> str:
 
 
 def _paths(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key in cfg:
+    for key in map(str, cfg):
         if prefix or key != "hydra":
             yield f"{prefix}{key}"
             child = cfg._get_node(key)

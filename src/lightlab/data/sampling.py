@@ -82,11 +82,11 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     """
     generator = torch.Generator().manual_seed(mix(seed, -2))
     part = []
-    taken = wanted = 0.0
+    taken, wanted = 0, 0.0
     for label in labels.unique().tolist():
         members = (labels == label).nonzero().flatten()
         wanted += fraction * len(members)
-        count = round(wanted - taken)
+        count = round(wanted) - taken
         taken += count
         part.append(members[torch.randperm(len(members), generator=generator)[:count]])
     chosen = torch.zeros(len(labels), dtype=torch.bool)

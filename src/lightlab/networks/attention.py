@@ -6,18 +6,31 @@ eca: Wang et al. 2020, ECA-Net.
 
 from collections.abc import Callable, Sequence
 
-from timm.layers import EcaModule, SEModule
-from timm.layers.cbam import CbamModule
 from torch import nn
 
 from lightlab.networks.blocks import Block, ConvBlock
 from lightlab.networks.choices import one_of
 
-KINDS: dict[str, Callable[[int], nn.Module]] = {
-    "se": lambda channels: SEModule(channels, rd_divisor=1),  # the paper's C / 16 also where it is below 8
-    "cbam": CbamModule,
-    "eca": EcaModule,
-}
+
+def se(channels: int) -> nn.Module:
+    from timm.layers import SEModule  # here, for importing timm takes a second
+
+    return SEModule(channels, rd_divisor=1)  # the paper's C / 16 also where it is below 8
+
+
+def cbam(channels: int) -> nn.Module:
+    from timm.layers.cbam import CbamModule
+
+    return CbamModule(channels)
+
+
+def eca(channels: int) -> nn.Module:
+    from timm.layers import EcaModule
+
+    return EcaModule(channels)
+
+
+KINDS: dict[str, Callable[[int], nn.Module]] = {"se": se, "cbam": cbam, "eca": eca}
 
 
 def add_attention(network: nn.Module, kind: str, at: str | Sequence[str]) -> nn.Module:

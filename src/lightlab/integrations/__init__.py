@@ -1,0 +1,1 @@
+"""Libraries that need a wrapper before they can be used."""

@@ -1,0 +1,92 @@
+"""Commands in a process of their own, which starts in milliseconds: a fork of a server that has loaded the libraries.
+
+The server has computed nothing, so its forks are safe; a fork of the tests' own process would inherit torch's threads.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from lightlab.config import ROOT
+
+LIMIT = 240  # seconds
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["lightlab.run"])
+
+
+@dataclass
+class Command:
+    """`python src/<script> <arguments>`, running; its output goes to a file."""
+
+    process: BaseProcess
+    output: Path
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text(encoding="utf-8")
+
+    def wait(self) -> int:
+        """The exit code; minus the signal where one ended it."""
+        self.process.join(LIMIT)
+        if self.process.exitcode is None:
+            self.process.kill()
+            raise TimeoutError(f"no end after {LIMIT} s:\n{self.text}")
+        return self.process.exitcode
+
+    def wait_until(self, happened: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + LIMIT
+        while not happened():
+            if time.monotonic() > deadline or self.process.exitcode is not None:
+                raise AssertionError(f"ended or too late:\n{self.text}")
+            time.sleep(0.002)
+
+
+def start(log_dir: Path, *arguments: str, script: str = "train", env: Mapping[str, str] | None = None) -> Command:
+    log_dir.mkdir(parents=True, exist_ok=True)
+    output = log_dir / f"output-{len(list(log_dir.glob('output-*')))}.txt"
+    output.touch()
+    environment = {**os.environ, "LIGHTLAB_LOG_DIR": str(log_dir), "OMP_NUM_THREADS": "1", **(env or {})}
+    command = [str(ROOT / "src" / f"{script}.py"), *arguments]
+    process = SERVER.Process(target=_execute, args=(output, environment, command), daemon=False)
+    process.start()
+    return Command(process, output)
+
+
+def _execute(output: Path, environment: dict[str, str], command: list[str]) -> None:
+    handle = os.open(output, os.O_WRONLY | os.O_TRUNC)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
+    os.environ.clear()
+    os.environ.update(environment)
+    import __main__
+
+    __main__.__spec__ = None  # Lightning starts the other processes of DDP from sys.argv
+    sys.argv = command
+    runpy.run_path(command[0], run_name="__main__")
+
+
+def run(log_dir: Path, *arguments: str, script: str = "train", env: Mapping[str, str] | None = None) -> str:
+    """The output of a command that succeeds."""
+    command = start(log_dir, *arguments, script=script, env=env)
+    code = command.wait()
+    assert code == 0, f"exit code {code}:\n{command.text}"
+    return command.text
+
+
+def runs(log_dir: Path) -> list[Path]:
+    """The run folders, oldest first."""
+    return sorted((log_dir / "runs").glob("*/*"))

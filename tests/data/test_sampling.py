@@ -1,0 +1,98 @@
+"""Which sample is seen when: laws over all ranks, world sizes and batch sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lightlab.data.sampling import EvenBatches, KeyedBatches, stratified_split
+from lightlab.keys import mix
+
+
+def epoch(sampler: KeyedBatches, number: int, start: int = 0) -> list[dict[int, int]]:
+    """Index to key, for each batch."""
+    sampler.set_epoch(number)
+    sampler.start_at(start)
+    return [dict(zip(indices.tolist(), keys.tolist(), strict=True)) for indices, keys in sampler]
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4, 6, 12])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_ranks_share_the_batch_of_one_process(world_size, shuffle):
+    whole = epoch(KeyedBatches(100, 12, seed=3, shuffle=shuffle), 5)
+    shares = [epoch(KeyedBatches(100, 12, 3, shuffle, rank, world_size), 5) for rank in range(world_size)]
+    for batch, parts in zip(whole, zip(*shares, strict=True), strict=True):
+        assert {len(part) for part in parts} == {12 // world_size}
+        assert {index: key for part in parts for index, key in part.items()} == batch
+
+
+def test_key_is_a_function_of_seed_epoch_and_index():
+    batches = epoch(KeyedBatches(40, 8, seed=3), 5)
+    assert all(key == mix(mix(3, 5), index) for batch in batches for index, key in batch.items())
+
+
+def test_an_epoch_has_each_sample_once_but_for_the_rest():
+    batches = epoch(KeyedBatches(43, 8, seed=0), 0)
+    seen = [index for batch in batches for index in batch]
+    assert len(batches) == 5
+    assert len(seen) == len(set(seen)) == 40
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    orders = {tuple(i for b in epoch(KeyedBatches(40, 8, seed), e) for i in b) for seed in range(5) for e in range(5)}
+    assert len(orders) == 25
+
+
+def test_every_sample_is_left_out_as_often():
+    """43 samples, 3 left out in each of 2,000 epochs: each about 140 times, within five standard deviations."""
+    sampler, left_out = KeyedBatches(43, 8, seed=0), torch.zeros(43)
+    for number in range(2000):
+        left_out += 1
+        for batch in epoch(sampler, number):
+            left_out[list(batch)] -= 1
+    p = 3 / 43
+    assert (left_out - 2000 * p).abs().max() < 5 * (2000 * p * (1 - p)) ** 0.5
+
+
+@pytest.mark.parametrize("start", range(6))
+def test_an_epoch_can_start_at_any_batch_once(start):
+    sampler = KeyedBatches(43, 8, seed=0)
+    assert epoch(sampler, 2, start) == epoch(sampler, 2)[start:]
+    assert len(epoch(sampler, 2)) == 5
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 64])
+def test_even_batches_hold_each_sample_once(world_size, batch_size):
+    for size in (*range(world_size, 4 * world_size + 9), 361, 1000):
+        samplers = [EvenBatches(size, batch_size, rank, world_size) for rank in range(world_size)]
+        batches = [[indices for indices, _ in sampler] for sampler in samplers]
+        sizes = [len(batch) for rank in batches for batch in rank]
+        assert {len(rank) for rank in batches} == {len(samplers[0])}
+        assert sorted(torch.cat([b for rank in batches for b in rank]).tolist()) == list(range(size))
+        assert min(sizes) >= 1
+        assert max(sizes) - min(sizes) <= 1
+        assert max(sizes) <= max(batch_size, 2 if size % world_size else 1)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.25, 1 / 3, 0.5])
+def test_split_keeps_the_proportions(fraction):
+    counts = torch.tensor([1, 2, 3, 10, 17, 100, 101])
+    labels = torch.arange(7).repeat_interleave(counts)[torch.randperm(234, generator=torch.Generator().manual_seed(0))]
+    rest, part = stratified_split(labels, fraction, seed=0)
+    assert sorted([*rest.tolist(), *part.tolist()]) == list(range(234))
+    assert len(part) == round(fraction * 234)
+    taken = labels[part].bincount(minlength=7)
+    assert (taken - fraction * counts).abs().max() <= 1
+
+
+def test_split_is_exact_where_it_can_be():
+    labels = torch.arange(10).repeat(20)
+    _, part = stratified_split(labels, 0.1, seed=0)
+    assert labels[part].bincount().tolist() == [2] * 10
+
+
+def test_split_follows_its_seed():
+    labels = torch.arange(10).repeat(20)
+    splits = [stratified_split(labels, 0.2, seed)[1].tolist() for seed in (0, 0, 1)]
+    assert splits[0] == splits[1] != splits[2]

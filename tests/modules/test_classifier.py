@@ -1,0 +1,111 @@
+"""The classifier's losses and measures against closed forms."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import log_softmax
+
+from lightlab.data.augment import mixup
+from lightlab.modules.classifier import AUXILIARY_WEIGHT, Classifier
+from lightlab.modules.optimizing import build_optimizer
+from lightlab.networks.googlenet import GoogLeNet
+
+SGD = partial(torch.optim.SGD, lr=0.1, weight_decay=0.5)
+
+
+class Table(nn.Module):
+    """The first pixel of an image chooses its logits."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits[images[:, 0, 0, 0].round().long()]
+
+
+def classifier(network: nn.Module, num_classes: int, **options) -> Classifier:
+    return Classifier(network, SGD, num_classes, mean=[0.0], std=[1.0], **options)
+
+
+def batch(n: int, num_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.arange(n).float().view(n, 1, 1, 1), torch.arange(n) % num_classes
+
+
+def test_loss_is_the_mean_negative_log_probability():
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    module, (images, labels) = classifier(Table(logits), 3), batch(6, 3)
+    expected = -log_softmax(logits, 1)[torch.arange(6), labels].mean()
+    assert torch.isclose(module.training_step((images, labels), 0), expected)
+
+
+def test_label_smoothing_spreads_its_mass_over_all_classes():
+    logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
+    module, (images, labels) = classifier(Table(logits), 5, label_smoothing=0.2), batch(4, 5)
+    target = torch.full((4, 5), 0.2 / 5)
+    target[torch.arange(4), labels] += 0.8
+    expected = -(target * log_softmax(logits, 1)).sum(1).mean()
+    assert torch.isclose(module.training_step((images, labels), 0), expected)
+
+
+def test_mixed_labels_cost_what_their_parts_cost():
+    logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(2))
+    module, (images, labels) = classifier(Table(logits), 5), batch(4, 5)
+    _, soft = mixup(images, labels, torch.arange(4), 5, alpha=1.0)
+    expected = -(soft * log_softmax(logits, 1)).sum(1).mean()
+    assert torch.isclose(module.training_step((images, soft), 0), expected)
+
+
+def test_auxiliary_classifiers_weigh_a_third_of_the_main_one_in_training_only():
+    network = GoogLeNet(in_channels=1, num_classes=3, image_size=64)
+    module, images, labels = classifier(network, 3), torch.rand(4, 1, 64, 64), torch.tensor([0, 1, 2, 0])
+    torch.manual_seed(0)  # the same dropout in both
+    main, *auxiliary = (nn.functional.cross_entropy(out, labels) for out in network(images))
+    assert len(auxiliary) == 2
+    torch.manual_seed(0)
+    assert torch.isclose(module.training_step((images, labels), 0), main + AUXILIARY_WEIGHT * sum(auxiliary))
+    assert isinstance(module.eval()(images), torch.Tensor)
+
+
+def test_input_is_normalised_by_the_statistics_of_each_channel():
+    module = Classifier(nn.Flatten(), SGD, 2, mean=[0.5, 0.25], std=[0.5, 0.25])
+    images = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
+    assert module(images).tolist() == [[1.0, -1.0]]
+
+
+def test_measures_of_a_test_agree_with_counting():
+    logits = torch.tensor([[3.0, 0, 0], [3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0], [0, 0, 3.0]])
+    module, images, labels = classifier(Table(logits), 3), batch(5, 3)[0], torch.tensor([0, 1, 1, 2, 2])
+    module.test_step((images[:2], labels[:2]), 0)
+    module.test_step((images[2:], labels[2:]), 1)
+    metrics = {name: float(metric.compute()) for name, metric in module.metrics["test"].items()}
+    confidence = float(logits[0].softmax(0)[0])
+    assert metrics["acc"] == pytest.approx(4 / 5)
+    assert metrics["f1_macro"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+    assert metrics["calibration_error"] == pytest.approx(confidence - 4 / 5, abs=1e-6)
+    assert module.confusion.compute().tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 2]]
+
+
+@pytest.mark.parametrize(("num_classes", "there"), [(5, False), (6, True)])
+def test_top_5_is_measured_where_it_can_be_wrong(num_classes, there):
+    assert ("test/acc_top5" in classifier(nn.Flatten(), num_classes).logged) == there
+
+
+def test_biases_and_norms_do_not_decay():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 3))
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    build_optimizer(SGD, network).step()
+    for name, parameter in network.named_parameters():
+        factor = 1 - 0.1 * 0.5 if parameter.ndim > 1 else 1.0
+        assert torch.allclose(parameter, factor * before[name]), name
+
+
+def test_frozen_parameters_are_left_to_themselves():
+    network = nn.Linear(2, 2)
+    network.bias.requires_grad_(False)
+    optimized = [p for group in build_optimizer(SGD, network).param_groups for p in group["params"]]
+    assert [id(p) for p in optimized] == [id(network.weight)]

@@ -1,0 +1,226 @@
+"""Several processes train what one process trains: same weights, same metrics, one folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from commands import run, runs, start
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+
+from lightlab import checkpoint, config, folder, hardware
+from lightlab.config import ROOT
+from lightlab.errors import UserError
+
+SHORT = ("model=mlp", "trainer.max_epochs=2", "trainer.limit_train_batches=4", "data.eval_batch_size=100")
+SHORT += ("data.val_fraction=0.13",)  # 187 validation images, which two processes cannot share equally
+
+
+def weights(run_folder: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(run_folder / "checkpoints" / "last.ckpt")["state_dict"]
+
+
+def results(run_folder: Path) -> dict[str, float]:
+    found = json.loads((run_folder / "results.json").read_text())
+    return {k: v for k, v in found.items() if k != "train_seconds"}
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    a, b = weights(one), weights(other)
+    assert a.keys() == b.keys()
+    assert max(float((a[k].float() - b[k].float()).abs().max()) for k in a) < 1e-6
+    assert results(other) == pytest.approx(results(one), abs=1e-6)
+
+
+def confusion(run_folder: Path) -> torch.Tensor:
+    with (run_folder / "confusion_matrix.csv").open(newline="") as file:
+        return torch.tensor([[int(n) for n in row[1:]] for row in list(csv.reader(file))[1:]])
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory) -> Path:
+    """The run of one process that the others are compared with: augmented, as the data's preset asks."""
+    logs = tmp_path_factory.mktemp("single")
+    run(logs, *SHORT)
+    return runs(logs)[0]
+
+
+def test_ddp_equals_one_process(tmp_path, single):
+    output = run(tmp_path, *SHORT, "trainer=ddp_cpu")
+    assert "Training in 2 CPU processes (gloo)" in output
+    assert output.count("epoch 1/2") == 1
+    (found,) = runs(tmp_path)
+    assert_same_run(single, found)
+    assert torch.equal(confusion(found), confusion(single))
+    assert {p.name for p in found.iterdir()} == {p.name for p in single.iterdir()} | {"run-rank1.log"}
+    assert (found / "metrics.csv").read_text().count("\n") == (single / "metrics.csv").read_text().count("\n")
+
+
+def test_uneven_evaluation_with_batch_norm(tmp_path):
+    """23 test images, each counted once. DDP broadcasts the buffers in each forward pass, also in evaluation: processes
+    with unequal numbers of images must not wait for one another."""
+    for split, size in (("train", 24), ("val", 7), ("test", 23)):
+        for i in range(size):
+            image = tmp_path / "data" / split / f"class{i % 3}" / f"{i}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.effect_noise((28, 28), 40 + 40 * (i % 3)).save(image)
+    data = ("data=image_folder", f"data.root={tmp_path / 'data'}", "data.channels=1", "data.image_size=28", "data.mean=[0.5]")
+    data += ("data.std=[0.3]", "data.num_workers=0", "data.batch_size=8", "data.eval_batch_size=3")
+    run(tmp_path, "model=lenet", "model.network.norm=batch", *data, "trainer.max_epochs=1", "trainer=ddp_cpu")
+    assert confusion(runs(tmp_path)[0]).sum(1).tolist() == [8, 8, 7]
+
+
+def test_two_nodes_equal_one_process(tmp_path, single):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    rendezvous = ["--nnodes=2", "--nproc_per_node=1", "--master_addr=127.0.0.1", f"--master_port={port}"]
+    agents = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", *rendezvous, f"--node_rank={node}"]
+            + [str(ROOT / "src" / "train.py"), *SHORT, "trainer=ddp"],
+            env={**os.environ, "LIGHTLAB_LOG_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for node in range(2)
+    ]
+    outputs = [agent.communicate(timeout=240)[0] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], outputs
+    assert "Training in 2 CPU processes (gloo)" in outputs[0]
+    (found,) = runs(tmp_path)
+    assert_same_run(single, found)
+
+
+def test_two_slurm_tasks_equal_one_process(tmp_path, single):
+    """What srun sets for each of two tasks on one node."""
+    slurm = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
+    slurm |= {"SLURM_JOB_ID": "1234", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "MASTER_ADDR": "127.0.0.1"}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        slurm["MASTER_PORT"] = str(probe.getsockname()[1])
+    tasks = [
+        start(tmp_path, *SHORT, "trainer=ddp_cpu", env={**slurm, "SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)})
+        for i in range(2)
+    ]
+    assert [task.wait() for task in tasks] == [0, 0], [task.text for task in tasks]
+    (found,) = runs(tmp_path)
+    assert found.name == "slurm-1234"
+    assert_same_run(single, found)
+
+
+# --- who am I, and what is there
+
+
+LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID", "SLURM_NTASKS", folder.RUN_TIME)
+SLURM = {"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_JOB_ID": "17", "SLURM_PROCID": "3", "SLURM_JOB_NAME": "train"}
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch):
+    for name in {*LAUNCHERS, *SLURM}:
+        monkeypatch.delenv(name, raising=False)
+
+
+def launched_by(monkeypatch, **environment: str) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+def trainer(*overrides: str) -> DictConfig:
+    cfg = config.compose("train", list(overrides))
+    return OmegaConf.create(config.without_hydra(cfg).trainer)
+
+
+def test_rank(monkeypatch):
+    assert folder.rank() == 0
+    launched_by(monkeypatch, LOCAL_RANK="1")
+    assert folder.rank() == 1
+    launched_by(monkeypatch, **SLURM)
+    assert folder.rank() == 3
+    launched_by(monkeypatch, RANK="2")
+    assert folder.rank() == 2
+
+
+def test_a_shell_inside_a_slurm_job_is_one_process(monkeypatch):
+    launched_by(monkeypatch, **{**SLURM, "SLURM_JOB_NAME": "bash"})
+    assert folder.rank() == 0
+    assert not folder.is_slurm_job()
+
+
+def test_slurm_decides_on_processes_and_folder(monkeypatch):
+    launched_by(monkeypatch, **SLURM)
+    cfg = trainer("trainer=ddp_cpu")
+    hardware.settle(cfg)
+    assert (cfg.num_nodes, cfg.devices) == (2, 2)
+    assert folder.agree_on_run_time("now") == "slurm-17"
+
+
+def test_torchrun_decides_on_processes(monkeypatch):
+    launched_by(monkeypatch, TORCHELASTIC_RUN_ID="x", WORLD_SIZE="6", LOCAL_WORLD_SIZE="3")
+    cfg = trainer("trainer=ddp_cpu")
+    hardware.settle(cfg)
+    assert (cfg.num_nodes, cfg.devices) == (2, 3)
+
+
+@pytest.mark.parametrize("agent_store", ["True", "False"])
+def test_ranks_agree_on_a_name(monkeypatch, agent_store):
+    """With torchrun's store, and without one, where rank 0 serves and must not leave before the others have read."""
+    from torch.distributed import TCPStore
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    agent = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False) if agent_store == "True" else None
+    code = "import sys; from lightlab import folder; print(folder.agree_on_run_time(sys.argv[1]))"
+    torchrun = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, f"name-{rank}"],
+            env={**os.environ, **torchrun, "RANK": str(rank), "TORCHELASTIC_USE_AGENT_STORE": agent_store},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(3)
+    ]
+    assert [rank.communicate(timeout=120)[0].strip() for rank in ranks] == ["name-0"] * 3
+    del agent
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["trainer=gpu"], "needs a GPU"),
+        (["trainer=mps"], "Apple GPU"),
+        (["trainer=fsdp"], "GPU"),
+        (["trainer=ddp", "trainer.accelerator=gpu"], "needs a GPU"),
+        (["trainer=fsdp", "trainer.accelerator=cpu"], "trainer=ddp"),
+        (["trainer=cpu", "trainer.precision=16-mixed"], "bf16-mixed"),
+        (["trainer.devices=2"], "trainer=ddp"),
+    ],
+    ids=str,
+)
+def test_what_this_machine_has_not_is_refused_in_one_sentence(overrides, words):
+    with pytest.raises(UserError, match=words) as refused:
+        hardware.settle(trainer(*overrides))
+    assert str(refused.value).count("\n") == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="this machine has a GPU")
+def test_auto_is_the_cpu_where_there_is_no_gpu():
+    cfg = trainer()
+    hardware.settle(cfg)
+    assert (cfg.accelerator, cfg.devices, cfg.strategy) == ("cpu", 1, "auto")
+    cfg = trainer("trainer=ddp")
+    hardware.settle(cfg)
+    assert (cfg.accelerator, cfg.devices, cfg.strategy.process_group_backend) == ("cpu", 2, "gloo")

@@ -1,0 +1,29 @@
+"""A sweep is one command with several runs, whatever the runs do with processes and environment."""
+
+from __future__ import annotations
+
+import json
+
+from commands import run, start
+
+SHORT = ("model=mlp", "trainer.limit_train_batches=2", "trainer.max_epochs=1", "data.eval_batch_size=200", "logger=csv")
+
+
+def test_a_sweep_with_ddp_is_one_sweep(tmp_path):
+    """Two runs, not four, and the second forms a process group of its own."""
+    output = run(tmp_path, "-m", "seed=1,2", *SHORT, "trainer=ddp_cpu")
+    (sweep,) = (tmp_path / "multiruns").iterdir()
+    folders = sorted(p for p in sweep.iterdir() if p.is_dir())
+    assert [p.name for p in folders] == ["0-mlp-digits", "1-mlp-digits"]
+    scores = [json.loads((p / "results.json").read_text())["test/loss"] for p in folders]
+    assert scores[0] != scores[1]
+    assert output.count("Training in 2 CPU processes") == 2
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_failed_run_does_not_take_the_others_with_it(tmp_path):
+    command = start(tmp_path, "-m", "data.batch_size=9999,32", *SHORT)
+    assert command.wait() == 2
+    (sweep,) = (tmp_path / "multiruns").iterdir()
+    assert [p.parent.name for p in sweep.glob("*/results.json")] == ["1-mlp-digits"]
+    assert "data.batch_size" in command.text
