@@ -5,8 +5,8 @@
 Ours is the command itself, with all that it does by default: console, CSV and TensorBoard logs, training metrics, keyed
 randomness, checkpoints after each epoch. The bare loop has the same data in memory, network, fused optimizer, batches
 and validation, and nothing else. Neither augments. Each runs in its own process with one thread; they take turns, and
-an epoch counts from its start to the next one's, the first left out. Fashion-MNIST comes from $LIGHTLAB_DATA_DIR; where it
-is not there, random images of its shape cost the same. resnet18 sees a few batches of colour images an epoch.
+an epoch counts from its start to the next one's, the first left out. Fashion-MNIST comes from $LIGHTLAB_DATA_DIR;
+where it is not there, random images of its shape cost the same. resnet18 sees a few batches of colour images an epoch.
 """
 
 from __future__ import annotations

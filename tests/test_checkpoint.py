@@ -1,4 +1,4 @@
-"""A checkpoint is whole or it is the old one; what is damaged or hostile ends in one sentence, and nothing in it runs."""
+"""A checkpoint is whole or the old one; what is damaged or hostile ends in one sentence, and nothing in it runs."""
 
 from __future__ import annotations
 
@@ -214,7 +214,11 @@ def test_a_configuration_cannot_call_what_is_no_part_of_a_model(tmp_path, monkey
         "top": trick,
         "nested": {"_target_": "torch.nn.Identity", "network": {"layers": trick}},
         "list": {"_target_": "torch.nn.Sequential", "_args_": [[trick]]},
-        "interpolated": {"_target_": "torch.nn.Identity", "word": trick["_target_"], "a": {**trick, "_target_": "${..word}"}},
+        "interpolated": {
+            "_target_": "torch.nn.Identity",
+            "word": trick["_target_"],
+            "a": {**trick, "_target_": "${..word}"},
+        },
     }[place]
     data = {"name": "x"}
     path = tmp_path / "evil.ckpt"
@@ -256,5 +260,5 @@ def test_a_module_is_restored_from_its_file_alone(tmp_path, compiled):
 def test_another_models_checkpoint_is_refused_with_the_first_difference(tmp_path):
     module, cfg = classifier()
     wider, _ = classifier("data.num_classes=12", "data.classes=null")
-    with pytest.raises(UserError, match="10.*instead of.*12"):
+    with pytest.raises(UserError, match=r"10.*instead of.*12"):
         checkpoint.check_fits({"state_dict": module.state_dict(), "hyper_parameters": cfg}, wider, tmp_path / "x.ckpt")

@@ -8,6 +8,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -72,7 +74,13 @@ def test_uneven_evaluation_with_batch_norm(tmp_path):
             image = tmp_path / "data" / split / f"class{i % 3}" / f"{i}.png"
             image.parent.mkdir(parents=True, exist_ok=True)
             Image.effect_noise((28, 28), 40 + 40 * (i % 3)).save(image)
-    data = ("data=image_folder", f"data.root={tmp_path / 'data'}", "data.channels=1", "data.image_size=28", "data.mean=[0.5]")
+    data = (
+        "data=image_folder",
+        f"data.root={tmp_path / 'data'}",
+        "data.channels=1",
+        "data.image_size=28",
+        "data.mean=[0.5]",
+    )
     data += ("data.std=[0.3]", "data.num_workers=0", "data.batch_size=8", "data.eval_batch_size=3")
     run(tmp_path, "model=lenet", "model.network.norm=batch", *data, "trainer.max_epochs=1", "trainer=ddp_cpu")
     assert confusion(runs(tmp_path)[0]).sum(1).tolist() == [8, 8, 7]
@@ -104,7 +112,8 @@ def test_two_nodes_equal_one_process(tmp_path, single):
 def test_two_slurm_tasks_equal_one_process(tmp_path, single):
     """What srun sets for each of two tasks on one node."""
     slurm = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
-    slurm |= {"SLURM_JOB_ID": "1234", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "MASTER_ADDR": "127.0.0.1"}
+    slurm |= {"SLURM_JOB_ID": "1234", "SLURM_STEP_ID": "5"}
+    slurm |= {"SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "MASTER_ADDR": "127.0.0.1"}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         slurm["MASTER_PORT"] = str(probe.getsockname()[1])
@@ -114,14 +123,22 @@ def test_two_slurm_tasks_equal_one_process(tmp_path, single):
     ]
     assert [task.wait() for task in tasks] == [0, 0], [task.text for task in tasks]
     (found,) = runs(tmp_path)
-    assert found.name == "slurm-1234"
+    assert found.name == "slurm-1234.5"
     assert_same_run(single, found)
 
 
 # --- who am I, and what is there
 
 
-LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID", "SLURM_NTASKS", folder.RUN_TIME)
+LAUNCHERS = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "TORCHELASTIC_RUN_ID",
+    "SLURM_STEP_ID",
+    folder.RUN_TIME,
+)
 SLURM = {"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_JOB_ID": "17", "SLURM_PROCID": "3", "SLURM_JOB_NAME": "train"}
 
 
@@ -162,7 +179,7 @@ def test_slurm_decides_on_processes_and_folder(monkeypatch):
     cfg = trainer("trainer=ddp_cpu")
     hardware.settle(cfg)
     assert (cfg.num_nodes, cfg.devices) == (2, 2)
-    assert folder.agree_on_run_time("now") == "slurm-17"
+    assert folder.agree_on_run_time("now") == "slurm-17.0"
 
 
 def test_torchrun_decides_on_processes(monkeypatch):
@@ -181,18 +198,20 @@ def test_ranks_agree_on_a_name(monkeypatch, agent_store):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     agent = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False) if agent_store == "True" else None
-    code = "import sys; from lightlab import folder; print(folder.agree_on_run_time(sys.argv[1]))"
-    torchrun = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, f"name-{rank}"],
-            env={**os.environ, **torchrun, "RANK": str(rank), "TORCHELASTIC_USE_AGENT_STORE": agent_store},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(3)
-    ]
-    assert [rank.communicate(timeout=120)[0].strip() for rank in ranks] == ["name-0"] * 3
+    names = get_context("fork").SimpleQueue()
+
+    def agree(rank: int) -> None:
+        torchrun = {"TORCHELASTIC_RUN_ID": "x", "TORCHELASTIC_USE_AGENT_STORE": agent_store}
+        os.environ.update(torchrun, RANK=str(rank), WORLD_SIZE="3", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        time.sleep(0.3 * rank)  # rank 0 first: it must wait for the others
+        names.put(folder.agree_on_run_time(f"name-{rank}"))
+
+    ranks = [get_context("fork").Process(target=agree, args=[rank]) for rank in range(3)]
+    for rank in ranks:
+        rank.start()
+    assert [names.get() for _ in ranks] == ["name-0"] * 3
+    for rank in ranks:
+        rank.join()
     del agent
 
 

@@ -81,7 +81,8 @@ def test_neighbours_differ_in_half_of_their_bits():
 def test_uniform_is_uniform(stream):
     """Kolmogorov-Smirnov distance below the bound that chance exceeds once in 10,000 (1.95 / sqrt(n))."""
     numbers = uniform(mix_tensor(mix(0, 5), torch.arange(N)), stream).double().sort().values
-    assert 0 <= numbers[0] and numbers[-1] < 1
+    assert numbers[0] >= 0
+    assert numbers[-1] < 1
     steps = torch.arange(N, dtype=torch.float64) / N
     distance = torch.maximum((numbers - steps).abs(), (numbers - steps - 1 / N).abs()).max()
     assert distance < 1.95 / N**0.5

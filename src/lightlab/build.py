@@ -16,7 +16,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from lightlab.errors import UserError, did_you_mean, raise_all, slip
 
 TRUSTED = ("lightlab", "torch", "torchvision", "timm", "pytorch_lightning", "torchmetrics")
-MAKERS = (  # a checkpoint's configuration may call what is defined in these; elsewhere, only classes of modules and optimizers
+# A checkpoint's configuration may call what is defined in these; elsewhere, only classes of modules and optimizers.
+MAKERS = (
     *(
         f"lightlab.{part}."
         for part in ("data", "losses", "metrics", "modules", "networks", "schedules", "integrations")

@@ -229,9 +229,9 @@ def _check_values(
 def _node_problems(cfg: Any, path: str) -> Iterator[str]:
     """Each value against its rule, each object of lightlab against its constructor; wherever they came from."""
     if isinstance(cfg, DictConfig) and (takes := options_of(str(cfg.get("_target_")))) is not None:
-        for key in cfg:
-            if not str(key).startswith("_") and key not in takes:
-                yield f"{path}.{key}: {cfg._target_} has no option {key!r}.{did_you_mean(str(key), takes, f'{path}.')}"
+        for key in map(str, cfg):
+            if not key.startswith("_") and key not in takes:
+                yield f"{path}.{key}: {cfg._target_} has no option {key!r}.{did_you_mean(key, takes, f'{path}.')}"
     names: Any = cfg if isinstance(cfg, DictConfig) else range(len(cfg))
     for key in names:
         where = f"{path}.{key}" if path else str(key)

@@ -22,17 +22,20 @@ def rank() -> int:
 
 def is_slurm_job() -> bool:
     """Started by srun as one of several tasks (an interactive shell inside a job is not)."""
-    return int(os.environ.get("SLURM_NTASKS", "1")) > 1 and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive")
+    return int(os.environ.get("SLURM_NTASKS", "1")) > 1 and os.environ.get("SLURM_JOB_NAME") not in (
+        "bash",
+        "interactive",
+    )
 
 
 def agree_on_run_time(proposal: str) -> str:
-    """One name for the run's folder on all ranks: rank 0's proposal, or the SLURM job's number."""
+    """One name for the run's folder on all ranks: rank 0's proposal, or the numbers of the SLURM job and its srun."""
     if RUN_TIME in os.environ:
         return os.environ[RUN_TIME]
     if "TORCHELASTIC_RUN_ID" in os.environ:
         proposal = _through_store(proposal)
     elif is_slurm_job():
-        proposal = f"slurm-{os.environ['SLURM_JOB_ID']}"
+        proposal = f"slurm-{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_STEP_ID', '0')}"
     os.environ[RUN_TIME] = proposal
     return proposal
 
@@ -84,14 +87,18 @@ def find_checkpoint(where: str, log_dir: Path, run_name: str | None = None, pref
                 if (folder / candidate).is_file():
                     return (folder / candidate).resolve()
         raise UserError(f"ckpt_path={where}: the folder has no {CHECKPOINTS}/last.ckpt; name a run folder or a file.")
-    raise UserError(f"ckpt_path={where}: there is no such file or folder{_nearest(path)}; name a checkpoint, a run folder or last.")
+    raise UserError(
+        f"ckpt_path={where}: there is no such file or folder{_nearest(path)}; name a checkpoint, a run folder or last."
+    )
 
 
 def _newest_run(log_dir: Path, run_name: str | None) -> Path:
     pattern = f"{run_name or '*'}/*/{CHECKPOINTS}/last.ckpt"
     found = sorted((log_dir / "runs").glob(pattern), key=lambda p: p.stat().st_mtime)
     if not found:
-        raise UserError(f"ckpt_path=last: there is no {log_dir}/runs/{pattern}; name a checkpoint file or a run folder.")
+        raise UserError(
+            f"ckpt_path=last: there is no {log_dir}/runs/{pattern}; name a checkpoint file or a run folder."
+        )
     return found[-1].parent.parent
 
 

@@ -36,7 +36,9 @@ def settle(trainer: DictConfig) -> None:
     _settle_devices(trainer, gpus, spans_processes)
     if spans_processes and trainer.accelerator == "cpu":
         if isinstance(trainer.strategy, DictConfig) and "FSDP" in trainer.strategy._target_:
-            raise UserError("trainer=fsdp needs GPUs and this machine has none; use trainer=ddp, which then trains on CPUs.")
+            raise UserError(
+                "trainer=fsdp needs GPUs and this machine has none; use trainer=ddp, which then trains on CPUs."
+            )
         if isinstance(trainer.strategy, DictConfig):
             trainer.strategy.process_group_backend = "gloo"
     _check_precision(str(trainer.precision), trainer.accelerator)
@@ -45,7 +47,10 @@ def settle(trainer: DictConfig) -> None:
         backend = "gloo" if kind == "CPU" else "nccl"
         log.info(
             "Training in %d %s processes (%s)%s.",
-            _per_node(trainer) * trainer.num_nodes, kind, backend, "" if gpus or asked == "cpu" else "; this machine has no GPU",
+            _per_node(trainer) * trainer.num_nodes,
+            kind,
+            backend,
+            "" if gpus or asked == "cpu" else "; this machine has no GPU",
         )
 
 
@@ -64,7 +69,9 @@ def _settle_devices(trainer: DictConfig, gpus: int, spans_processes: bool) -> No
             f"trainer.devices={trainer.devices} on {trainer.num_nodes} node(s), but this trainer is for one process; use trainer=ddp."
         )
     if trainer.accelerator == "gpu" and _per_node(trainer) > gpus:
-        raise UserError(f"trainer.devices={trainer.devices}, but this machine has {gpus} GPU(s); set trainer.devices={gpus}.")
+        raise UserError(
+            f"trainer.devices={trainer.devices}, but this machine has {gpus} GPU(s); set trainer.devices={gpus}."
+        )
 
 
 def _per_node(trainer: DictConfig) -> int:
@@ -74,16 +81,22 @@ def _per_node(trainer: DictConfig) -> int:
 
 def _check_accelerator(accelerator: str, gpus: int) -> None:
     if accelerator in ("gpu", "cuda") and not gpus:
-        raise UserError("This trainer needs a GPU and this machine has none that torch can use; use trainer=cpu or trainer=ddp.")
+        raise UserError(
+            "This trainer needs a GPU and this machine has none that torch can use; use trainer=cpu or trainer=ddp."
+        )
     if accelerator == "mps" and not _mps():
         raise UserError("trainer=mps needs an Apple GPU and this machine has none; use trainer=cpu.")
 
 
 def _check_precision(precision: str, accelerator: str) -> None:
     if accelerator == "cpu" and precision in ("16-mixed", "16", "16-true"):
-        raise UserError(f"trainer.precision={precision} needs a GPU, and this run is on the CPU; use trainer.precision=bf16-mixed.")
+        raise UserError(
+            f"trainer.precision={precision} needs a GPU, and this run is on the CPU; use trainer.precision=bf16-mixed."
+        )
     if accelerator == "mps" and precision.startswith("64"):
-        raise UserError(f"trainer.precision={precision}: Apple GPUs have no 64-bit floats; use trainer.precision=32-true.")
+        raise UserError(
+            f"trainer.precision={precision}: Apple GPUs have no 64-bit floats; use trainer.precision=32-true."
+        )
     if accelerator in ("gpu", "cuda") and precision.startswith("bf16") and not torch.cuda.is_bf16_supported():
         raise UserError(f"trainer.precision={precision}: this GPU has no bfloat16; use trainer.precision=16-mixed.")
 

@@ -93,7 +93,8 @@ def _claim_folder(config_name: str, overrides: list[str], parsed: Any) -> None:
     if folder.RUN_TIME in os.environ:
         return
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    if folder.rank() != 0 or parsed.multirun or any(o.startswith("hydra.run.dir=") for o in overrides):
+    given = parsed.multirun or any(o.startswith("hydra.run.dir=") for o in overrides)
+    if given or folder.rank() != 0 or folder.is_slurm_job():
         folder.agree_on_run_time(now)
         return
     from lightlab import config
@@ -103,7 +104,7 @@ def _claim_folder(config_name: str, overrides: list[str], parsed: Any) -> None:
         os.environ[folder.RUN_TIME] = name
         cfg = config.compose(config_name, overrides, parsed.config_dir)
         del os.environ[folder.RUN_TIME]
-        if folder.create(Path(cfg.hydra.run.dir)) or folder.is_slurm_job():
+        if folder.create(Path(cfg.hydra.run.dir)):
             folder.agree_on_run_time(name)
             return
 

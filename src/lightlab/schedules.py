@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 from torch.optim import Optimizer
@@ -55,7 +55,7 @@ def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> Sche
 
 
 def plateau(
-    optimizer: Optimizer, total_steps: int, monitor: str, mode: str, factor: float, patience: int
+    optimizer: Optimizer, total_steps: int, monitor: str, mode: Literal["min", "max"], factor: float, patience: int
 ) -> Schedule:
     """Multiply by `factor` when `monitor` has not improved for `patience` epochs.
 
@@ -70,7 +70,7 @@ def step_plateaus(trainer: pl.Trainer) -> None:
     """Tell the plateau schedules the epoch's value of what they monitor."""
     for config in trainer.lr_scheduler_configs:
         if config.reduce_on_plateau and config.monitor in trainer.callback_metrics:
-            config.scheduler.step(trainer.callback_metrics[config.monitor])  # type: ignore[call-arg]
+            config.scheduler.step(trainer.callback_metrics[config.monitor])  # type: ignore[arg-type]
 
 
 def total_steps(trainer: pl.Trainer) -> int:

@@ -17,7 +17,8 @@ class RunCheckpoint(Checkpoint):
     """Saves last.ckpt after each epoch (validation included), and inside one as often as asked; best.ckpt when better.
 
     every_n_minutes, every_n_steps: also save last.ckpt inside an epoch; None switches off. Inside an epoch it is saved
-    between two optimizer steps only, so that the run can be continued exactly; also where max_steps or max_time ends it.
+    between two optimizer steps only, so that the run can be continued exactly; also where max_steps or max_time ends
+    the run.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class RunCheckpoint(Checkpoint):
         return score > self.best_score if self.mode == "max" else score < self.best_score
 
     def _save(self, trainer: pl.Trainer, path: Path) -> None:
-        if not trainer.fast_dev_run:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             trainer.save_checkpoint(path)
         if path == self.last:
             self._saved_at, self._saved_step = time.monotonic(), trainer.global_step

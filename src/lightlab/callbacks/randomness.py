@@ -22,9 +22,7 @@ class KeyedRandomness(pl.Callback):
         step = trainer.fit_loop.epoch_loop.batch_progress.total.ready
         seed_everything(mix(self.seed, 1, trainer.global_rank, step))
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         loops = checkpoint["loops"]["fit_loop"]
         epoch, batch = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]
         ended = batch["is_last_batch"] or epoch["ready"] == epoch["processed"]
