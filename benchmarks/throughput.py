@@ -1,17 +1,19 @@
 """`python src/train.py` against a bare loop over tensors: training images per second of CPU time, and of wall time.
 
-    python benchmarks/throughput.py [--model mlp lenet resnet18] [--rounds 5] [--epochs 8]
+    python benchmarks/throughput.py [--model mlp lenet resnet18] [--epochs 20]
 
 Ours is the command itself, with all that it does by default: console, CSV and TensorBoard logs, training metrics, keyed
-randomness, checkpoints after each epoch. The bare loop has the same data in memory, network, fused optimizer, batches
-and validation, and nothing else. Neither augments. Each runs in its own process with one thread; they take turns, and
-an epoch counts from its start to the next one's, the first left out. Fashion-MNIST comes from $LIGHTLAB_DATA_DIR;
+randomness, checkpoints after each epoch. The bare loop computes the same: data in memory, network, fused optimizer,
+learning-rate schedule, batches, each epoch's training loss and accuracy, validation; and nothing else. Neither augments.
+They take turns epoch by epoch in one process with one thread, so that a machine whose speed drifts slows both alike; an
+epoch of ours counts from its start to the next one's, the first left out. Fashion-MNIST comes from $LIGHTLAB_DATA_DIR;
 where it is not there, random images of its shape cost the same. resnet18 sees a few batches of colour images an epoch.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import statistics
@@ -27,46 +29,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from lightlab.modules.optimizing import build_optimizer
+from lightlab.schedules import total_steps
+
 ROOT = Path(__file__).parents[1]
 DATA = {"mlp": "fashion_mnist", "lenet": "fashion_mnist", "resnet18": "cifar10_small"}
 SMALLER = {"resnet18": ["data.batch_size=32", "trainer.limit_train_batches=16", "trainer.limit_val_batches=1"]}
-PLAIN = ["data.augment.crop_padding=0", "data.augment.flip=false", "trainer=cpu", "test=false"]
-Epoch = tuple[float, float]  # seconds of CPU time of the whole process, seconds of wall time
+PLAIN = ["data.batch_size=128", "data.augment.crop_padding=0", "data.augment.flip=false", "trainer=cpu", "test=false"]
+Cost = tuple[float, float]  # seconds of CPU time of the whole process, seconds of wall time
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", nargs="+", choices=DATA, default=["mlp", "lenet"])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=8, help="per process, the first not counted")
-    parser.add_argument("--contestant", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.add_argument("--epochs", type=int, default=20, help="of each, the first not counted")
     args = parser.parse_args()
-    if args.contestant is not None:
-        print(json.dumps(bare_loop(args.contestant)))
-        return
     for model in args.model:
         with tempfile.TemporaryDirectory() as scratch:
-            compare(model, args.rounds, args.epochs, Path(scratch))
+            compare(model, args.epochs, Path(scratch))
 
 
-def compare(model: str, rounds: int, epochs: int, scratch: Path) -> None:
+def compare(model: str, epochs: int, scratch: Path) -> None:
     data_dir, source = find_data(DATA[model], scratch)
     options = [f"model={model}", f"data={DATA[model]}", f"trainer.max_epochs={epochs}", f"paths.data_dir={data_dir}"]
     options += [f"paths.log_dir={scratch}/logs", *PLAIN, *SMALLER.get(model, [])]
-    clock = "+callbacks.clock={_target_: throughput.Clock, path: " + str(scratch / "ours.json") + "}"
-    commands = {
-        "train.py": [str(ROOT / "src/train.py"), *options, clock],
-        "bare loop": [__file__, "--contestant", *options],
-    }
-    measured: dict[str, list[Epoch]] = {name: [] for name in commands}
-    for _ in range(rounds):
-        for name, command in commands.items():
-            output = in_own_process(command)
-            result = (scratch / "ours.json").read_text() if name == "train.py" else output.splitlines()[-1]
-            measured[name].append(rates(json.loads(result)))
-    versions = f"torch {torch.__version__}, lightning {pl.__version__}"
-    print(f"{model} on {source}, {versions}, 1 thread, {epochs - 1} epochs a process")
-    report(measured)
+    duel = "+callbacks.duel={_target_: throughput.Duel, path: " + str(scratch / "duel.json") + "}"
+    in_own_process([str(ROOT / "src/train.py"), *options, duel])
+    result = json.loads((scratch / "duel.json").read_text())
+    print(f"{model} on {source}, torch {torch.__version__}, lightning {pl.__version__}, 1 thread, {epochs} epochs each")
+    report(result["images"], {"train.py": result["ours"], "bare loop": result["bare"]})
 
 
 def in_own_process(command: list[str]) -> str:
@@ -107,58 +98,62 @@ def write_pngs(folder: Path, classes: int, images: int) -> None:
             write_png(torch.randint(256, (3, 32, 32), dtype=torch.uint8), str(folder / f"class{label}/{i}.png"))
 
 
-class Clock(pl.Callback):
-    """Writes down when each epoch starts, and the last one's end: what a whole run costs, everything included."""
+class Duel(pl.Callback):
+    """Before each epoch of the run, one of the bare loop on the same data; writes down what both cost."""
 
     def __init__(self, path: str) -> None:
-        self.path, self.marks = Path(path), []
+        self.path = Path(path)
+        self.ours: list[Cost] = []
+        self.bare: list[Cost] = []
+        self.started: Cost | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.marks.append(now())
+        if self.started is None:
+            self.loop = BareLoop(module, trainer.datamodule, trainer)
+        else:
+            self.ours.append(since(self.started))
+        started = now()
+        self.loop.epoch()
+        self.bare.append(since(started))
+        self.started = now()
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert self.started is not None
+        self.ours.append(since(self.started))
         images = trainer.num_training_batches * trainer.datamodule.batch_size
-        self.path.write_text(json.dumps({"images": images, "marks": [*self.marks, now()]}))
+        self.path.write_text(json.dumps({"images": images, "ours": self.ours[1:], "bare": self.bare[1:]}))
 
 
-def bare_loop(options: list[str]) -> dict[str, Any]:
-    """The loop that one would write by hand for speed, on what the configuration describes."""
-    from lightlab import config
-    from lightlab.build import build
-    from lightlab.modules.optimizing import build_optimizer
+class BareLoop:
+    """The loop that one would write by hand for speed, for a copy of the module's network."""
 
-    # Importing Lightning sets this, and then each step without a GPU looks for a library; a bare loop would not.
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+    def __init__(self, module: Any, datamodule: Any, trainer: pl.Trainer) -> None:
+        self.network = copy.deepcopy(module.network)
+        self.optimizer = build_optimizer(module.optimizer, self.network)
+        self.scheduler = module.scheduler(self.optimizer, total_steps=total_steps(trainer))["scheduler"]
+        self.train, val = datamodule.split("train"), datamodule.split("val")
+        self.size, self.steps, self.smoothing = datamodule.batch_size, trainer.num_training_batches, module.label_smoothing
+        parts = zip(*(x.split(datamodule.eval_batch_size) for x in (val.images, val.labels)), strict=True)
+        self.val = list(parts)[: trainer.num_val_batches[0]] if trainer.num_val_batches else list(parts)
+        self.scale, self.shift = 1 / (255 * module.std), module.mean / module.std
 
-    cfg = config.without_hydra(config.compose("train", options))
-    datamodule = build(cfg.data, "data")
-    train, val = datamodule.split("train"), datamodule.split("val")
-    network = build(cfg.model.network, "model.network")
-    optimizer = build_optimizer(build(cfg.model.optimizer, "model.optimizer"), network)
-    size, steps = cfg.data.batch_size, int(cfg.trainer.limit_train_batches or len(train) // cfg.data.batch_size)
-    val_batches = int(cfg.trainer.limit_val_batches or -(-len(val) // cfg.data.eval_batch_size))
-    val_parts = zip(*(x.split(cfg.data.eval_batch_size) for x in (val.images, val.labels)), strict=True)
-    val_set = list(val_parts)[:val_batches]
-    mean, std = (torch.tensor(list(values)).view(-1, 1, 1) for values in (cfg.data.mean, cfg.data.std))
-    scale, shift = 1 / (255 * std), mean / std
-
-    def normalise(images: Tensor) -> Tensor:
-        return images.float().mul_(scale).sub_(shift)
-
-    marks = [now()]
-    for _ in range(cfg.trainer.max_epochs):
-        order = torch.randperm(len(train))
-        network.train()
-        for indices in order[: steps * size].split(size):
-            images, labels = train.images.index_select(0, indices), train.labels.index_select(0, indices)
-            loss = cross_entropy(network(normalise(images)), labels)
+    def epoch(self) -> None:
+        network, optimizer, size = self.network.train(), self.optimizer, self.size
+        sums = torch.zeros(2)
+        for indices in torch.randperm(len(self.train))[: self.steps * size].split(size):
+            images, labels = self.train.images.index_select(0, indices), self.train.labels.index_select(0, indices)
+            logits = network(self.normalise(images))
+            loss = cross_entropy(logits, labels, label_smoothing=self.smoothing)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        network.eval()
-        evaluate(network, normalise, val_set)
-        marks.append(now())
-    return {"images": steps * size, "marks": marks}
+            self.scheduler.step()
+            sums[0] += loss.detach() * size
+            sums[1] += (logits.argmax(1) == labels).sum()
+        evaluate(network.eval(), self.normalise, self.val)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        return images.float().mul_(self.scale).sub_(self.shift)
 
 
 @torch.no_grad()
@@ -171,29 +166,27 @@ def evaluate(network: nn.Module, normalise: Any, batches: list[tuple[Tensor, Ten
     return float(loss), float(correct)
 
 
-def now() -> Epoch:
+def now() -> Cost:
     return time.process_time(), time.perf_counter()
 
 
-def rates(result: dict[str, Any]) -> Epoch:
-    """Images per CPU second and per second, over all epochs but the first."""
-    (cpu0, wall0), (cpu1, wall1) = result["marks"][1], result["marks"][-1]
-    images = result["images"] * (len(result["marks"]) - 2)
-    return images / (cpu1 - cpu0), images / (wall1 - wall0)
+def since(start: Cost) -> Cost:
+    cpu, wall = now()
+    return cpu - start[0], wall - start[1]
 
 
-def report(measured: dict[str, list[Epoch]]) -> None:
-    ours, bare = measured["train.py"], measured["bare loop"]
+def report(images: int, seconds: dict[str, list[Cost]]) -> None:
     for column, unit in enumerate(("CPU s", "s")):
-        pairs = [a[column] / b[column] for a, b in zip(ours, bare, strict=True)]
+        rates = {name: [images / epoch[column] for epoch in epochs] for name, epochs in seconds.items()}
+        pairs = [ours / bare for ours, bare in zip(rates["train.py"], rates["bare loop"], strict=True)]
+        low, _, high = statistics.quantiles(pairs, n=4)
         print(
-            f"  ratio {statistics.median(pairs):.3f}  images per {unit}, train.py / bare loop, n={len(pairs)} pairs, "
-            f"[{min(pairs):.3f} .. {max(pairs):.3f}]"
+            f"  ratio {statistics.median(pairs):.3f}  images per {unit}, train.py / bare loop, n={len(pairs)} pairs of "
+            f"epochs, quartiles [{low:.3f} .. {high:.3f}]"
         )
-        for name, runs in measured.items():
-            values = [run[column] for run in runs]
-            median, spread = statistics.median(values), f"[{min(values):,.0f} .. {max(values):,.0f}]"
-            print(f"        {median:10,.0f} per {unit:5} {spread}  {name}", flush=True)
+        for name, values in rates.items():
+            spread = f"[{min(values):,.0f} .. {max(values):,.0f}]"
+            print(f"        {statistics.median(values):10,.0f} per {unit:5} {spread}  {name}", flush=True)
 
 
 if __name__ == "__main__":

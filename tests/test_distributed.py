@@ -90,11 +90,11 @@ def test_two_nodes_equal_one_process(tmp_path, single):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    torchrun = [sys.executable, "-m", "torch.distributed.run"]
     rendezvous = ["--nnodes=2", "--nproc_per_node=1", "--master_addr=127.0.0.1", f"--master_port={port}"]
     agents = [
         subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", *rendezvous, f"--node_rank={node}"]
-            + [str(ROOT / "src" / "train.py"), *SHORT, "trainer=ddp"],
+            [*torchrun, *rendezvous, f"--node_rank={node}", str(ROOT / "src" / "train.py"), *SHORT, "trainer=ddp"],
             env={**os.environ, "LIGHTLAB_LOG_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -243,3 +243,27 @@ def test_auto_is_the_cpu_where_there_is_no_gpu():
     cfg = trainer("trainer=ddp")
     hardware.settle(cfg)
     assert (cfg.accelerator, cfg.devices, cfg.strategy.process_group_backend) == ("cpu", 2, "gloo")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "devices"),
+    [
+        (["trainer=ddp"], 4),
+        (["trainer=fsdp"], 4),
+        (["trainer=ddp", "trainer.accelerator=cuda"], 4),
+        (["trainer=ddp", "trainer.devices=3"], 3),
+        (["trainer=gpu"], 1),
+    ],
+    ids=str,
+)
+def test_all_means_every_gpu(monkeypatch, overrides, devices):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    cfg = trainer(*overrides)
+    hardware.settle(cfg)
+    assert (cfg.accelerator, cfg.devices) == ("gpu", devices)
+
+
+def test_more_gpus_than_there_are_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(UserError, match=r"trainer\.devices=4"):
+        hardware.settle(trainer("trainer=ddp", "trainer.devices=5"))

@@ -25,6 +25,8 @@ def settle(trainer: DictConfig) -> None:
     if asked == "auto":
         trainer.accelerator = "gpu" if gpus else "mps" if _mps() else "cpu"
     _check_accelerator(trainer.accelerator, gpus)
+    if trainer.accelerator == "cuda":
+        trainer.accelerator = "gpu"
     if not gpus:
         # Lightning sets this to 1: then each optimizer step asks for a GPU by loading NVIDIA's library anew.
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"

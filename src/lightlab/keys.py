@@ -7,6 +7,7 @@ The mixer is SplitMix64 (Steele, Lea & Flood 2014, Fast Splittable Pseudorandom 
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterable
 
@@ -45,10 +46,15 @@ def seed_everything(key: int) -> None:
     torch.default_generator.manual_seed(key)
     if torch.cuda.is_initialized():
         torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(key)
-    if torch.backends.mps.is_available():
+    if _has_mps():
         torch.mps.manual_seed(key)
     np.random.seed(key & 0xFFFFFFFF)
     random.seed(key)
+
+
+@functools.cache
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()
 
 
 def _state(parts: Iterable[int]) -> int:

@@ -12,6 +12,8 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from lightlab.schedules import step_plateaus
 
+AGREE_EVERY = 50  # optimizer steps
+
 
 class RunCheckpoint(Checkpoint):
     """Saves last.ckpt after each epoch (validation included), and inside one as often as asked; best.ckpt when better.
@@ -81,7 +83,10 @@ class RunCheckpoint(Checkpoint):
         if self.every_n_minutes is None:
             return False
         due = time.monotonic() - self._saved_at > 60 * self.every_n_minutes
-        return trainer.strategy.reduce_boolean_decision(due, all=False) if trainer.world_size > 1 else due
+        if trainer.world_size == 1:
+            return due
+        # All processes must agree, which costs a message: not at each step.
+        return step % AGREE_EVERY == 0 and trainer.strategy.reduce_boolean_decision(due, all=False)
 
     def _save_if_better(self, trainer: pl.Trainer) -> None:
         score = trainer.callback_metrics.get(self.monitor)

@@ -5,14 +5,14 @@ Images stay uint8 until they are on the device; there they are resized, augmente
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightlab.data.augment import Augment
 from lightlab.data.decode import read_image
@@ -22,6 +22,7 @@ from lightlab.errors import UserError
 from lightlab.keys import seed_everything
 
 Batch = tuple[Tensor, Tensor, Tensor]
+Loader = "DataLoader[Batch] | Batches"
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -141,7 +142,7 @@ class ImageDataModule(pl.LightningDataModule):
         """The next training loader starts with this batch of this epoch."""
         self.position = (epoch, batch)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Loader:
         rank, world_size = self._rank()
         if self.batch_size % world_size:
             raise UserError(
@@ -155,16 +156,16 @@ class ImageDataModule(pl.LightningDataModule):
         self.position = (0, 0)
         return self._loader(train, sampler, self.transform)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Loader:
         return self.eval_loader("val")
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> Loader:
         return self.eval_loader("test")
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> Loader:
         return self.eval_loader("test")
 
-    def eval_loader(self, name: str) -> DataLoader:
+    def eval_loader(self, name: str) -> Loader:
         """Any split once, in its order, without augmentation."""
         split = self.split(name)
         rank, world_size = self._rank()
@@ -172,12 +173,14 @@ class ImageDataModule(pl.LightningDataModule):
             raise UserError(f"{self.name} has {len(split)} {name} images, fewer than the {world_size} processes; use fewer.")
         return self._loader(split, EvenBatches(len(split), self.eval_batch_size, rank, world_size), None)
 
-    def _loader(self, split: Split, sampler: Any, transform: Callable[[Tensor], Tensor] | None) -> DataLoader:
+    def _loader(self, split: Split, sampler: Sampler[tuple[Tensor, Tensor]], transform: Callable[[Tensor], Tensor] | None) -> Loader:
         if split.images is not None and transform is not None:
             raise UserError(
                 f"data.transform works on images from files, one by one; {self.name} is in memory: use data.augment."
             )
         dataset = MemoryImages(split) if split.images is not None else FileImages(split, self.channels, self.image_size, transform)
+        if self.num_workers == 0:
+            return Batches(dataset, sampler)
         return DataLoader(
             dataset,
             batch_size=None,  # the sampler yields whole batches
@@ -204,6 +207,21 @@ class ImageDataModule(pl.LightningDataModule):
         if training:
             images, labels = self.augment.mix(images, labels, keys, self.num_classes or 0)
         return images, labels
+
+
+class Batches:
+    """A DataLoader without workers, and without a DataLoader's cost per batch. Lightning sets its sampler's epoch."""
+
+    batch_sampler = None
+
+    def __init__(self, dataset: Dataset[Batch], sampler: Sampler[tuple[Tensor, Tensor]]) -> None:
+        self.dataset, self.sampler = dataset, sampler
+
+    def __len__(self) -> int:
+        return len(self.sampler)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.dataset.__getitem__, self.sampler)
 
 
 class MemoryImages(Dataset[Batch]):

@@ -62,6 +62,13 @@ class Classifier(pl.LightningModule):
         self.confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
         self.train_sums = torch.zeros(3)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes each of the 40 hooks of a step here; nn.Module would look for parameters in their names.
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     @property
     def logged(self) -> list[str]:
         """The names of all that is logged, known before the first step."""

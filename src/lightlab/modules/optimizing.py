@@ -10,20 +10,25 @@ import pytorch_lightning as pl
 from torch import nn
 from torch.optim import Optimizer
 
+from lightlab.errors import UserError
+
 OptimizerFactory = Callable[..., Optimizer]
 
 
 def build_optimizer(factory: OptimizerFactory, network: nn.Module, trainer: pl.Trainer | None = None) -> Optimizer:
     """The optimizer over the network's trainable parameters; biases and norms (one-dimensional) do not decay.
 
-    factory: a preset of configs/optimizer, a partial that still wants its parameters.
+    factory: a preset of configs/optimizer, a partial that still wants its parameters. Raises UserError for a value
+    that the optimizer refuses.
     """
     options: dict[str, Any] = dict(factory.keywords) if isinstance(factory, partial) else {}
     decay = options.get("weight_decay") or 0.0
     groups = parameter_groups(network, decay)
-    if options.get("fused") and _scaler_must_clip(trainer):
-        return factory(groups, fused=False)
-    return factory(groups)
+    unfused = {"fused": False} if options.get("fused") and _scaler_must_clip(trainer) else {}
+    try:
+        return factory(groups, **unfused)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"model.optimizer: {error}; correct that option of the optimizer.") from error
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
