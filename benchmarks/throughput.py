@@ -4,7 +4,7 @@
 
 Ours is the command itself, with all that it does by default: console, CSV and TensorBoard logs, training metrics, keyed
 randomness, checkpoints after each epoch. The bare loop computes the same: data in memory, network, fused optimizer,
-learning-rate schedule, batches, each epoch's training loss and accuracy, validation; and nothing else. Neither augments.
+learning-rate schedule, batches, each epoch's training loss and accuracy, validation; nothing else. Neither augments.
 They take turns epoch by epoch in one process with one thread, so that a machine whose speed drifts slows both alike; an
 epoch of ours counts from its start to the next one's, the first left out. Fashion-MNIST comes from $LIGHTLAB_DATA_DIR;
 where it is not there, random images of its shape cost the same. resnet18 sees a few batches of colour images an epoch.
@@ -132,7 +132,11 @@ class BareLoop:
         self.optimizer = build_optimizer(module.optimizer, self.network)
         self.scheduler = module.scheduler(self.optimizer, total_steps=total_steps(trainer))["scheduler"]
         self.train, val = datamodule.split("train"), datamodule.split("val")
-        self.size, self.steps, self.smoothing = datamodule.batch_size, trainer.num_training_batches, module.label_smoothing
+        self.size, self.steps, self.smoothing = (
+            datamodule.batch_size,
+            trainer.num_training_batches,
+            module.label_smoothing,
+        )
         parts = zip(*(x.split(datamodule.eval_batch_size) for x in (val.images, val.labels)), strict=True)
         self.val = list(parts)[: trainer.num_val_batches[0]] if trainer.num_val_batches else list(parts)
         self.scale, self.shift = 1 / (255 * module.std), module.mean / module.std

@@ -19,8 +19,7 @@ STAND_IN = {
     "resnet152": {"model.network.depth": 50},
     "resnet101": {"model.network.depth": 50},
 }
-DATA = [name for name in options("data")]
-MODELS = [name for name in options("model")]
+DATA, MODELS = list(options("data")), list(options("model"))
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +47,7 @@ def kaggle(tmp_path_factory) -> Path:
         for i in range(1, 17):
             pixels = torch.randint(256, (32, 32, 3), dtype=torch.uint8).numpy()
             Image.fromarray(pixels).save(root / split / f"{i}.png")
-    classes = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     rows = [f"{i},{classes[i % 10]}" for i in range(1, 17)]
     (root / "trainLabels.csv").write_text("\n".join(["id,label", *rows]) + "\n")
     return root
@@ -57,7 +56,10 @@ def kaggle(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def datamodules(image_folder, kaggle):
     """name -> its datamodule's configuration and datamodule, read once; None where the data is not on this machine."""
-    roots = {"image_folder": [f"data.root={image_folder}", "data.image_size=64"], "kaggle_cifar10": [f"data.root={kaggle}"]}
+    roots = {
+        "image_folder": [f"data.root={image_folder}", "data.image_size=64"],
+        "kaggle_cifar10": [f"data.root={kaggle}"],
+    }
     found: dict = {}
 
     def get(name: str):
@@ -80,16 +82,21 @@ def test_one_step_saved_and_reloaded_gives_equal_outputs(model, data, datamodule
     if isinstance(datamodule, UserError):
         pytest.skip(f"not on this machine: {datamodule}")
     small = [f"{key}={value}" for key, value in STAND_IN.get(model, {}).items()]
-    cfg = without_hydra(compose("train", [f"model={model}", f"data={data}", *overrides, *small, *fitting(model, datamodule)]))
+    cfg = without_hydra(
+        compose("train", [f"model={model}", f"data={data}", *overrides, *small, *fitting(model, datamodule)])
+    )
     cfg.data.update(datamodule.facts())
     run._fill_in(cfg, "num_classes", datamodule.num_classes)
     pl.seed_everything(0, verbose=False)
     module = run.build_module(cfg)
     before = [p.detach().norm() for p in module.parameters()]
-    trainer = pl.Trainer(
-        accelerator="cpu", max_steps=1, limit_val_batches=0, logger=False, enable_progress_bar=False,
-        enable_model_summary=False, enable_checkpointing=False, plugins=[SafeCheckpointIO()], use_distributed_sampler=False,
-    )  # fmt: skip
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
+    trainer = pl.Trainer(accelerator="cpu", max_steps=1, limit_val_batches=0, plugins=[SafeCheckpointIO()], **quiet)
     trainer.fit(module, datamodule=datamodule)
     assert trainer.global_step == 1
     assert any(a != b.norm() for a, b in zip(before, module.parameters(), strict=True))
@@ -115,7 +122,9 @@ def test_all_metrics_that_are_promised_are_logged(tmp_path):
     cfg = without_hydra(compose("train", ["model=mlp", "data.batch_size=64", "trainer=cpu"]))
     cfg, datamodule = run.build_data(cfg)
     module = run.build_module(cfg)
-    trainer = instantiate(cfg.trainer, max_epochs=1, logger=False, default_root_dir=str(tmp_path), enable_checkpointing=False)
+    trainer = instantiate(
+        cfg.trainer, max_epochs=1, logger=False, default_root_dir=str(tmp_path), enable_checkpointing=False
+    )
     trainer.fit(module, datamodule=datamodule)
     seen = set(trainer.callback_metrics)
     trainer.test(module, datamodule=datamodule, verbose=False)

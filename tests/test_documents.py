@@ -49,7 +49,11 @@ def project(tmp_path):
 def test_commands_of_the_page_work_as_written(page, project):
     bin_folder = str(Path(sys.executable).parent)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LIGHTLAB_")}
-    environment |= {"PATH": bin_folder + os.pathsep + os.environ["PATH"], "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment |= {
+        "PATH": bin_folder + os.pathsep + os.environ["PATH"],
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     for info, text in blocks(page):
         if "file=" in info:
             path = project / info.partition("file=")[2]
@@ -75,6 +79,9 @@ def test_repository_names_no_registry_and_no_machine():
     names = [name for name in tracked.stdout.split("\0") if name] if tracked.returncode == 0 else ["requirements.lock"]
     for name in names:
         text = (ROOT / name).read_bytes().decode("utf-8", errors="ignore")
-        assert not re.search(r"(--(extra-)?index-url|--find-links)[ =]", text) or name == Path(__file__).relative_to(ROOT).as_posix()
+        assert (
+            not re.search(r"(--(extra-)?index-url|--find-links)[ =]", text)
+            or name == Path(__file__).relative_to(ROOT).as_posix()
+        )
         if name.endswith(".lock"):
             assert "://" not in text

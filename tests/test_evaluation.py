@@ -43,7 +43,13 @@ def test_data_may_be_swapped_for_a_set_with_the_same_facts(trained, tmp_path):
         (tmp_path / "pictures/train" / str(i)).mkdir(parents=True)
         Image.new("L", (20, 20), 20 * i).save(tmp_path / f"pictures/test/{i}/a.png")
         Image.new("L", (20, 20), 20 * i).save(tmp_path / f"pictures/train/{i}/a.png")
-    grey = ("data=image_folder", "data.channels=1", "data.mean=[0.5]", "data.std=[0.5]", f"data.root={tmp_path}/pictures")
+    grey = (
+        "data=image_folder",
+        "data.channels=1",
+        "data.mean=[0.5]",
+        "data.std=[0.5]",
+        f"data.root={tmp_path}/pictures",
+    )
     commands.run(tmp_path, f"ckpt_path={trained}", *grey, "trainer=cpu", script="eval")
     assert 0 <= results(newest(tmp_path, "eval"))["test/acc"] <= 1
 
@@ -94,10 +100,12 @@ def test_kaggle_submission_has_the_competitions_header_and_order(tmp_path):
         (root / split).mkdir(parents=True)
         for i in range(1, count + 1):
             Image.new("RGB", (32, 32), (i, 2 * i, 3 * i)).save(root / split / f"{i}.png")
-    classes = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     (root / "trainLabels.csv").write_text("id,label\n" + "".join(f"{i},{classes[i % 10]}\n" for i in range(1, 21)))
     data = ("data=kaggle_cifar10", f"data.root={root}")
-    commands.run(tmp_path, "model=mlp", *data, "data.batch_size=4", "data.num_workers=0", "data.val_fraction=0.3", *QUICK)
+    commands.run(
+        tmp_path, "model=mlp", *data, "data.batch_size=4", "data.num_workers=0", "data.val_fraction=0.3", *QUICK
+    )
     commands.run(tmp_path, "ckpt_path=last", *data, "trainer=cpu", script="predict")
     lines = (newest(tmp_path, "predict") / "submission.csv").read_text().splitlines()
     assert lines[0] == "id,label"

@@ -45,7 +45,9 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
         cause = error.__context__ if isinstance(error, RuntimeError) else error
         if not isinstance(cause, OSError):
             raise
-        raise UserError(f"cannot write the checkpoint {path}: {cause.strerror}; free some space or set paths.log_dir.") from error
+        raise UserError(
+            f"cannot write the checkpoint {path}: {cause.strerror}; free some space or set paths.log_dir."
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -62,12 +64,18 @@ def load(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such checkpoint.") from None
     except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise UserError(f"{path} is not a whole checkpoint file ({error}); use another checkpoint of the run.") from error
+        raise UserError(
+            f"{path} is not a whole checkpoint file ({error}); use another checkpoint of the run."
+        ) from error
     except (RuntimeError, ValueError, KeyError, torch.serialization.pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path} cannot be loaded as plain data ({reason}); it was not written by lightlab, or is damaged.") from error
+        raise UserError(
+            f"{path} cannot be loaded as plain data ({reason}); it was not written by lightlab, or is damaged."
+        ) from error
     if not isinstance(content, dict) or "state_dict" not in content or "hyper_parameters" not in content:
-        raise UserError(f"{path} holds no lightlab run (no state_dict with its configuration); name a checkpoint of a run.")
+        raise UserError(
+            f"{path} holds no lightlab run (no state_dict with its configuration); name a checkpoint of a run."
+        )
     return content
 
 
@@ -102,7 +110,9 @@ def check_fits(checkpoint: dict[str, Any], module: pl.LightningModule, path: Pat
     if saved == wanted:
         return
     lacking, extra = sorted(set(wanted) - set(saved)), sorted(set(saved) - set(wanted))
-    shapes = [f"{k} {saved[k]} instead of {wanted[k]}" for k in sorted(set(saved) & set(wanted)) if saved[k] != wanted[k]]
+    shapes = [
+        f"{k} {saved[k]} instead of {wanted[k]}" for k in sorted(set(saved) & set(wanted)) if saved[k] != wanted[k]
+    ]
     first = (shapes or [f"no {k}" for k in lacking] or [f"unknown {k}" for k in extra])[0]
     cfg = checkpoint["hyper_parameters"]
     trained = f"{cfg['model'].get('network', {}).get('_target_', cfg['model']['_target_'])} on {cfg['data']['name']}"

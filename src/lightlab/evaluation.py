@@ -59,7 +59,11 @@ def check_same_facts(data: DictConfig, trained: DictConfig) -> None:
                 f"{fact} {trained[fact]}; choose a data set that agrees."
             )
     if list(data.classes or []) != list(trained.classes or []):
-        log.warning("The classes of %s are called otherwise than those of %s; they are compared by number.", data.name, trained.name)
+        log.warning(
+            "The classes of %s are called otherwise than those of %s; they are compared by number.",
+            data.name,
+            trained.name,
+        )
 
 
 def _relocate(data: DictConfig, data_dir: Path) -> None:
@@ -85,7 +89,9 @@ def build_trainer(cfg: DictConfig, trained: DictConfig) -> pl.Trainer:
     return build(cfg.trainer, "trainer", callbacks=callbacks, logger=False, enable_checkpointing=False)
 
 
-def test(trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule, split: str) -> dict[str, float]:
+def test(
+    trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule, split: str
+) -> dict[str, float]:
     """The test metrics of the module on one split."""
     if split not in ("train", "val", "test"):
         raise UserError(f"split={split}: expected train, val or test.")

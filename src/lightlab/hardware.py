@@ -68,7 +68,8 @@ def _settle_devices(trainer: DictConfig, gpus: int, spans_processes: bool) -> No
         trainer.devices = gpus if trainer.accelerator == "gpu" else CPU_PROCESSES if spans_processes else 1
     if not spans_processes and _per_node(trainer) * trainer.num_nodes > 1:
         raise UserError(
-            f"trainer.devices={trainer.devices} on {trainer.num_nodes} node(s), but this trainer is for one process; use trainer=ddp."
+            f"trainer.devices={trainer.devices} on {trainer.num_nodes} node(s), but this trainer is for one process; "
+            f"use trainer=ddp."
         )
     if trainer.accelerator == "gpu" and _per_node(trainer) > gpus:
         raise UserError(
@@ -104,7 +105,7 @@ def _check_precision(precision: str, accelerator: str) -> None:
 
 
 def keep_memory() -> None:
-    """Let glibc keep what is freed: else large tensors go back to the kernel and fault in again, page by page, each step."""
+    """Let glibc keep what is freed: else large tensors go back to the kernel and fault in again at each step."""
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
         mallopt(_M_MMAP_THRESHOLD, _KEPT)

@@ -42,7 +42,7 @@ def uniform(keys: Tensor, stream: int) -> Tensor:
 
 
 def seed_everything(key: int) -> None:
-    """Seed the generators of torch (all devices in use), NumPy and Python; a microsecond, where `torch.manual_seed` takes 300."""
+    """Seed torch (all devices in use), NumPy and Python; in microseconds, where `torch.manual_seed` takes 300."""
     torch.default_generator.manual_seed(key)
     if torch.cuda.is_initialized():
         torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(key)

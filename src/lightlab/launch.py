@@ -188,7 +188,9 @@ def report_failure(error: BaseException) -> int:
     message = message_of(error)
     if folder.rank() == 0 or message is None:
         where = f"\nFull traceback: {in_file[0].baseFilename}" if in_file else ""
-        said = f"error: {details.rstrip()}" if message is None else "\n".join(f"error: {m}" for m in message.splitlines())
+        said = (
+            f"error: {details.rstrip()}" if message is None else "\n".join(f"error: {m}" for m in message.splitlines())
+        )
         print(said + where, file=sys.stderr, flush=True)
     return 1 if message is None else 2
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,11 +59,13 @@ def find_images(where: str) -> list[Path]:
     path = Path(where).expanduser()
     if path.is_file():
         return [path]
-    found = path.rglob("*") if path.is_dir() else (Path(p) for p in glob.glob(str(path), recursive=True))
+    found = path.rglob("*") if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
     images = sorted(p for p in found if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     if not images:
         kinds = ", ".join(sorted(SUFFIXES))
-        raise UserError(f"input={where}: no images there ({kinds}); name an image, a folder or a glob such as 'photos/*.jpg'.")
+        raise UserError(
+            f"input={where}: no images there ({kinds}); name an image, a folder or a glob such as 'photos/*.jpg'."
+        )
     return images
 
 

@@ -179,7 +179,7 @@ def test_best(
     if test is None or test.labels is None:
         return {}
     keeper = checkpoint_keeper(trainer)
-    best = keeper.best if keeper and keeper.best.is_file() and not trainer.fast_dev_run else None
+    best = keeper.best if keeper and keeper.best.is_file() and not trainer.fast_dev_run else None  # type: ignore[attr-defined]
     results = trainer.test(module, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
     return dict(results[0]) if results else {}
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytorch_lightning as pl
 filters, names = list(warnings.filters), set(vars(np))
 from lightlab.integrations import bolts
-for name in ("pl_bolts", "pl_bolts.models.vision", "pl_bolts.models.detection", "pl_bolts.models.rl", "pl_bolts.datamodules"):
-    bolts.load(name)
+for name in ("models.vision", "models.detection", "models.rl", "datamodules"):
+    bolts.load(f"pl_bolts.{name}")
 assert set(vars(np)) <= names | {"_core"}, set(vars(np)) - names
 assert urllib.request._opener is None
 assert not any("UnderReview" in str(f) for f in warnings.filters)

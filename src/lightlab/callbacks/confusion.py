@@ -22,7 +22,7 @@ class ConfusionMatrix(pl.Callback):
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         matrix: Tensor = module.confusion.compute().cpu()  # type: ignore[operator, union-attr]
-        if not trainer.is_global_zero or trainer.fast_dev_run:
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         classes = getattr(trainer.datamodule, "classes", None) or [str(i) for i in range(len(matrix))]  # type: ignore[attr-defined]
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -29,8 +29,15 @@ class Console(pl.Callback):
         if trainer.is_global_zero and sys.stderr.isatty():
             from rich.console import Console as RichConsole
 
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-            self.bar = Progress(*columns, TimeRemainingColumn(), console=RichConsole(stderr=True), auto_refresh=False, transient=True)
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+            )
+            self.bar = Progress(
+                *columns, TimeRemainingColumn(), console=RichConsole(stderr=True), auto_refresh=False, transient=True
+            )
             self.bar.start()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -41,9 +48,15 @@ class Console(pl.Callback):
                 self.bar.remove_task(task)
             self._task = self.bar.add_task(f"epoch {_epoch(trainer)}", total=trainer.num_training_batches, rate="")
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self._batches += 1
-        if self.bar and self._task is not None and time.monotonic() - self._refreshed_at > self.SECONDS_BETWEEN_REFRESHES:
+        if (
+            self.bar
+            and self._task is not None
+            and time.monotonic() - self._refreshed_at > self.SECONDS_BETWEEN_REFRESHES
+        ):
             self._refreshed_at = time.monotonic()
             self.bar.update(self._task, completed=batch_idx + 1, rate=f"{self._rate():.1f} batches/s")
             self.bar.refresh()
@@ -59,7 +72,7 @@ class Console(pl.Callback):
         self._close()
 
     def _say(self, trainer: pl.Trainer) -> None:
-        """One line for the epoch that has ended; its last metrics are logged after `on_train_epoch_end` of a callback."""
+        """One line for the epoch that has ended; its last metrics come after a callback's `on_train_epoch_end`."""
         if self._ended:
             metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
             shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())

@@ -14,6 +14,7 @@ import urllib.request
 import warnings
 from collections.abc import Iterator
 from importlib import metadata
+from typing import Any
 
 from lightlab.errors import UserError
 
@@ -48,7 +49,10 @@ def _lightning_1_names() -> Iterator[None]:
     from lightning_utilities.core.apply_func import apply_to_collection
     from pytorch_lightning.cli import LightningCLI
 
-    lent = {"apply_func": {"apply_to_collection": apply_to_collection}, "cli": {"LightningCLI": LightningCLI}}
+    lent: dict[str, dict[str, Any]] = {
+        "apply_func": {"apply_to_collection": apply_to_collection},
+        "cli": {"LightningCLI": LightningCLI},
+    }
     for name, content in lent.items():
         module = types.ModuleType(f"pytorch_lightning.utilities.{name}")
         vars(module).update(content)

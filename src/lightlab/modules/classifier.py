@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassCalibrationError,
@@ -32,6 +32,11 @@ class Classifier(pl.LightningModule):
     Images are float (B, C, H, W) in [0, 1]; labels are int64 (B,), or float (B, num_classes) where images are mixed.
     mean, std: of each channel of the training images. compile: let torch.compile specialise the network.
     """
+
+    mean: Tensor
+    std: Tensor
+    metrics: nn.ModuleDict
+    confusion: MulticlassConfusionMatrix
 
     def __init__(
         self,
@@ -72,11 +77,11 @@ class Classifier(pl.LightningModule):
     @property
     def logged(self) -> list[str]:
         """The names of all that is logged, known before the first step."""
-        evaluated = [f"{stage}/{name}" for stage, metrics in self.metrics.items() for name in metrics]
+        evaluated = [f"{stage}/{name}" for stage in self.metrics for name in self._measures(stage)]
         return ["train/loss", "train/acc", "train/lr", *evaluated]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, num_classes) for images in [0, 1]; with the auxiliary ones, a tuple, while training a GoogLeNet."""
+        """Logits (B, num_classes) for images in [0, 1]; a tuple with the auxiliary ones while a GoogLeNet trains."""
         return self.network((images - self.mean).div_(self.std))  # one allocation, which is most of the cost
 
     # --- training
@@ -99,12 +104,12 @@ class Classifier(pl.LightningModule):
         return loss + AUXILIARY_WEIGHT * sum(self._loss(a, labels) for a in auxiliary) if auxiliary else loss
 
     def on_train_epoch_end(self) -> None:
-        loss, correct, count = self.all_gather(self.train_sums).view(-1, 3).sum(0)
+        loss, correct, count = self._sums_of_all().sum(0)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log_dict({"train/loss": loss / count, "train/acc": correct / count, "train/lr": rate})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["train_sums"] = self.all_gather(self.train_sums).view(-1, 3).cpu()
+        checkpoint["train_sums"] = self._sums_of_all().cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         sums = checkpoint["train_sums"]  # of each process
@@ -112,6 +117,10 @@ class Classifier(pl.LightningModule):
             self.train_sums = sums[self.global_rank].clone()
         elif self.global_rank == 0:
             self.train_sums = sums.sum(0)
+
+    def _sums_of_all(self) -> Tensor:
+        """(processes, 3): the sums of loss, of right answers and of images."""
+        return cast(Tensor, self.all_gather(self.train_sums)).view(-1, 3)
 
     # --- evaluation
 
@@ -138,7 +147,7 @@ class Classifier(pl.LightningModule):
     def _evaluate(self, stage: str, batch: tuple[Tensor, Tensor]) -> Tensor:
         images, labels = batch
         logits = self(images).float()
-        for name, metric in self.metrics[stage].items():
+        for name, metric in self._measures(stage).items():
             if name == "loss":
                 metric.update(cross_entropy(logits, labels), len(images))
             else:
@@ -146,10 +155,13 @@ class Classifier(pl.LightningModule):
         return logits
 
     def _log_metrics(self, stage: str) -> None:
-        metrics = self.metrics[stage]
+        metrics = self._measures(stage)
         self.log_dict({f"{stage}/{name}": metric.compute() for name, metric in metrics.items()})
         for metric in metrics.values():
             metric.reset()
+
+    def _measures(self, stage: str) -> dict[str, Metric]:
+        return dict(cast(nn.ModuleDict, self.metrics[stage]).items())  # type: ignore[arg-type]
 
     # --- optimization
 
@@ -157,7 +169,10 @@ class Classifier(pl.LightningModule):
         optimizer = build_optimizer(self.optimizer, self.network, self.trainer)
         if self.scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer, total_steps=total_steps(self.trainer))}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": self.scheduler(optimizer, total_steps=total_steps(self.trainer)),
+        }
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
