@@ -7,10 +7,10 @@ from lightlab.launch import launch
 
 def predict(cfg: DictConfig) -> None:
     """Class probabilities for images from files or from a data set's test part, written to predictions.csv."""
-    from lightlab import prediction, run
+    from lightlab import evaluation, prediction, run
 
     cfg = run.open_folder(cfg)
-    trained, module = prediction.restore(cfg)
+    trained, module = evaluation.restore(cfg)
     images = prediction.open_images(cfg, trained)
     probabilities = prediction.predict(cfg, trained, module, images)
     prediction.write(cfg, trained, images, probabilities)

@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from lightlab.config import ROOT
+from lightlab.folder import RUN_TIME
 
 LIMIT = 240  # seconds
 SERVER = multiprocessing.get_context("forkserver")
@@ -58,7 +59,8 @@ def start(log_dir: Path, *arguments: str, script: str = "train", env: Mapping[st
     log_dir.mkdir(parents=True, exist_ok=True)
     output = log_dir / f"output-{len(list(log_dir.glob('output-*')))}.txt"
     output.touch()
-    environment = {**os.environ, "LIGHTLAB_LOG_DIR": str(log_dir), "OMP_NUM_THREADS": "1", **(env or {})}
+    inherited = {name: value for name, value in os.environ.items() if name != RUN_TIME}
+    environment = {**inherited, "LIGHTLAB_LOG_DIR": str(log_dir), "OMP_NUM_THREADS": "1", **(env or {})}
     command = [str(ROOT / "src" / f"{script}.py"), *arguments]
     process = SERVER.Process(target=_execute, args=(output, environment, command), daemon=False)
     process.start()

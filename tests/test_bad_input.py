@@ -34,6 +34,8 @@ MISTAKES = [
     ("++trainer.max_epoch=3", ["Did you mean trainer.max_epochs?"]),
     ("trainer.min_epochs=1", ["write +trainer.min_epochs=1"]),
     ("+trainer.max_epochs=3", ["write it without the +"]),
+    ("data.augment.crop_mode=mirror", ["data.augment.crop_mode=mirror", "constant, reflect"]),
+    ("model.init=xaver", ["Did you mean xavier?"]),
     ("data.augment.mixp=0.2", ["Did you mean data.augment.mixup"]),
     ("+data.augment.mixp=0.2", ["Did you mean data.augment.mixup"]),
     ("data.agment.mixup=0.2", ["Did you mean data.augment"]),
@@ -135,7 +137,7 @@ def test_a_mistake_in_the_command_line_answers_without_torch(run_cli, tmp_path):
         ([*TINY, "data.batch_size=99999"], "digits has 1293 training images; set data.batch_size=1293"),
         ([*TINY, "data.num_classes=7"], "data.num_classes is 7, but digits has 10 classes"),
         ([*TINY, "data.channels=3", "data.mean=[0,0,0]", "data.std=[1,1,1]"], "data.channels is 3"),
-        ([*TINY, "monitor.metric=val/accuracy"], "Classifier logs no such metric. Did you mean val/acc?"),
+        ([*TINY, "monitor.metric=val/accuracy"], "training logs no such metric. Did you mean val/acc?"),
         ([*TINY, "callbacks=early_stopping", "callbacks.early_stopping.monitor=val/los"], "val/los"),
     ],
     ids=lambda value: " ".join(a for a in value if a not in TINY) if isinstance(value, list) else "",
@@ -260,3 +262,44 @@ def test_a_checkpoint_of_another_model_is_told(checkpoint, tmp_path):
     overrides = [*TINY, f"ckpt_path={tmp_path}/mlp.ckpt", "model.network.hidden=[5]"]
     expected = "is a checkpoint of another model (lightlab.networks.mlp.MLP on digits)"
     failed(tmp_path / "logs", *overrides, fragment=expected)
+
+
+STOPPED = {
+    "several values without -m": (("seed=1,2",), "write -m seed=1,2"),
+    "a sweep that resumes": (("-m", "seed=1,2", "ckpt_path=last"), "resume its runs one by one"),
+    "a monitor that only the test logs": (("monitor.metric=test/acc",), "training logs no such metric"),
+    "a monitor kept at its worst": (("monitor.metric=val/loss",), "set monitor.mode=min"),
+    "no validation images": (("data.val_fraction=0",), "set a larger data.val_fraction"),
+    "a schedule without an end": (("trainer.max_epochs=-1", "trainer.max_time=00:00:00:01"), "scheduler=constant"),
+    "a loss that is not finite": (
+        ("optimizer=sgd", "model.optimizer.lr=1e20", "scheduler=constant", "trainer.limit_train_batches=5"),
+        "training loss is",
+    ),
+    "a refused optimizer option": (("model.optimizer.betas=[2,3]",), "model.optimizer: Invalid beta"),
+    "pretrained weights drawn anew": (
+        ("model=timm", "model.network.checkpoint=a.pth", "model.init=he"),
+        "model.init=default",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "says"), STOPPED.values(), ids=STOPPED)
+def test_a_run_that_cannot_be_right_is_stopped(options, says, tmp_path):
+    given = [o.partition("=")[0] for o in options]
+    command = start(
+        tmp_path,
+        *(o for o in TINY if o.partition("=")[0] not in given and not ("model=timm" in options and "hidden" in o)),
+        *options,
+    )
+    assert command.wait() == 2
+    assert says in command.text
+    assert "Traceback (most" not in command.text
+
+
+def test_sigterm_is_no_success(tmp_path):
+    long = [o for o in TINY if "limit" not in o and "max_epochs" not in o]
+    command = start(tmp_path, *long, "trainer.max_epochs=10000")
+    command.wait_until(lambda: "epoch 1/" in command.text)
+    command.process.terminate()
+    assert command.wait() == 143
+    assert "continue with ckpt_path=" in command.text

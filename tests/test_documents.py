@@ -13,7 +13,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("add-*.md"))]
-QUICK = """# @package _global_
+QUICK = """\
 trainer: {max_epochs: 1, limit_train_batches: 2, limit_val_batches: 1, limit_test_batches: 1}
 """
 
@@ -33,7 +33,8 @@ def project(tmp_path):
     """A copy of the project with small pictures, and limits in the place for a machine's own settings."""
     for name in ("src", "configs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "configs/local/default.yaml").write_text(QUICK)
     for folder, channels in (("photos", "RGB"), ("data/shapes", "L")):
         for shape in ("circle", "square"):

@@ -111,3 +111,12 @@ def test_kaggle_submission_has_the_competitions_header_and_order(tmp_path):
     assert lines[0] == "id,label"
     assert [line.split(",")[0] for line in lines[1:]] == [str(i) for i in range(1, 13)]
     assert {line.split(",")[1] for line in lines[1:]} <= set(classes)
+
+
+def test_nothing_in_a_checkpoint_but_its_model_and_data_is_built(trained, tmp_path):
+    checkpoint = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
+    trap = {"_target_": "tempfile.mkdtemp", "prefix": "trap", "dir": str(tmp_path)}
+    checkpoint["hyper_parameters"]["callbacks"]["confusion_matrix"] = {"_target_": "builtins.dict", "x": trap}
+    torch.save(checkpoint, tmp_path / "trap.ckpt")
+    commands.run(tmp_path, f"ckpt_path={tmp_path}/trap.ckpt", "trainer=cpu", script="eval")
+    assert not list(tmp_path.glob("trap?*/"))

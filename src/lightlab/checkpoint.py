@@ -68,7 +68,7 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} is not a whole checkpoint file ({error}); use another checkpoint of the run."
         ) from error
     except (RuntimeError, ValueError, KeyError, torch.serialization.pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path} cannot be loaded as plain data ({reason}); it was not written by lightlab, or is damaged."
         ) from error
@@ -94,13 +94,19 @@ def restore(path: Path) -> tuple[DictConfig, pl.LightningModule]:
     check_trusted(cfg.model, str(path))
     if "compile" in cfg.model:
         cfg.model.compile = False
-    for key in ("checkpoint", "pretrained"):  # the weights come from this file
-        if key in (cfg.model.get("network") or {}):
-            cfg.model.network[key] = None if key == "checkpoint" else False
+    _without_weights(cfg.model)
     module = build(cfg.model, "model")
     check_fits(checkpoint, module, path)
     module.load_state_dict(checkpoint["state_dict"])
     return cfg, module.eval()
+
+
+def _without_weights(node: DictConfig) -> None:
+    """The weights come from this file, not from those that training began with."""
+    for child in node.values():
+        if isinstance(child, DictConfig):
+            _without_weights(child)
+    node.update({key: off for key, off in (("checkpoint", None), ("pretrained", False)) if key in node})
 
 
 def check_fits(checkpoint: dict[str, Any], module: pl.LightningModule, path: Path) -> None:

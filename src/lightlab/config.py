@@ -119,6 +119,11 @@ def _parse(lines: Sequence[str]) -> tuple[list[Override], list[str]]:
     return parsed, problems
 
 
+def sweeps(lines: Sequence[str]) -> list[str]:
+    """The overrides that name several values, to be tried one after the other."""
+    return [str(override.input_line) for override in _parse(lines)[0] if override.is_sweep_override()]
+
+
 # --- groups -----------------------------------------------------------------------------------------------------------
 
 

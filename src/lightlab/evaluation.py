@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch.utils.data import DataLoader
 
 from lightlab import checkpoint as checkpoints
 from lightlab import hardware
 from lightlab.build import build, check_trusted
+from lightlab.callbacks.confusion import ConfusionMatrix
 from lightlab.errors import UserError
 from lightlab.folder import find_checkpoint
 from lightlab.run import close, print_table
@@ -34,19 +37,35 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, pl.LightningModule]:
 
 def test_data(cfg: DictConfig, trained: DictConfig) -> pl.LightningDataModule:
     """The data that the checkpoint was trained with, found on this machine, or the set that `data=` names."""
-    swapped = cfg.get("data") is not None
-    data = cfg.data if swapped else trained.data
-    if not swapped:
-        check_trusted(data, str(cfg.ckpt_path))
-        _relocate(data, Path(cfg.paths.data_dir))
+    if is_swapped(cfg):
+        return swapped_data(cfg, trained)
+    check_trusted(trained.data, str(cfg.ckpt_path))
+    _relocate(trained.data, Path(cfg.paths.data_dir))
+    return _built(trained.data, cfg)
+
+
+def is_swapped(cfg: DictConfig) -> bool:
+    """Was a data set chosen? (A machine's own settings may put single options under `data`.)"""
+    return "_target_" in (cfg.get("data") or {})
+
+
+def swapped_data(cfg: DictConfig, trained: DictConfig) -> Any:
+    """The set that `data=` names, at the image size of the model; one with the same name is split as in training."""
+    data = cfg.data
     data.image_size = trained.data.image_size
     if "image_size" in data.reader:
         data.reader.image_size = trained.data.image_size
+    if data.name == trained.data.name:
+        data.seed, data.val_fraction = trained.data.seed, trained.data.val_fraction
+    datamodule = _built(data, cfg)
+    check_same_facts(data, trained.data)
+    return datamodule
+
+
+def _built(data: DictConfig, cfg: DictConfig) -> pl.LightningDataModule:
     data.eval_batch_size, data.num_workers = cfg.batch_size, cfg.num_workers
     datamodule = build(data, "data")
     data.update(datamodule.facts())
-    if swapped:
-        check_same_facts(data, trained.data)
     return datamodule
 
 
@@ -81,11 +100,8 @@ def _relocate(data: DictConfig, data_dir: Path) -> None:
 def build_trainer(cfg: DictConfig, trained: DictConfig) -> pl.Trainer:
     """A trainer for one pass; the callbacks of the task that show a test's results come along."""
     hardware.settle(cfg.trainer)
-    shown = OmegaConf.create({"dirpath": cfg.paths.output_dir})
-    callbacks = []
-    for name, node in (trained.get("callbacks") or {}).items():
-        if name == "confusion_matrix":
-            callbacks.append(build(OmegaConf.merge(node, shown), f"callbacks.{name}"))
+    shows = "confusion_matrix" in (trained.get("callbacks") or {})
+    callbacks = [ConfusionMatrix(cfg.paths.output_dir)] if shows else []
     return build(cfg.trainer, "trainer", callbacks=callbacks, logger=False, enable_checkpointing=False)
 
 
@@ -95,6 +111,8 @@ def test(
     """The test metrics of the module on one split."""
     if split not in ("train", "val", "test"):
         raise UserError(f"split={split}: expected train, val or test.")
+    if not is_overridden("test_step", module):
+        raise UserError(f"{type(module).__name__} has no test_step, so it cannot be tested; write one.")
     datamodule.test_dataloader = lambda: split_loader(datamodule, split)  # type: ignore[method-assign]
     results = trainer.test(module, datamodule=datamodule, verbose=False)
     return dict(results[0]) if results else {}
@@ -114,7 +132,7 @@ def report(cfg: DictConfig, trained: DictConfig, trainer: pl.Trainer, results: d
     if trainer.is_global_zero:
         output = Path(cfg.paths.output_dir)
         (output / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        tested = (cfg.get("data") or trained.data).name
+        tested = (cfg.data if is_swapped(cfg) else trained.data).name
         print_table(f"{trained.run_name} on the {cfg.split} images of {tested}", results)
         log.info("Results: %s", output)
     close(trainer)

@@ -34,13 +34,26 @@ def launch(task: Task, config_name: str) -> None:
         print(text(config_name))
         return
     try:
-        arguments = prepare(arguments, config_name)
+        arguments = prepared(arguments, config_name)
         failures = _run_hydra(task, config_name, arguments)
     except UserError as error:
         sys.exit(report_failure(error))
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(max(failures, default=0))
+
+
+def prepared(arguments: Sequence[str], config_name: str) -> list[str]:
+    """As `prepare`; what Hydra cannot compose is the user's mistake."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from lightlab import config
+
+    try:
+        return prepare(arguments, config_name)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(config.brief(error)) from error
 
 
 def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
@@ -55,6 +68,7 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     flags = [a for a in arguments if a not in parsed.overrides]
     overrides = [config.expand_shorthand(o) for o in parsed.overrides]
     asks_hydra = parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help
+    _check_sweep(overrides, parsed.multirun)
     if not asks_hydra and config_name == "train" and folder.RUN_TIME not in os.environ:
         overrides = _resume(overrides, config_name, parsed.config_dir)
     overrides = config.check(config_name, overrides, parsed.config_dir)
@@ -62,6 +76,17 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
         _claim_folder(config_name, overrides, parsed)
     config.register_resolvers(config_name)
     return [*flags, *overrides]
+
+
+def _check_sweep(overrides: list[str], multirun: bool) -> None:
+    """Several values need -m, and a sweep starts its runs anew."""
+    from lightlab import config
+
+    swept = config.sweeps(overrides)
+    if swept and not multirun:
+        raise UserError(f"{swept[0]}: several values make a sweep; write -m {swept[0]}.")
+    if multirun and any(o.startswith("ckpt_path=") and o != "ckpt_path=null" for o in overrides):
+        raise UserError("ckpt_path=... with -m: a sweep starts its runs anew; resume its runs one by one, without -m.")
 
 
 def _refuse(message: str) -> NoReturn:
@@ -84,8 +109,14 @@ def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> l
     if run is None:
         return [*rest, f"ckpt_path={quoted(checkpoint)}"]
     recorded = [o for o in folder.recorded_overrides(run) if not o.startswith(("ckpt_path=", "hydra.run.dir="))]
-    added = [o for o in rest if o not in recorded]
-    return [*recorded, *added, f"ckpt_path={quoted(checkpoint)}", f"hydra.run.dir={quoted(run)}"]
+    given = {_key(o) for o in rest}
+    kept = [o for o in recorded if _key(o) not in given]
+    return [*kept, *rest, f"ckpt_path={quoted(checkpoint)}", f"hydra.run.dir={quoted(run)}"]
+
+
+def _key(override: str) -> str:
+    """`+trainer.x=1`, `~trainer.x` and `trainer.x=2` are about the same key."""
+    return override.partition("=")[0].lstrip("+~")
 
 
 def _claim_folder(config_name: str, overrides: list[str], parsed: Any) -> None:

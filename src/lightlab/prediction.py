@@ -16,17 +16,14 @@ from rich.table import Column, Table
 from torch import Tensor
 
 from lightlab import hardware
-from lightlab.build import build
 from lightlab.data.image import FileImages, resize, to_float
-from lightlab.data.readers import SUFFIXES, Split
+from lightlab.data.readers import SUFFIXES, Split, is_image
 from lightlab.data.sampling import EvenBatches
 from lightlab.errors import UserError
-from lightlab.evaluation import check_same_facts, restore
+from lightlab.evaluation import is_swapped, swapped_data
 
 log = logging.getLogger("lightlab")
 MOST_ROWS = 20  # on the console; predictions.csv has all
-
-__all__ = ["open_images", "predict", "restore", "write"]
 
 
 @dataclass(frozen=True)
@@ -40,15 +37,12 @@ class Images:
 
 def open_images(cfg: DictConfig, trained: DictConfig) -> Images:
     """The images of `input=`, or the test images of `data=`."""
-    if (cfg.input is None) == (cfg.get("data") is None):
+    if (cfg.input is None) != is_swapped(cfg):
         raise UserError("Say what to predict: input=<image | folder | glob>, or data=<data set> for its test images.")
     if cfg.input is not None:
         paths = find_images(str(cfg.input))
         return Images(Split(paths=paths), [str(p) for p in paths])
-    cfg.data.image_size = trained.data.image_size
-    datamodule = build(cfg.data, "data")
-    cfg.data.update(datamodule.facts())
-    check_same_facts(cfg.data, trained.data)
+    datamodule = swapped_data(cfg, trained)
     split = datamodule.split("test")
     submission = getattr(datamodule.reader, "submission", None)
     return Images(split, split.ids or [str(i) for i in range(len(split))], submission)
@@ -60,7 +54,7 @@ def find_images(where: str) -> list[Path]:
     if path.is_file():
         return [path]
     found = path.rglob("*") if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-    images = sorted(p for p in found if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    images = sorted(p for p in found if is_image(p, below=path if path.is_dir() else p.parent))
     if not images:
         kinds = ", ".join(sorted(SUFFIXES))
         raise UserError(
@@ -72,6 +66,8 @@ def find_images(where: str) -> list[Path]:
 @torch.inference_mode()
 def predict(cfg: DictConfig, trained: DictConfig, module: pl.LightningModule, images: Images) -> Tensor:
     """Class probabilities (N, num_classes), on the CPU."""
+    if cfg.trainer.strategy != "auto":
+        raise UserError("predict.py works in one process; leave trainer= out, or use trainer=cpu or trainer=gpu.")
     hardware.settle(cfg.trainer)
     device = {"gpu": "cuda"}.get(cfg.trainer.accelerator, cfg.trainer.accelerator)
     module = module.to(device).eval()

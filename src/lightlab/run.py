@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import time
 import warnings
@@ -13,6 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from rich.console import Console
 from rich.table import Column, Table
@@ -95,6 +97,9 @@ def _fill_in(cfg: DictConfig, fact: str, value: Any) -> None:
 
 def build_module(cfg: DictConfig) -> pl.LightningModule:
     """The algorithm with its network; the resolved configuration becomes its hyperparameters."""
+    network = cfg.model.get("network") or {}
+    if cfg.model.get("init", "default") != "default" and (network.get("pretrained") or network.get("checkpoint")):
+        raise UserError(f"model.init={cfg.model.init} would draw the pretrained weights anew; set model.init=default.")
     module = build(cfg.model, "model")
     module.save_hyperparameters(plain(cfg))
     parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
@@ -107,29 +112,34 @@ def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
     """The trainer for this machine, with the run's callbacks and loggers; the monitored metric must exist."""
     hardware.settle(cfg.trainer)
     callbacks = [build(c, f"callbacks.{name}") for name, c in (cfg.get("callbacks") or {}).items() if c]
-    for callback in callbacks:
-        _check_monitor(getattr(callback, "monitor", None), module)
-    for config in _monitoring(plain(cfg.model)):
-        _check_monitor(config["monitor"], module)
+    for where in ("monitor", "callbacks", "model"):
+        check_monitors(plain(cfg.get(where)), where, module)
     loggers = [build(c, f"logger.{name}") for name, c in (cfg.get("logger") or {}).items() if c]
     extra = {} if cfg.trainer.profiler else {"profiler": Unprofiled()}
     plugins = [checkpoints.SafeCheckpointIO()]
     return build(cfg.trainer, "trainer", callbacks=callbacks, logger=loggers or False, plugins=plugins, **extra)
 
 
-def _monitoring(node: Any) -> list[dict[str, Any]]:
+def check_monitors(node: Any, where: str, module: pl.LightningModule) -> None:
+    """Raise UserError where a metric that is monitored is never logged in training, or kept at its worst."""
     if not isinstance(node, dict):
-        return []
-    return ([node] if "monitor" in node else []) + [m for child in node.values() for m in _monitoring(child)]
+        return
+    key = "metric" if where == "monitor" else "monitor"
+    logged = [name for name in getattr(module, "logged", ()) if not name.startswith("test/")]
+    if logged and key in node:
+        _check_monitor(f"{where}.{key}", node[key], node.get("mode"), logged)
+    for name, child in node.items():
+        check_monitors(child, f"{where}.{name}", module)
 
 
-def _check_monitor(metric: str | None, module: pl.LightningModule) -> None:
-    logged = getattr(module, "logged", None)
-    if metric is not None and logged is not None and metric not in logged:
+def _check_monitor(key: str, metric: str, mode: str | None, logged: list[str]) -> None:
+    if metric not in logged:
         raise UserError(
-            f"monitor.metric={metric}: {type(module).__name__} logs no such metric.{did_you_mean(metric, logged)} "
-            f"It logs {', '.join(logged)}."
+            f"{key}={metric}: training logs no such metric.{did_you_mean(metric, logged)} It logs {', '.join(logged)}."
         )
+    better = {"loss": "min", "acc": "max"}.get(metric.rpartition("/")[2], mode)
+    if mode not in (None, better):
+        raise UserError(f"{key}={metric} with mode {mode} would prefer the worst; set monitor.mode={better}.")
 
 
 def fit(cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule) -> float:
@@ -144,7 +154,11 @@ def fit(cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamo
     if folder.rank() == 0:
         _record(cfg)
     started = time.monotonic()
-    trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
+    except SIGTERMException:
+        log.info("Terminated in epoch %d; continue with ckpt_path=%s.", trainer.current_epoch + 1, cfg.paths.output_dir)
+        sys.exit(128 + signal.SIGTERM)
     if trainer.interrupted:
         raise KeyboardInterrupt
     return time.monotonic() - started
@@ -155,9 +169,8 @@ def _record(cfg: DictConfig) -> None:
     run = Path(cfg.paths.output_dir)
     OmegaConf.save(cfg, run / folder.CONFIG)
     if cfg.ckpt_path and folder.run_of(Path(cfg.ckpt_path)) == run:
-        known = folder.recorded_overrides(run)
-        new = [a for a in sys.argv[1:] if a not in known and not a.startswith(("--", "ckpt_path=", "hydra.run.dir="))]
-        (run / folder.OVERRIDES).write_text("".join(f"{o}\n" for o in [*known, *new]), encoding="utf-8")
+        given = [a for a in sys.argv[1:] if not a.startswith(("--", "ckpt_path=", "hydra.run.dir="))]
+        (run / folder.OVERRIDES).write_text("".join(f"{o}\n" for o in given), encoding="utf-8")
 
 
 def _continue_logs(trainer: pl.Trainer, step: int) -> None:
@@ -175,8 +188,7 @@ def test_best(
 
     Nothing where the data has no labelled test images, or the algorithm no test.
     """
-    test = datamodule.reader.read("test") if cfg.test and is_overridden("test_step", module) else None  # type: ignore[attr-defined]
-    if test is None or test.labels is None:
+    if not (cfg.test and is_overridden("test_step", module) and datamodule.can_be_tested):  # type: ignore[attr-defined]
         return {}
     keeper = checkpoint_keeper(trainer)
     best = keeper.best if keeper and keeper.best.is_file() and not trainer.fast_dev_run else None  # type: ignore[attr-defined]

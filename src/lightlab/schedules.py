@@ -14,6 +14,8 @@ import pytorch_lightning as pl
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_schedules
 
+from lightlab.errors import UserError
+
 Schedule = dict[str, Any]
 
 
@@ -24,6 +26,7 @@ def constant(optimizer: Optimizer, total_steps: int) -> Schedule:
 
 def step(optimizer: Optimizer, total_steps: int, milestones: Sequence[float], factor: float) -> Schedule:
     """Multiply by `factor` at each milestone, given as a share of the run in [0, 1]."""
+    total_steps = _known(total_steps)
     at = [round(m * total_steps) for m in milestones]
     return _per_step(torch_schedules.LambdaLR(optimizer, lambda step: factor ** sum(step >= m for m in at)))
 
@@ -33,6 +36,7 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.0, final: f
 
     Loshchilov & Hutter 2017, eq. 5, with one period; warm-up as Goyal et al. 2017, section 2.2.
     """
+    total_steps = _known(total_steps)
     rise = round(warmup * total_steps)
 
     def factor(step: int) -> float:
@@ -49,6 +53,7 @@ def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> Sche
 
     Momentum, or Adam's beta1, goes the other way, between 0.95 and 0.85, where the optimizer uses one.
     """
+    total_steps = _known(total_steps)
     rates = [group["lr"] for group in optimizer.param_groups]
     momentum = all(group.get("momentum") or "betas" in group for group in optimizer.param_groups)
     return _per_step(_OneCycle(optimizer, rates, max(total_steps, 2) + 1, pct_start=rise, cycle_momentum=momentum))
@@ -93,6 +98,15 @@ class _OneCycle(torch_schedules.OneCycleLR):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         own = {name: getattr(self, name) for name in ("total_steps", "_schedule_phases")}
         super().load_state_dict({**state_dict, **own})
+
+
+def _known(total_steps: int) -> int:
+    if total_steps == sys.maxsize:
+        raise UserError(
+            "This schedule follows a run of known length; set trainer.max_epochs or trainer.max_steps, or use "
+            "scheduler=constant or scheduler=plateau."
+        )
+    return total_steps
 
 
 def _per_step(scheduler: torch_schedules.LRScheduler) -> Schedule:

@@ -58,7 +58,7 @@ class Number:
         return f"{', '.join(most)} or {last}" if most else last
 
 
-class Batches(Number):
+class BatchCount(Number):
     """So many batches (an integer), or that share of them (a float)."""
 
     def problem(self, key: str, value: Any) -> str | None:
@@ -102,13 +102,13 @@ COUNT = Number(int, 1)
 SHARE = Number(float, 0, 1)
 POSITIVE = Number(float, 0, open=True)
 NOT_NEGATIVE = Number(float, 0)
-LIMIT = Batches(int, 0, also=(None,))
+LIMIT = BatchCount(int, 0, also=(None,))
 
 RULES: dict[str, Number | OneOf] = {
     ".seed": Number(int, 0, 2**32 - 1),
     # data
     ".num_classes": Number(int, 1, also=(None,)),
-    ".channels": Number(int, 1, 4),
+    ".channels": Number(int, 1, 3),
     ".image_size": COUNT,
     ".batch_size": COUNT,
     ".eval_batch_size": COUNT,
@@ -156,6 +156,9 @@ RULES: dict[str, Number | OneOf] = {
     "trainer.fast_dev_run": Number(int, 1, also=(True, False)),
     # callbacks
     "monitor.mode": OneOf(("min", "max")),
+    "augment.crop_mode": OneOf(("constant", "reflect")),
+    "model.init": OneOf(("default", "xavier", "he")),
+    "model.attention": OneOf(("none", "se", "cbam", "eca")),
     "ema.decay": SHARE,
     "early_stopping.patience": Number(int, 0),
     "checkpoint.every_n_minutes": Number(float, 0, open=True, also=(None,)),

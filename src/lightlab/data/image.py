@@ -99,6 +99,17 @@ class ImageDataModule(pl.LightningDataModule):
         return self.splits[name]
 
     @property
+    def can_be_tested(self) -> bool:
+        """Are there test images, and do they have labels?"""
+        if "test" not in self.splits:
+            self.facts()
+            test = self.reader.read("test")
+            if test is None:
+                return False
+            self.splits["test"] = self._checked(test)
+        return self.splits["test"].labels is not None
+
+    @property
     def num_train_batches(self) -> int:
         return len(self.split("train")) // self.batch_size
 
@@ -108,6 +119,11 @@ class ImageDataModule(pl.LightningDataModule):
             raise UserError(f"{self.name}: the training images have no labels; use a data set with labels.")
         if val is None:
             rest, part = stratified_split(train.labels, self.val_fraction, self.seed)
+            if not len(part):
+                raise UserError(
+                    f"data.val_fraction={self.val_fraction} leaves {self.name} no validation image of its {len(train)} "
+                    f"training images; set a larger data.val_fraction."
+                )
             train, val = _subset(train, rest), _subset(train, part)
         self.splits.update(train=train, val=self._checked(val))
         if self.batch_size > len(train):
@@ -270,7 +286,13 @@ class FileImages(Dataset[Batch]):
         if self.transform is None:
             return image
         seed_everything(key)
-        return self.transform(image)
+        image = self.transform(image)
+        if image.dtype != torch.uint8 and not (image.is_floating_point() and image.min() >= 0 and image.max() <= 1):
+            raise UserError(
+                f"data.transform gives {image.dtype} from {float(image.min()):g} to {float(image.max()):g}; expected "
+                f"uint8, or floats in [0, 1] (the model normalises)."
+            )
+        return image
 
 
 def resize(images: Tensor, size: int) -> Tensor:

@@ -298,11 +298,13 @@ def _folders(folder: Path | None) -> list[Path]:
 
 def _image_files(folder: Path) -> list[Path]:
     """Every image below a folder, hidden files and folders left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    return sorted(path for path in folder.rglob("*") if is_image(path, below=folder))
+
+
+def is_image(path: Path, below: Path) -> bool:
+    """A file whose name says image, not hidden on its way down from `below`."""
+    hidden = any(part.startswith(".") for part in path.relative_to(below).parts)
+    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
 
 
 def _numeric(id_: str) -> tuple[int, int, str]:

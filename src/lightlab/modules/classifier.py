@@ -17,6 +17,7 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
+from lightlab.errors import UserError
 from lightlab.modules.optimizing import OptimizerFactory, build_optimizer
 from lightlab.networks.attention import add_attention
 from lightlab.networks.dropconnect import add_drop_connect
@@ -105,6 +106,11 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         loss, correct, count = self._sums_of_all().sum(0)
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"The training loss is {float(loss)} in epoch {self.current_epoch + 1}; lower model.optimizer.lr or "
+                f"set trainer.gradient_clip_val. The checkpoints of the epochs before are kept."
+            )
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log_dict({"train/loss": loss / count, "train/acc": correct / count, "train/lr": rate})
 
