@@ -13,6 +13,7 @@ def evaluate(cfg: DictConfig) -> None:
     trained, module = evaluation.restore(cfg)
     datamodule = evaluation.test_data(cfg, trained)
     trainer = evaluation.build_trainer(cfg, trained)
+    cfg.split = evaluation.choose_split(cfg.split, datamodule)
     results = evaluation.test(trainer, module, datamodule, cfg.split)
     evaluation.report(cfg, trained, trainer, results)
 

@@ -88,10 +88,12 @@ def test_shorthand(group, sign):
     assert expand_shorthand(f"{sign}model.{group}.lr=x") == f"{sign}model.{group}.lr=x"
 
 
-def test_an_option_of_a_constructor_is_added_where_the_yaml_has_none():
-    option = "data.reader.labels=a.csv"
-    assert compose("data=kaggle_cifar10", option).data.reader.labels == "a.csv"
-    assert check("train", ["data=kaggle_cifar10", option]) == ["data=kaggle_cifar10", f"++{option}"]
+def test_an_option_of_a_constructor_is_added_where_the_yaml_has_none(tmp_path):
+    (tmp_path / "model").mkdir()
+    network = "network:\n  _target_: lightlab.networks.mlp.MLP\n  hidden: [4]\n"
+    (tmp_path / "model/tiny.yaml").write_text(f"# Tiny.\ndefaults:\n  - base/classifier\n  - _self_\n\n{network}")
+    checked = check("train", ["model=tiny", "model.network.dropout=0.2"], str(tmp_path))
+    assert checked == ["model=tiny", "++model.network.dropout=0.2"]
 
 
 def test_a_group_is_left_out_with_null():

@@ -105,12 +105,19 @@ def build_trainer(cfg: DictConfig, trained: DictConfig) -> pl.Trainer:
     return build(cfg.trainer, "trainer", callbacks=callbacks, logger=False, enable_checkpointing=False)
 
 
+def choose_split(split: str | None, datamodule: Any) -> str:
+    """The split that was asked for; else the test images, or the validation images where those have no labels."""
+    if split is None:
+        return "test" if datamodule.can_be_tested else "val"
+    if split not in ("train", "val", "test"):
+        raise UserError(f"split={split}: expected train, val or test.")
+    return split
+
+
 def test(
     trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule, split: str
 ) -> dict[str, float]:
     """The test metrics of the module on one split."""
-    if split not in ("train", "val", "test"):
-        raise UserError(f"split={split}: expected train, val or test.")
     if not is_overridden("test_step", module):
         raise UserError(f"{type(module).__name__} has no test_step, so it cannot be tested; write one.")
     datamodule.test_dataloader = lambda: split_loader(datamodule, split)  # type: ignore[method-assign]
