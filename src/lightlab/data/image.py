@@ -91,32 +91,33 @@ class ImageDataModule(pl.LightningDataModule):
         if stage in ("fit", "validate") and "train" not in self.splits:
             self._split_train()
         if stage in ("test", "predict") and "test" not in self.splits:
-            self.splits["test"] = self._read("test")
+            test = self.reader.read("test")
+            if test is not None:
+                self.splits["test"] = self._checked(test)
 
     def split(self, name: str) -> Split:
         """The data of `train`, `val` or `test`."""
         self.setup("test" if name == "test" else "fit")
+        if name not in self.splits:
+            raise UserError(f"{self.name} has no {name} images; choose another data set or split (split=val).")
         return self.splits[name]
 
     @property
     def can_be_tested(self) -> bool:
         """Are there test images, and do they have labels?"""
-        if "test" not in self.splits:
-            self.facts()
-            test = self.reader.read("test")
-            if test is None:
-                return False
-            self.splits["test"] = self._checked(test)
-        return self.splits["test"].labels is not None
+        self.setup("test")
+        return "test" in self.splits and self.splits["test"].labels is not None
 
     @property
     def num_train_batches(self) -> int:
         return len(self.split("train")) // self.batch_size
 
     def _split_train(self) -> None:
-        train, val = self._read("train"), self.reader.read("val")
-        if train.labels is None:
-            raise UserError(f"{self.name}: the training images have no labels; use a data set with labels.")
+        train, val = self.reader.read("train"), self.reader.read("val")
+        if train is None or train.labels is None:
+            raise UserError(f"{self.name}: there are no training images with labels; use a data set that has them.")
+        train = self._checked(train)
+        assert train.labels is not None
         if val is None:
             rest, part = stratified_split(train.labels, self.val_fraction, self.seed)
             if not len(part):
@@ -131,12 +132,6 @@ class ImageDataModule(pl.LightningDataModule):
                 f"data.batch_size is {self.batch_size}, but {self.name} has {len(train)} training images; "
                 f"set data.batch_size={len(train)} or less."
             )
-
-    def _read(self, name: str) -> Split:
-        split = self.reader.read(name)  # type: ignore[arg-type]
-        if split is None:
-            raise UserError(f"{self.name} has no {name} images; choose another data set or split (split=val).")
-        return self._checked(split)
 
     def _checked(self, split: Split) -> Split:
         if split.images is not None and split.images.shape[1] != self.channels:
