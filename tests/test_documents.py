@@ -45,7 +45,7 @@ def project(tmp_path):
     return tmp_path
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_of_the_page_work_as_written(page, project):
     bin_folder = str(Path(sys.executable).parent)
