@@ -65,7 +65,7 @@ def test_cutout_blackens_one_clipped_square(shape, dtype, size):
                 expected = image.clone()
                 expected[:, rows, columns] = 0
                 squares.add(torch.equal(cut, expected))
-        assert True in squares
+        assert any(squares)  # the cut is one of the squares that the paper allows
         assert cut.dtype == dtype
 
 
