@@ -1,0 +1,64 @@
+"""The multilayer perceptrons of Goodfellow et al. 2014 (Generative Adversarial Nets, arXiv:1406.2661, section 5).
+
+Maxout is that of Goodfellow, Warde-Farley, Mirza, Courville & Bengio 2013 (Maxout Networks, arXiv:1302.4389).
+The paper's images are in [0, 1]; ours are in [-1, 1], and both networks convert.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Generator(nn.Sequential):
+    """Two ReLU layers and a sigmoid. z (B, latent_dim) -> images (B, C, H, W) in [-1, 1]."""
+
+    def __init__(self, latent_dim: int, channels: int, image_size: int, hidden: int = 1200) -> None:
+        super().__init__(
+            nn.Linear(latent_dim, hidden), nn.ReLU(inplace=True),
+            nn.Linear(hidden, hidden), nn.ReLU(inplace=True),
+            nn.Linear(hidden, channels * image_size**2),
+            nn.Unflatten(1, (channels, image_size, image_size)),
+        )  # fmt: skip
+        self.latent_dim = latent_dim
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (super().forward(z) / 2).tanh()  # 2 sigmoid(x) - 1 = tanh(x / 2)
+
+
+class Discriminator(nn.Sequential):
+    """Two maxout layers with dropout before each layer. Images (B, C, H, W) in [-1, 1] -> scores (B,)."""
+
+    def __init__(
+        self,
+        channels: int,
+        image_size: int,
+        units: int = 240,
+        pieces: int = 5,
+        dropout: float = 0.5,
+        input_dropout: float = 0.2,
+    ) -> None:
+        super().__init__(
+            nn.Flatten(), nn.Dropout(input_dropout),
+            Maxout(channels * image_size**2, units, pieces), nn.Dropout(dropout),
+            Maxout(units, units, pieces), nn.Dropout(dropout),
+            nn.Linear(units, 1),
+        )  # fmt: skip
+
+    def forward(self, images: Tensor) -> Tensor:
+        """A dropped pixel is black, as in the paper: the layers see [0, 1]."""
+        return super().forward((images + 1) / 2).squeeze(1)
+
+
+class Maxout(nn.Module):
+    """The largest of `pieces` affine maps, unit by unit. (B, in_features) -> (B, out_features).
+
+    The weight of unit i's piece j is row j * out_features + i: the maximum is then taken over contiguous rows.
+    """
+
+    def __init__(self, in_features: int, out_features: int, pieces: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, pieces * out_features)
+        self.pieces = pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).unflatten(1, (self.pieces, -1)).amax(1)
