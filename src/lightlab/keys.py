@@ -8,6 +8,7 @@ The mixer is SplitMix64 (Steele, Lea & Flood 2014, Fast Splittable Pseudorandom 
 from __future__ import annotations
 
 import functools
+import math
 import random
 from collections.abc import Iterable
 
@@ -39,6 +40,33 @@ def uniform(keys: Tensor, stream: int) -> Tensor:
     """
     bits = _finish(keys + _signed((stream + 1) * _GOLDEN))
     return _shift(bits, 40).to(torch.float32) * 2.0**-24
+
+
+def uniforms(keys: Tensor, count: int) -> Tensor:
+    """`count` numbers in [0, 1) per key. keys: int64 (B,). Returns float32 (B, count)."""
+    return uniform(_finish(keys[:, None] + _signed(_GOLDEN) * torch.arange(1, count + 1, device=keys.device)), 0)
+
+
+def normals(keys: Tensor, count: int) -> Tensor:
+    """`count` draws of N(0, 1) per key (Box & Muller 1958). keys: int64 (B,). Returns float32 (B, count)."""
+    radius, angle = uniforms(keys, 2 * ((count + 1) // 2)).chunk(2, dim=1)
+    radius = (-2 * torch.log1p(-radius)).sqrt()
+    return torch.cat([radius * (2 * math.pi * angle).cos(), radius * (2 * math.pi * angle).sin()], dim=1)[:, :count]
+
+
+def latents(seed: int, count: int, latent_dim: int, device: torch.device | str = "cpu") -> Tensor:
+    """z (count, latent_dim) ~ N(0, I), where z[i] depends on nothing but the seed and i."""
+    return normals(mix_tensor(seed, torch.arange(count, device=device)), latent_dim)
+
+
+def content_keys(images: Tensor, seed: int) -> Tensor:
+    """One key per image, from its values (B, ...) in [0, 1]: the same wherever and with whom it is evaluated.
+
+    Values are taken to the nearest 1/255.
+    """
+    levels = images.flatten(1).mul(255).round().long()
+    weights = mix_tensor(seed, torch.arange(levels.shape[1], device=images.device)) * 2 + 1
+    return _shift(_finish((levels * weights).sum(1)), 1)
 
 
 def seed_everything(key: int) -> None:
