@@ -41,7 +41,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 def _scaler_must_clip(trainer: pl.Trainer | None) -> bool:
-    """A fused step unscales gradients inside the kernel, too late to clip them (Lightning refuses the pair)."""
-    if trainer is None:
+    """A fused step unscales gradients inside the kernel, too late to clip or measure them (Lightning refuses it)."""
+    if trainer is None or getattr(trainer.precision_plugin, "scaler", None) is None:
         return False
-    return bool(trainer.gradient_clip_val) and getattr(trainer.precision_plugin, "scaler", None) is not None
+    return bool(trainer.gradient_clip_val) or not trainer.lightning_module.automatic_optimization

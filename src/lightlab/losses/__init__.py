@@ -1,0 +1,1 @@
+"""What is minimised: functions and small objects on tensors, without networks."""

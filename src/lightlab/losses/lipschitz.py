@@ -1,0 +1,69 @@
+"""What keeps a discriminator smooth: penalties added to its loss, and constraints on its weights after its step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+Critic = Callable[[Tensor], Tensor]  # images (B, C, H, W) to scores (B,)
+
+
+class Penalty(Protocol):
+    """A scalar for the discriminator to minimise, besides its loss."""
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor: ...
+
+
+class Constraint(Protocol):
+    """Called after each step of the discriminator; changes its weights in place."""
+
+    def __call__(self, critic: nn.Module) -> None: ...
+
+
+class GradientPenalty:
+    """weight * (||grad f(x_hat)||_2 - 1)^2, x_hat uniform between real and fake.  Gulrajani et al. 2017, eq. 3."""
+
+    def __init__(self, weight: float = 10.0) -> None:
+        self.weight = weight
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        eps = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
+        norms = input_gradient(critic, torch.lerp(fake.to(real.dtype), real, eps)).flatten(1).norm(dim=1)
+        return self.weight * (norms - 1).square().mean()
+
+
+class R1:
+    """weight / 2 * ||grad D(x)||_2^2 on real images.  Mescheder et al. 2018, eq. 9."""
+
+    def __init__(self, weight: float = 10.0) -> None:
+        self.weight = weight
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        return self.weight / 2 * input_gradient(critic, real).flatten(1).square().sum(1).mean()
+
+
+class WeightClipping:
+    """Every weight to [-limit, limit].  Arjovsky et al. 2017, Algorithm 1, line 7."""
+
+    def __init__(self, limit: float = 0.01) -> None:
+        self.limit = limit
+
+    @torch.no_grad()
+    def __call__(self, critic: nn.Module) -> None:
+        torch._foreach_clamp_min_(list(critic.parameters()), -self.limit)
+        torch._foreach_clamp_max_(list(critic.parameters()), self.limit)
+
+
+def input_gradient(critic: Critic, images: Tensor) -> Tensor:
+    """The gradient of each score by its image, differentiable: (B, C, H, W).
+
+    Under float16 autocast in full precision: there small gradients vanish, and no scaler sees these.
+    """
+    images = images.detach().requires_grad_()
+    half = torch.is_autocast_enabled(images.device.type) and torch.get_autocast_dtype(images.device.type) == torch.half
+    with torch.autocast(images.device.type, enabled=False) if half else torch.enable_grad():
+        (gradient,) = torch.autograd.grad(critic(images.float() if half else images).sum(), images, create_graph=True)
+    return gradient

@@ -1,0 +1,73 @@
+"""What the adversarial algorithms share: whose turn it is, one player's step, and the two ranges of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.core.optimizer import LightningOptimizer, do_nothing_closure
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lightlab.errors import UserError
+
+REMEDY = "lower the players' lr (model.discriminator_optimizer.lr, ...) or set model.gradient_clip_val"
+
+
+def is_generators_turn(trainer: pl.Trainer, n_critic: int) -> bool:
+    """After every `n_critic` batches, counted over the ends of epochs; Lightning saves that count."""
+    return trainer.fit_loop.epoch_loop.batch_progress.total.ready % n_critic == 0
+
+
+def descend(
+    module: pl.LightningModule, optimizer: LightningOptimizer, loss: Callable[[], Tensor], counts: bool = False
+) -> None:
+    """One step of one player down its loss; the other players' weights take no part in it.
+
+    counts: is this the step that `global_step` counts? Lightning would count every player's (its issue #17958).
+    """
+    if not counts:
+        optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
+    with module.toggled_optimizer(optimizer):
+        optimizer.zero_grad()
+        module.manual_backward(loss())
+        optimizer.step()
+
+
+def clip_gradients(optimizer: Optimizer, max_norm: float | None, scaler: Any = None) -> Tensor:
+    """Scale one player's gradients down to `max_norm` in all (None: leave them); returns their norm before.
+
+    Called in `on_before_optimizer_step`, where a GradScaler has unscaled them; its overflows are its own business, and
+    count as 0.
+    """
+    weights = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in weights])
+    if max_norm is not None:
+        nn.utils.clip_grads_with_norm_(weights, max_norm, norm)
+    return norm if scaler is None else norm.nan_to_num(0.0, 0.0, 0.0)
+
+
+def scaler_of(trainer: pl.Trainer) -> Any:
+    """The GradScaler of float16 training, or None."""
+    return getattr(trainer.precision_plugin, "scaler", None)
+
+
+def symmetric(images: Tensor) -> Tensor:
+    """From [0, 1] to [-1, 1]."""
+    return images * 2 - 1
+
+
+def unit(images: Tensor) -> Tensor:
+    """From [-1, 1] to [0, 1]."""
+    return (images.float() + 1) / 2
+
+
+def check_critic(critic: nn.Module, penalized: bool) -> None:
+    """Raise UserError where a penalty on each image's gradient meets batch norm (Gulrajani et al. 2017, section 4)."""
+    mixes = [name for name, part in critic.named_modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    if penalized and mixes:
+        raise UserError(
+            f"model.penalty is on the gradient of each image's score, but batch norm ({mixes[0]}) mixes the images of "
+            f"a batch; set model.discriminator.norm=none or layer."
+        )

@@ -1,0 +1,122 @@
+"""Bidirectional GAN: an encoder learns to invert the generator.  Donahue et al. 2017, Adversarial Feature Learning."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lightlab.losses.adversarial import AdversarialLoss
+from lightlab.modules.adversarial import REMEDY, clip_gradients, descend, is_generators_turn, scaler_of, symmetric, unit
+from lightlab.modules.optimizing import OptimizerFactory, build_optimizer
+from lightlab.modules.training_means import TrainingMeans
+
+
+class BiGAN(pl.LightningModule):
+    """The discriminator tells pairs (x, E(x)) from pairs (G(z), z); generator and encoder together make it err.
+
+    generator: z (B, latent_dim) to images in [-1, 1]. encoder: such images to (B, latent_dim).
+    discriminator: images and latents to scores (B,).
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        encoder: nn.Module,
+        discriminator: nn.Module,
+        loss: AdversarialLoss,
+        generator_optimizer: OptimizerFactory,
+        discriminator_optimizer: OptimizerFactory,
+        n_critic: int = 1,
+        gradient_clip_val: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator, self.encoder, self.discriminator, self.loss = generator, encoder, discriminator, loss
+        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
+        self.n_critic, self.gradient_clip_val = n_critic, gradient_clip_val
+        self.latent_dim: int = generator.latent_dim  # type: ignore[assignment]
+        players = ("discriminator", "generator")
+        measured = [f"{player}_{what}" for what in ("loss", "grad_norm") for player in players]
+        self.means = TrainingMeans(*measured, "d_real", "d_fake", remedy=REMEDY)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        real = symmetric(batch[0])
+        discriminator, generator = self.optimizers()  # type: ignore[attr-defined]
+        descend(self, discriminator, lambda: self.discriminator_loss(real))
+        if is_generators_turn(self.trainer, self.n_critic):
+            descend(self, generator, lambda: self.generator_loss(real), counts=True)
+
+    def discriminator_loss(self, real: Tensor) -> Tensor:
+        """V(D, E, G) of eq. 3, which the discriminator ascends."""
+        with torch.no_grad():
+            pairs = self._pairs(real)
+        real_scores, fake_scores = self._scores(*pairs)
+        loss = self.loss.discriminator(real_scores, fake_scores)
+        judged = {"d_real": self.loss.judgement(real_scores).mean(), "d_fake": self.loss.judgement(fake_scores).mean()}
+        self.means.add(discriminator_loss=loss, **judged)
+        return loss
+
+    def generator_loss(self, real: Tensor) -> Tensor:
+        """The discriminator's loss with real and fake exchanged: the inverse objective of section 3.4."""
+        real_scores, fake_scores = self._scores(*self._pairs(real))
+        loss = self.loss.discriminator(fake_scores, real_scores)
+        self.means.add(generator_loss=loss)
+        return loss
+
+    def _pairs(self, real: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        z = self.noise(real)
+        return (real, self.encoder(real)), (self.generator(z), z)
+
+    def _scores(self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return self.discriminator(*real), self.discriminator(*fake)
+
+    def noise(self, real: Tensor) -> Tensor:
+        """z ~ N(0, I), one for each real image."""
+        return torch.randn(len(real), self.latent_dim, device=self.device)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        player = "discriminator" if optimizer is self.trainer.optimizers[0] else "generator"
+        norm = clip_gradients(optimizer, self.gradient_clip_val, scaler_of(self.trainer))
+        self.means.add(**{f"{player}_grad_norm": norm})
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        makers = nn.ModuleList([self.generator, self.encoder])
+        return [
+            build_optimizer(self.discriminator_optimizer, self.discriminator, self.trainer),
+            build_optimizer(self.generator_optimizer, makers, self.trainer),
+        ]
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return [self.means]
+
+    # --- what is made, and how it is judged
+
+    @property
+    def logged(self) -> list[str]:
+        """The names of all that is logged, known before the first step."""
+        return [*self.means.logged, "val/mse", "test/mse"]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] for latents z (B, latent_dim)."""
+        return unit(self.generator(z))
+
+    def features(self, images: Tensor) -> Tensor:
+        """E(x), (B, latent_dim), for images in [0, 1]."""
+        return self.encoder(symmetric(images))
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """G(E(x)), in [0, 1]."""
+        return self.decode(self.features(images))
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._compare("val", batch[0])
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._compare("test", batch[0])
+
+    def _compare(self, stage: str, images: Tensor) -> None:
+        """The mean squared error of G(E(x)), which no loss asks for."""
+        error = (self.reconstruct(images) - images).square().mean()
+        self.log(f"{stage}/mse", error, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)

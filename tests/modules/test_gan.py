@@ -1,0 +1,319 @@
+"""The adversarial loop: who moves when, what stays still, what is counted; and that it goes on exactly."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from test_resume import Noise, differences
+from torch import Tensor, nn
+
+from lightlab import checkpoint
+from lightlab.callbacks.averaging import WeightAverage
+from lightlab.callbacks.checkpoints import RunCheckpoint
+from lightlab.callbacks.randomness import KeyedRandomness
+from lightlab.data.augment import Augment
+from lightlab.data.image import ImageDataModule
+from lightlab.errors import UserError
+from lightlab.losses.adversarial import Hinge, NonSaturating, Wasserstein
+from lightlab.losses.lipschitz import GradientPenalty, WeightClipping
+from lightlab.modules.bigan import BiGAN
+from lightlab.modules.gan import GAN
+from lightlab.modules.vae_gan import VAEGAN
+
+adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9))
+rmsprop = partial(torch.optim.RMSprop, lr=1e-3)
+
+
+class Generator(nn.Sequential):
+    """z (B, 4) to (B, 1, 8, 8)."""
+
+    latent_dim = 4
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 64), nn.Tanh())
+
+    def forward(self, z: Tensor) -> Tensor:
+        return super().forward(z).view(-1, 1, 8, 8)
+
+
+class Discriminator(nn.Module):
+    def __init__(self, outputs: int = 1, inputs: int = 64) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 16), nn.LeakyReLU(0.2), nn.Dropout(0.1))
+        self.head = nn.Linear(16, outputs)
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.body(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images)).squeeze(1)
+
+
+class Joint(Discriminator):
+    def __init__(self) -> None:
+        super().__init__(inputs=68)
+
+    def forward(self, images: Tensor, z: Tensor) -> Tensor:
+        return super().forward(torch.cat([images.flatten(1), z], dim=1))
+
+
+def gan(**options: Any) -> GAN:
+    defaults = {"loss": Hinge(), "generator_optimizer": adam, "discriminator_optimizer": adam, "n_critic": 5}
+    return GAN(Generator(), Discriminator(), **{**defaults, **options})
+
+
+def bigan(**options: Any) -> BiGAN:
+    defaults = {"loss": NonSaturating(), "generator_optimizer": adam, "discriminator_optimizer": adam, "n_critic": 2}
+    return BiGAN(Generator(), Discriminator(4), Joint(), **{**defaults, **options})
+
+
+def vae_gan(**options: Any) -> VAEGAN:
+    optimizers = {f"{player}_optimizer": rmsprop for player in ("encoder", "decoder", "discriminator")}
+    return VAEGAN(Discriminator(8), Generator(), Discriminator(), **{**optimizers, **options})
+
+
+class KeepEveryBatch(pl.callbacks.Checkpoint):
+    """A checkpoint after each batch but an epoch's last: inside the discriminator's k steps, too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
+        total = trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        if not trainer.fit_loop.epoch_loop._num_ready_batches_reached():
+            trainer.save_checkpoint(self.folder / f"batch-{total:02d}.ckpt")
+
+
+def fit(module: pl.LightningModule, folder: Path, resume: Path | None = None, workers: int = 0, **options: Any):
+    """Three epochs of seven batches, 21 steps of the discriminator."""
+    callbacks = options.pop("callbacks", [])
+    module.save_hyperparameters({"model": {}, "data": {}})
+    facts = {"name": "noise", "kind": "image", "num_classes": 3, "classes": None, "channels": 1, "image_size": 8}
+    loading = {"batch_size": 8, "eval_batch_size": 4, "augment": Augment(flip=True), "num_workers": workers}
+    datamodule = ImageDataModule(reader=Noise(), **facts, mean=[0.5], std=[0.25], **loading)
+    trainer = pl.Trainer(
+        **{"max_epochs": 3, **options},
+        accelerator="cpu",
+        callbacks=[KeyedRandomness(0), *callbacks],
+        logger=False,
+        plugins=[checkpoint.SafeCheckpointIO()],
+        default_root_dir=str(folder),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=bool(callbacks),
+    )
+    trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    return trainer
+
+
+def state(trainer: pl.Trainer) -> dict[str, Any]:
+    return {
+        "weights": dict(trainer.lightning_module.state_dict()),
+        "optimizers": [o.state_dict() for o in trainer.optimizers],
+        "averages": [c._average_model.state_dict() for c in trainer.callbacks if isinstance(c, WeightAverage)],
+        "means": {k: v for k, v in trainer.callback_metrics.items() if k.startswith("train/")},
+        "steps": trainer.global_step,
+        "epoch": trainer.current_epoch,
+    }
+
+
+def seeded(make, **options: Any):
+    pl.seed_everything(0, verbose=False)
+    return make(**options)
+
+
+# --- the loop
+
+
+class Watch(pl.Callback):
+    """Notes each optimizer's steps, and the weights before and after them."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.idle_moved: list[str] = []
+        self.mover_still: list[int] = []
+
+    def on_train_start(self, trainer, module) -> None:
+        for i, optimizer in enumerate(trainer.optimizers):
+            optimizer.register_step_pre_hook(partial(self._before, i, trainer.optimizers))
+            optimizer.register_step_post_hook(partial(self._after, i, trainer.optimizers))
+
+    @staticmethod
+    def _weights(optimizers) -> list[list[Tensor]]:
+        return [[p.detach().clone() for g in o.param_groups for p in g["params"]] for o in optimizers]
+
+    def _before(self, i, optimizers, *_) -> None:
+        self.before = self._weights(optimizers)
+
+    def _after(self, i, optimizers, *_) -> None:
+        self.steps.append(i)
+        for j, (old, new) in enumerate(zip(self.before, self._weights(optimizers), strict=True)):
+            same = all(torch.equal(a, b) for a, b in zip(old, new, strict=True))
+            if j != i and not same:
+                self.idle_moved.append(f"{j} at step {len(self.steps)} of {i}")
+            if j == i and same:
+                self.mover_still.append(i)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_k_discriminator_steps_then_one_of_the_generator_over_the_ends_of_epochs(tmp_path, k):
+    """Algorithm 1, although 7 batches of an epoch are no multiple of k; global_step counts the generator's."""
+    watch = Watch()
+    trainer = fit(seeded(gan, n_critic=k), tmp_path, callbacks=[watch])
+    assert watch.steps == ([0] * k + [1]) * (21 // k) + [0] * (21 % k)
+    assert trainer.global_step == 21 // k
+
+
+@pytest.mark.parametrize("make", [gan, bigan, vae_gan])
+def test_the_idle_players_weights_stay_and_the_movers_move(tmp_path, make):
+    watch = Watch()
+    trainer = fit(seeded(make), tmp_path, callbacks=[watch])
+    assert not watch.idle_moved
+    assert not watch.mover_still
+    assert set(watch.steps) == set(range(len(trainer.optimizers)))
+    assert all(p.requires_grad for p in trainer.lightning_module.parameters())
+
+
+def test_the_generators_statistics_are_all_that_a_critic_step_changes(tmp_path):
+    """Fakes for the critic come without a graph: nothing of the critic's loss reaches the generator's gradients."""
+    module = seeded(gan, n_critic=100)
+    before = {k: v.clone() for k, v in module.generator.named_parameters()}
+    fit(module, tmp_path, max_epochs=1)
+    assert all(p.grad is None for p in module.generator.parameters())
+    assert not differences(before, dict(module.generator.named_parameters()))
+
+
+def test_clipped_weights_stay_within_the_bounds_after_every_step(tmp_path):
+    largest = []
+
+    class Bounds(pl.Callback):
+        def on_train_batch_end(self, trainer, module, *_) -> None:
+            largest.append(max(float(p.detach().abs().max()) for p in module.discriminator.parameters()))
+
+    fit(seeded(gan, loss=Wasserstein(), constraint=WeightClipping(0.03)), tmp_path, callbacks=[Bounds()])
+    assert len(largest) == 21
+    assert max(largest) <= 0.03 + 1e-9
+
+
+def test_max_steps_counts_generator_updates(tmp_path):
+    watch = Watch()
+    trainer = fit(seeded(gan, n_critic=2), tmp_path, callbacks=[watch], max_steps=4)
+    assert (trainer.global_step, watch.steps.count(0), watch.steps.count(1)) == (4, 8, 4)
+
+
+def test_gradients_are_clipped_for_each_player(tmp_path):
+    """A step of SGD with lr 1 moves a player by its gradient: by no more than the bound."""
+    sgd = partial(torch.optim.SGD, lr=1.0)
+    lengths = []
+
+    class Length(Watch):
+        def _after(self, i, optimizers, *_) -> None:
+            moved = [(a - b).square().sum() for a, b in zip(self.before[i], self._weights(optimizers)[i], strict=True)]
+            lengths.append(float(torch.stack(moved).sum().sqrt()))
+
+    module = seeded(gan, generator_optimizer=sgd, discriminator_optimizer=sgd, gradient_clip_val=0.01, n_critic=1)
+    trainer = fit(module, tmp_path, callbacks=[Length()])
+    assert max(lengths) == pytest.approx(0.01, rel=1e-3)
+    assert trainer.callback_metrics["train/discriminator_grad_norm"] > 0.01  # as it was before
+
+
+def test_a_penalty_refuses_batch_norm():
+    critic = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    with pytest.raises(UserError, match=r"discriminator\.norm=none"):
+        GAN(Generator(), critic, Wasserstein(), adam, adam, penalty=GradientPenalty())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    with pytest.raises(UserError, match="discriminator_loss is nan"):
+        fit(seeded(gan, discriminator_optimizer=partial(torch.optim.SGD, lr=1e30), loss=NonSaturating()), tmp_path)
+
+
+def test_bigan_players_want_opposite_things():
+    """The generator's loss is the discriminator's with real and fake exchanged."""
+    module = seeded(bigan).eval()
+    module.log = module.means.add = lambda *_, **__: None
+    real = torch.rand(8, 1, 8, 8) * 2 - 1
+    z = torch.randn(8, 4)
+    module.noise = lambda _: z
+    d_real, d_fake = module._scores(*module._pairs(real))
+    assert torch.allclose(module.discriminator_loss(real), NonSaturating().discriminator(d_real, d_fake))
+    assert torch.allclose(module.generator_loss(real), NonSaturating().discriminator(d_fake, d_real))
+
+
+def test_vae_gan_losses_are_the_papers(tmp_path):
+    """Eqs. 5 to 10 with what is random held fixed, one image and one dimension after another."""
+    module = seeded(vae_gan, gamma=0.3).eval()
+    module.log = module.means.add = lambda *_, **__: None
+    x, eps = torch.rand(6, 1, 8, 8) * 2 - 1, torch.randn(6, 4)
+    module.noise = lambda _: eps
+    mu, log_var = module.encoder(x).chunk(2, 1)
+    x_tilde, x_p = module.decoder(mu + (log_var / 2).exp() * eps), module.decoder(eps)
+    llike = sum(
+        -torch.distributions.Normal(b, 1.0).log_prob(a).sum() - 16 * 0.5 * torch.log(torch.tensor(2 * torch.pi))
+        for a, b in zip(module.discriminator.features(x), module.discriminator.features(x_tilde), strict=True)
+    )
+    prior = torch.distributions.kl_divergence(
+        torch.distributions.Normal(mu, (log_var / 2).exp()), torch.distributions.Normal(0.0, 1.0)
+    ).sum()
+    assert torch.allclose(module.encoder_loss(x), (prior + llike) / 6, rtol=1e-4)
+    d, d_tilde, d_p = (module.discriminator(images).sigmoid() for images in (x, x_tilde, x_p))
+    game = d.log().mean() + torch.cat([1 - d_tilde, 1 - d_p]).log().mean()
+    assert torch.allclose(module.discriminator_loss(x), -game, rtol=1e-4)
+    fooled = -torch.cat([d_tilde, d_p]).log().mean()
+    assert torch.allclose(module.decoder_loss(x), 0.3 * llike / 6 + fooled, rtol=1e-4)
+
+
+# --- resume
+
+RESUMED: dict[str, Any] = {
+    "gan, k = 5": (gan, {}),
+    "wgan-gp, k = 5, moving average, bf16": (
+        partial(gan, loss=Wasserstein(), penalty=GradientPenalty()),
+        {"callbacks": lambda: [WeightAverage(decay=0.9)], "precision": "bf16-mixed"},
+    ),
+    "wgan, k = 3": (partial(gan, loss=Wasserstein(), constraint=WeightClipping(), n_critic=3), {}),
+    "bigan": (bigan, {}),
+    "vae_gan": (vae_gan, {}),
+}
+
+
+@pytest.mark.parametrize(("make", "options"), RESUMED.values(), ids=RESUMED)
+def test_resume_is_exact_from_every_batch(tmp_path, make, options):
+    options = dict(options)
+    extra = options.pop("callbacks", list)
+    full = state(fit(seeded(make), tmp_path, callbacks=[KeepEveryBatch(tmp_path), *extra()], **options))
+    kept = sorted(tmp_path.glob("batch-*.ckpt"))
+    assert len(kept) == 18
+    for file in kept:
+        pl.seed_everything(99, verbose=False)
+        again = state(fit(make(), tmp_path, file, callbacks=extra(), **options))
+        assert not differences(full, again), file.name
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 0), (2, 2)])
+def test_resume_is_exact_with_workers(tmp_path, before, after):
+    full = state(fit(seeded(gan), tmp_path, workers=before, callbacks=[KeepEveryBatch(tmp_path)]))
+    again = state(fit(gan(), tmp_path, tmp_path / "batch-09.ckpt", workers=after))
+    assert not differences(full, again)
+
+
+def test_resume_from_the_runs_own_checkpoints(tmp_path):
+    """last.ckpt of an epoch's end, which lies inside the k steps of the next generator update: 7 = 5 + 2."""
+    keeper = RunCheckpoint(str(tmp_path / "run"), "val/d_real", "max")
+
+    class Keep(pl.Callback):
+        def on_train_epoch_start(self, trainer, module) -> None:
+            if trainer.current_epoch == 1:
+                shutil.copy(keeper.last, tmp_path / "first-epoch.ckpt")
+
+    full = state(fit(seeded(gan), tmp_path, callbacks=[keeper, Keep()]))
+    again = state(fit(gan(), tmp_path, tmp_path / "first-epoch.ckpt"))
+    assert not differences(full, again)
