@@ -13,8 +13,8 @@ def evaluate(cfg: DictConfig) -> None:
     trained, module = evaluation.restore(cfg)
     datamodule = evaluation.test_data(cfg, trained)
     trainer = evaluation.build_trainer(cfg, trained)
-    cfg.split = evaluation.choose_split(cfg.split, datamodule)
-    results = evaluation.test(trainer, module, datamodule, cfg.split)
+    cfg.split = evaluation.choose_split(cfg.split, datamodule, trained)
+    results = evaluation.test(trainer, module, datamodule, cfg.split, trained.get("labelled", True))
     evaluation.report(cfg, trained, trainer, results)
 
 

@@ -6,14 +6,13 @@ from lightlab.launch import launch
 
 
 def predict(cfg: DictConfig) -> None:
-    """Class probabilities for images from files or from a data set's test part, written to predictions.csv."""
+    """The classes or the reconstructions of images from files or from a data set's test part; or new images."""
     from lightlab import evaluation, prediction, run
 
     cfg = run.open_folder(cfg)
     trained, module = evaluation.restore(cfg)
-    images = prediction.open_images(cfg, trained)
-    probabilities = prediction.predict(cfg, trained, module, images)
-    prediction.write(cfg, trained, images, probabilities)
+    task = prediction.choose(cfg, module)
+    task(cfg, trained, prediction.settle(cfg, module))
 
 
 if __name__ == "__main__":

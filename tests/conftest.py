@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lightlab import config
+from lightlab.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +18,21 @@ ROOT = Path(__file__).parents[1]
 def names(group: str) -> list[str]:
     """What `group=` takes: `model`, `data`, ..."""
     return list(config.options(group))
+
+
+def models_for(task: str) -> list[str]:
+    """The models of a task, read from their YAML files and what these build on."""
+    return [name for name in names("model") if _task(ROOT / f"configs/model/{name}.yaml") == task]
+
+
+def _task(model: Path) -> str:
+    entries = OmegaConf.load(model).defaults
+    own = [v for e in entries if isinstance(e, DictConfig) for k, v in e.items() if "/task@_global_" in str(k)]
+    parents = [entry for entry in entries if isinstance(entry, str) and entry != "_self_"]
+    return own[0] if own else _task(ROOT / f"configs/model/{parents[0]}.yaml")
+
+
+IMAGE_DATA = [n for n in names("data") if config._kind(ROOT / f"configs/data/{n}.yaml") == "image"]
 
 
 def compose(*overrides: str, config_name: str = "train") -> DictConfig:
@@ -46,3 +62,66 @@ def data_dir() -> Path:
     if not where:
         pytest.skip("LIGHTLAB_DATA_DIR is not set to a folder of data sets")
     return Path(where)
+
+
+def _noise(height: int, width: int):
+    import torch
+
+    return torch.randint(256, (height, width, 3), dtype=torch.uint8).numpy()
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory) -> Path:
+    """Eight colour pictures of two classes."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("pictures") / "image_folder"
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for i in range(8):
+            pixels = _noise(70, 90)
+            Image.fromarray(pixels).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def kaggle(tmp_path_factory) -> Path:
+    """Kaggle's layout with 16 pictures."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("kaggle") / "kaggle_cifar10"
+    for split in ("train", "test"):
+        (root / split).mkdir(parents=True)
+        for i in range(1, 17):
+            pixels = _noise(32, 32)
+            Image.fromarray(pixels).save(root / split / f"{i}.png")
+    classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    rows = [f"{i},{classes[i % 10]}" for i in range(1, 17)]
+    (root / "trainLabels.csv").write_text("\n".join(["id,label", *rows]) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def datamodules(image_folder, kaggle):
+    """name -> its datamodule's configuration and datamodule, read once; None where the data is not on this machine."""
+    roots = {
+        "image_folder": [f"data.root={image_folder}", "data.image_size=64"],
+        "kaggle_cifar10": [f"data.root={kaggle}"],
+    }
+    from lightlab import run
+
+    found: dict = {}
+
+    def get(name: str):
+        if name not in found:
+            overrides = [*roots.get(name, []), "data.batch_size=4", "data.num_workers=0", "data.val_fraction=0.2"]
+            cfg = config.without_hydra(config.compose("train", [f"data={name}", *overrides]))
+            try:
+                found[name] = overrides, run.build_data(cfg)[1]
+            except UserError as error:
+                if Path(cfg.data.root).exists():
+                    raise  # the data is here: no reason to skip
+                found[name] = overrides, error
+        return found[name]
+
+    return get

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import os
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -33,16 +34,21 @@ from lightlab.schema import options_of, rule_for, shown
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
-SHORTHAND = {"optimizer": "optimizer@model.optimizer", "scheduler": "scheduler@model.scheduler"}
+SHORTHAND = {
+    "optimizer": "optimizer@model.optimizer",
+    "scheduler": "scheduler@model.scheduler",
+    "extractor": "extractor@callbacks.quality.extractor",
+}
 NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
 MAX_COMBINATIONS = 32  # of a sweep's groups that are checked before its first run
 
 
 def register_resolvers(config_name: str) -> None:
-    """What YAML files may ask the program: `${project_root:}`, `${config_name:}`, `${run_time:}`."""
+    """What YAML files may ask the program: `${project_root:}`, `${config_name:}`, `${run_time:}`, `${twice:...}`."""
     now = os.environ.get(RUN_TIME) or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for name, value in {"project_root": str(ROOT), "config_name": config_name, "run_time": now}.items():
         OmegaConf.register_new_resolver(name, lambda value=value: value, replace=True)
+    OmegaConf.register_new_resolver("twice", lambda value: 2 * int(value), replace=True)
 
 
 def compose(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
@@ -79,7 +85,7 @@ def _coerced(node: Any, key: str) -> Any:
 
 
 def expand_shorthand(override: str) -> str:
-    """`optimizer=sgd` for `optimizer@model.optimizer=sgd`; the same for scheduler."""
+    """`optimizer=sgd` for `optimizer@model.optimizer=sgd`; the same for scheduler and extractor."""
     key, equals, value = override.partition("=")
     sign = key[: len(key) - len(key.lstrip("+~"))]
     return sign + SHORTHAND.get(key.lstrip("+~"), key.lstrip("+~")) + equals + value
@@ -225,7 +231,8 @@ def _check_values(
         cfg = copy.deepcopy(cfg)
         OmegaConf.set_readonly(cfg.hydra, False)
         ConfigLoaderImpl._apply_overrides_to_config(good, cfg)
-        problems += [*_node_problems(cfg, ""), *_kind_problems(cfg, config_dir)]
+        # Facts that data of another kind does not have are no mistakes of their own.
+        problems += list(_kind_problems(cfg, config_dir)) or [*_node_problems(cfg, ""), *_manual_problems(cfg)]
     except (HydraException, OmegaConfBaseException) as error:
         problems.append(brief(error))
     return problems
@@ -274,6 +281,22 @@ def _kind_problems(cfg: DictConfig, config_dir: str | None) -> Iterator[str]:
         )
 
 
+def _manual_problems(cfg: DictConfig) -> Iterator[str]:
+    """What Lightning does to gradients in its own loop, and cannot do where players take turns."""
+    if not cfg.get("alternating"):
+        return
+    if cfg.trainer.get("gradient_clip_val") is not None:
+        yield (
+            f"trainer.gradient_clip_val={cfg.trainer.gradient_clip_val}: the players of this model take their own "
+            f"steps, which the Trainer cannot clip; set model.gradient_clip_val={cfg.trainer.gradient_clip_val}."
+        )
+    if cfg.trainer.get("accumulate_grad_batches", 1) != 1:
+        yield (
+            f"trainer.accumulate_grad_batches={cfg.trainer.accumulate_grad_batches}: the players of this model take "
+            f"a step on each batch; set data.batch_size={cfg.data.batch_size * cfg.trainer.accumulate_grad_batches}."
+        )
+
+
 def _kind(path: Path) -> str | None:
     """The `kind` of a data set's YAML, its own or of what it builds on, without composing it."""
     cfg: Any = OmegaConf.load(path)
@@ -286,6 +309,10 @@ def _kind(path: Path) -> str | None:
 
 def brief(error: Exception) -> str:
     """What Hydra or OmegaConf says, without its inside."""
+    if lacking := re.match(r"Could not override '(\w+)@([\w.]+)'\.\s*(?:Did you mean.*? (\w+@[^?]*))?", str(error)):
+        group, package, there = lacking.groups()
+        remedy = "set " + " or ".join(f"{key}=..." for key in there.split(", ")) if there else "leave it out"
+        return f"{group}=...: this model has no {package} to choose; {remedy}."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     asides = ("To append", "Config search path", "full_key", "object_type", "reference_type")
     kept = itertools.takewhile(lambda line: not line.startswith(asides), lines)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch.utils.data import DataLoader
 
 from lightlab import checkpoint as checkpoints
 from lightlab import hardware
 from lightlab.build import build, check_trusted
-from lightlab.callbacks.confusion import ConfusionMatrix
 from lightlab.errors import UserError
 from lightlab.folder import find_checkpoint
 from lightlab.run import close, print_table
 
 log = logging.getLogger("lightlab")
 FACTS = ("kind", "channels", "num_classes")
+CALLBACKS = "lightlab.callbacks."
 
 
 def restore(cfg: DictConfig) -> tuple[DictConfig, pl.LightningModule]:
@@ -58,7 +60,7 @@ def swapped_data(cfg: DictConfig, trained: DictConfig) -> Any:
     if data.name == trained.data.name:
         data.seed, data.val_fraction = trained.data.seed, trained.data.val_fraction
     datamodule = _built(data, cfg)
-    check_same_facts(data, trained.data)
+    check_same_facts(data, trained.data, trained.get("labelled", True))
     return datamodule
 
 
@@ -69,15 +71,15 @@ def _built(data: DictConfig, cfg: DictConfig) -> pl.LightningDataModule:
     return datamodule
 
 
-def check_same_facts(data: DictConfig, trained: DictConfig) -> None:
+def check_same_facts(data: DictConfig, trained: DictConfig, labelled: bool = True) -> None:
     """Raise UserError where a set cannot be put before a model that was trained on another."""
-    for fact in FACTS:
+    for fact in FACTS if labelled else FACTS[:2]:
         if data[fact] != trained[fact]:
             raise UserError(
                 f"data={data.name} has {fact} {data[fact]}, but the checkpoint was trained on {trained.name} with "
                 f"{fact} {trained[fact]}; choose a data set that agrees."
             )
-    if list(data.classes or []) != list(trained.classes or []):
+    if labelled and list(data.classes or []) != list(trained.classes or []):
         log.warning(
             "The classes of %s are called otherwise than those of %s; they are compared by number.",
             data.name,
@@ -98,36 +100,50 @@ def _relocate(data: DictConfig, data_dir: Path) -> None:
 
 
 def build_trainer(cfg: DictConfig, trained: DictConfig) -> pl.Trainer:
-    """A trainer for one pass; the callbacks of the task that show a test's results come along."""
+    """A trainer for one pass; the callbacks of the task that measure and show a test come along."""
     hardware.settle(cfg.trainer)
-    shows = "confusion_matrix" in (trained.get("callbacks") or {})
-    callbacks = [ConfusionMatrix(cfg.paths.output_dir)] if shows else []
+    callbacks = list(test_callbacks(cfg, trained))
     return build(cfg.trainer, "trainer", callbacks=callbacks, logger=False, enable_checkpointing=False)
 
 
-def choose_split(split: str | None, datamodule: Any) -> str:
-    """The split that was asked for; else the test images, or the validation images where those have no labels."""
+def test_callbacks(cfg: DictConfig, trained: DictConfig) -> Iterator[pl.Callback]:
+    """Those of our own that say `at_test`, writing into this evaluation's folder, with the extractor asked for now."""
+    for name, options in (trained.get("callbacks") or {}).items():
+        target = str(options.get("_target_")) if options else ""
+        if not (target.startswith(CALLBACKS) and getattr(get_class(target), "at_test", False)):
+            continue
+        if "dirpath" in options:
+            options.dirpath = cfg.paths.output_dir
+        if "extractor" in options:
+            asked = OmegaConf.select(cfg, f"callbacks.{name}.extractor")
+            options.extractor = asked or options.extractor
+            check_trusted(options.extractor, str(cfg.ckpt_path))
+        yield build(options, f"callbacks.{name}")
+
+
+def choose_split(split: str | None, datamodule: Any, trained: DictConfig) -> str:
+    """The split that was asked for; else the test images, or the validation images where those lack needed labels."""
     if split is None:
-        return "test" if datamodule.can_be_tested else "val"
+        return "test" if datamodule.can_be_tested(trained.get("labelled", True)) else "val"
     if split not in ("train", "val", "test"):
         raise UserError(f"split={split}: expected train, val or test.")
     return split
 
 
 def test(
-    trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule, split: str
+    trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule, split: str, labelled: bool
 ) -> dict[str, float]:
     """The test metrics of the module on one split."""
     if not is_overridden("test_step", module):
         raise UserError(f"{type(module).__name__} has no test_step, so it cannot be tested; write one.")
-    datamodule.test_dataloader = lambda: split_loader(datamodule, split)  # type: ignore[method-assign]
+    datamodule.test_dataloader = lambda: split_loader(datamodule, split, labelled)  # type: ignore[method-assign]
     results = trainer.test(module, datamodule=datamodule, verbose=False)
     return dict(results[0]) if results else {}
 
 
-def split_loader(datamodule: pl.LightningDataModule, split: str) -> DataLoader:
-    """Any split in the evaluation's order; one without labels cannot be tested."""
-    if datamodule.split(split).labels is None:  # type: ignore[attr-defined]
+def split_loader(datamodule: pl.LightningDataModule, split: str, labelled: bool = True) -> DataLoader:
+    """Any split in the evaluation's order; one without labels cannot be tested where they are needed."""
+    if labelled and datamodule.split(split).labels is None:  # type: ignore[attr-defined]
         raise UserError(
             f"The {split} images of {datamodule.name} have no labels to compare with; use split=val, or src/predict.py."  # type: ignore[attr-defined]
         )

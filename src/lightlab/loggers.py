@@ -1,4 +1,4 @@
-"""A CSV log that a resumed run continues."""
+"""A CSV log that a resumed run continues, and pictures for the loggers that take them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from lightning_fabric.loggers.csv_logs import _ExperimentWriter as FabricWriter
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
+from torch import Tensor
+
+from lightlab.pictures import to_pil
 
 
 class _ContinuedWriter(ExperimentWriter):
@@ -51,6 +55,21 @@ class ContinuedCSVLogger(CSVLogger):
             rows = _whole_rows(path)
             kept = [row for row in rows if int(row["step"]) < step and not _is_test(row)]
             _write(path, list(rows[0]) if rows else ["step"], kept)
+
+
+def log_image(trainer: pl.Trainer, name: str, image: Tensor) -> None:
+    """Give a picture, uint8 (C, H, W) with 1 or 3 channels, to each logger that takes any. Rank 0 does.
+
+    These are TensorBoard's, those with a `log_image` (Weights & Biases), and those whose client has one (MLflow).
+    """
+    for logger in trainer.loggers if trainer.is_global_zero else []:
+        step, own = trainer.global_step, getattr(logger, "log_image", None)
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(name, image, step)
+        elif own is not None:
+            own(key=name, images=[to_pil(image)], step=step)
+        elif run_id := getattr(logger, "run_id", None):
+            logger.experiment.log_image(run_id, to_pil(image), key=name, step=step)  # type: ignore[attr-defined]
 
 
 def _whole_rows(path: Path) -> list[dict[str, Any]]:

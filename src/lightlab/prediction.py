@@ -4,26 +4,86 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from rich.console import Console
 from rich.table import Column, Table
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightlab import hardware
+from lightlab.callbacks.samples import COLUMNS
 from lightlab.data.image import FileImages, resize, to_float
 from lightlab.data.readers import SUFFIXES, Split, is_image
 from lightlab.data.sampling import EvenBatches
 from lightlab.errors import UserError
 from lightlab.evaluation import is_swapped, swapped_data
+from lightlab.keys import latents
+from lightlab.modules.protocols import Reconstructor, Sampler
+from lightlab.pictures import grid, pairs, to_uint8, visible, write_png
 
 log = logging.getLogger("lightlab")
+Task = Callable[[DictConfig, DictConfig, pl.LightningModule], None]
 MOST_ROWS = 20  # on the console; predictions.csv has all
+MOST_FILES = 1000  # more images than these go into one .npz, uint8 (N, H, W, C)
+ON_A_PAGE = 64  # images
+WAYS = {
+    "input": "input=<image | folder | glob>",
+    "data": "data=<data set> for its test images",
+    "num_samples": "num_samples=<how many> for new images",
+}
+
+
+def choose(cfg: DictConfig, module: pl.LightningModule) -> Task:
+    """What the options ask of this module: `sample`, `reconstruct` or `classify`; UserError where it cannot."""
+    name, tasks = type(module).__name__, tasks_of(module)
+    asked = {"input": cfg.input, "data": cfg.data.name if is_swapped(cfg) else None, "num_samples": cfg.num_samples}
+    given = [f"{option}={value}" for option, value in asked.items() if value is not None]
+    ways = ", or ".join(WAYS[option] for option in tasks)
+    if not tasks:
+        raise UserError(f"{name} has no predict_step, reconstruct or decode, so it predicts nothing; write one.")
+    if not given:
+        raise UserError(f"Say what to predict: {ways}.")
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} are two things to do; say one: {ways}.")
+    option = given[0].partition("=")[0]
+    if option not in tasks:
+        cannot = "makes no new images" if option == "num_samples" else "neither classifies nor reconstructs images"
+        raise UserError(f"{given[0]}: {name} {cannot}; say {ways}, or name another checkpoint.")
+    return tasks[option]
+
+
+def tasks_of(module: pl.LightningModule) -> dict[str, Task]:
+    """What each option would have this module do."""
+    tasks: dict[str, Task] = {}
+    if is_classifier(module) or isinstance(module, Reconstructor):
+        tasks["input"] = tasks["data"] = classify if is_classifier(module) else reconstruct
+    if isinstance(module, Sampler):
+        tasks["num_samples"] = sample
+    return tasks
+
+
+def is_classifier(module: pl.LightningModule) -> bool:
+    """Has it a `predict_step` of its own, that of a generative model aside?"""
+    generative = isinstance(module, Sampler | Reconstructor)
+    return is_overridden("predict_step", module) and (hasattr(module, "num_classes") or not generative)
+
+
+def settle(cfg: DictConfig, module: pl.LightningModule) -> pl.LightningModule:
+    """The module on the device that the trainer's configuration means, ready to be evaluated."""
+    if cfg.trainer.strategy != "auto":
+        raise UserError("predict.py works in one process; leave trainer= out, or use trainer=cpu or trainer=gpu.")
+    hardware.settle(cfg.trainer)
+    device = {"gpu": "cuda"}.get(cfg.trainer.accelerator, cfg.trainer.accelerator)
+    return module.to(device).eval()
 
 
 @dataclass(frozen=True)
@@ -37,8 +97,11 @@ class Images:
 
 def open_images(cfg: DictConfig, trained: DictConfig) -> Images:
     """The images of `input=`, or the test images of `data=`."""
-    if (cfg.input is None) != is_swapped(cfg):
-        raise UserError("Say what to predict: input=<image | folder | glob>, or data=<data set> for its test images.")
+    if trained.data.kind != "image":
+        raise UserError(
+            f"{trained.run_name} was trained on data of kind {trained.data.kind}, and predict.py reads images; use "
+            f"src/eval.py."
+        )
     if cfg.input is not None:
         paths = find_images(str(cfg.input))
         return Images(Split(paths=paths), [str(p) for p in paths])
@@ -64,56 +127,104 @@ def find_images(where: str) -> list[Path]:
 
 
 @torch.inference_mode()
-def predict(cfg: DictConfig, trained: DictConfig, module: pl.LightningModule, images: Images) -> Tensor:
-    """Class probabilities (N, num_classes), on the CPU."""
-    if cfg.trainer.strategy != "auto":
-        raise UserError("predict.py works in one process; leave trainer= out, or use trainer=cpu or trainer=gpu.")
-    hardware.settle(cfg.trainer)
-    device = {"gpu": "cuda"}.get(cfg.trainer.accelerator, cfg.trainer.accelerator)
-    module = module.to(device).eval()
-    batches = []
-    for batch in _batches(cfg, trained, images.split):
-        batch = to_float(resize(batch.to(device), trained.data.image_size))
-        batches.append(module.predict_step((batch,), 0).cpu())
-    return torch.cat(batches)
-
-
-def _batches(cfg: DictConfig, trained: DictConfig, split: Split):
-    if split.images is not None:
-        return split.images.split(cfg.batch_size)
-    dataset = FileImages(split, trained.data.channels, trained.data.image_size)
-    loader = torch.utils.data.DataLoader(
-        dataset, batch_size=None, sampler=EvenBatches(len(split), cfg.batch_size), num_workers=cfg.num_workers
+def classify(cfg: DictConfig, trained: DictConfig, module: Any) -> None:
+    """predictions.csv with each image's class, and submission.csv for a competition's data."""
+    images = open_images(cfg, trained)
+    probabilities = torch.cat(
+        [module.predict_step((batch,), 0).cpu() for batch in _batches(cfg, trained, module, images.split)]
     )
-    return (images for images, _, _ in loader)
-
-
-def write(cfg: DictConfig, trained: DictConfig, images: Images, probabilities: Tensor) -> None:
-    """predictions.csv (and submission.csv for a competition's data) in the output folder; the first rows as a table."""
-    classes = list(trained.data.classes)
     best, labels = probabilities.max(1)
-    names = [classes[i] for i in labels.tolist()]
-    output = Path(cfg.paths.output_dir)
-    rows = [[i, n, f"{p:.6f}"] for i, n, p in zip(images.ids, names, best.tolist(), strict=True)]
-    _write_csv(output / "predictions.csv", ("file", "label", "probability"), rows)
-    _show(rows)
-    log.info("%d predictions: %s", len(rows), output / "predictions.csv")
+    names = [list(trained.data.classes)[i] for i in labels.tolist()]
+    rows = list(zip(images.ids, names, best.tolist(), strict=True))
+    _write(cfg, ("file", "label", "probability"), rows)
     if images.submission:
-        _write_csv(output / "submission.csv", images.submission, [row[:2] for row in rows])
-        log.info("Submission: %s", output / "submission.csv")
+        path = Path(cfg.paths.output_dir) / "submission.csv"
+        _write_csv(path, images.submission, [row[:2] for row in rows])
+        log.info("Submission: %s", path)
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+@torch.inference_mode()
+def reconstruct(cfg: DictConfig, trained: DictConfig, module: Any) -> None:
+    """reconstructions.png and single files; predictions.csv with each image's mean squared error, in [0, 1]."""
+    images = open_images(cfg, trained)
+    before, after, errors = [], [], []
+    for batch in _batches(cfg, trained, module, images.split):
+        again = module.reconstruct(batch)
+        before.append(to_uint8(batch))
+        after.append(to_uint8(again))
+        errors += (again - batch).square().flatten(1).mean(1).tolist()
+    reconstructed = torch.cat(after)
+    page = pairs(torch.cat(before)[: ON_A_PAGE // 2], reconstructed[: ON_A_PAGE // 2], COLUMNS)
+    _write_images(cfg, "reconstructions", file_names(images.ids), reconstructed, page)
+    _write(cfg, ("file", "mse"), list(zip(images.ids, errors, strict=True)))
+
+
+@torch.inference_mode()
+def sample(cfg: DictConfig, trained: DictConfig, module: Any) -> None:
+    """samples.png and single files: new images, of which the i-th depends on nothing but the seed and i."""
+    z = latents(cfg.seed, cfg.num_samples, module.latent_dim)
+    size = min(cfg.batch_size, ON_A_PAGE)
+    # Batches all of one size: with another, sums may be taken in another order and pixels be rounded otherwise.
+    z = pad(z, (0, 0, 0, -len(z) % size))
+    images = torch.cat([to_uint8(module.decode(batch.to(module.device))) for batch in z.split(size)])[: cfg.num_samples]
+    names = [f"{i:05d}" for i in range(len(images))]
+    _write_images(cfg, "samples", names, images, grid(images[:ON_A_PAGE], COLUMNS))
+
+
+def _batches(cfg: DictConfig, trained: DictConfig, module: Any, split: Split) -> Iterator[Tensor]:
+    """The images in [0, 1], at the model's size, on its device."""
+    if split.images is not None:
+        batches: Iterable[Tensor] = split.images.split(cfg.batch_size)
+    else:
+        dataset = FileImages(split, trained.data.channels, trained.data.image_size)
+        sampler = EvenBatches(len(split), cfg.batch_size)
+        loader = torch.utils.data.DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=cfg.num_workers)
+        batches = (images for images, _, _ in loader)
+    for batch in batches:
+        yield to_float(resize(batch.to(module.device), trained.data.image_size))
+
+
+def file_names(ids: Sequence[str]) -> list[str]:
+    """A file's name without suffix for each image: its own, with a number where another image has it."""
+    names: dict[str, None] = {}
+    for id_ in ids:
+        stem = name = Path(id_).stem
+        count = 1
+        while name in names:
+            count += 1
+            name = f"{stem}-{count}"
+        names[name] = None
+    return list(names)
+
+
+def _write_images(cfg: DictConfig, kind: str, names: Sequence[str], images: Tensor, page: Tensor) -> None:
+    """`kind`.png with the page, and `kind`/<name>.png; where these would be too many, all in `kind`.npz."""
+    output = Path(cfg.paths.output_dir)
+    write_png(output / f"{kind}.png", page)
+    if len(images) > MOST_FILES:
+        np.savez(output / f"{kind}.npz", images=images.permute(0, 2, 3, 1).numpy())
+    else:
+        for name, image in zip(names, visible(images), strict=True):
+            write_png(output / kind / f"{name}.png", image)
+    where = f"{kind}.npz" if len(images) > MOST_FILES else kind
+    log.info("%d %s: %s, the first of them in %s.png", len(images), kind, output / where, kind)
+
+
+def _write(cfg: DictConfig, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """predictions.csv, and the first rows as a table; the last column is a number."""
+    path = Path(cfg.paths.output_dir) / "predictions.csv"
+    _write_csv(path, header, [[*row[:-1], f"{row[-1]:.6f}"] for row in rows])
+    table = Table(*header[:-1], Column(header[-1], justify="right"))
+    for row in rows[:MOST_ROWS]:
+        table.add_row(*row[:-1], f"{row[-1]:.4f}")
+    if len(rows) > MOST_ROWS:
+        table.add_row("...", f"{len(rows) - MOST_ROWS} more")
+    Console().print(table)
+    log.info("%d predictions: %s", len(rows), path)
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-
-
-def _show(rows: Sequence[Sequence[str]]) -> None:
-    table = Table("file", "label", Column("probability", justify="right"))
-    for row in rows[:MOST_ROWS]:
-        table.add_row(row[0], row[1], f"{float(row[2]):.3f}")
-    if len(rows) > MOST_ROWS:
-        table.add_row("...", f"{len(rows) - MOST_ROWS} more", "")
-    Console().print(table)

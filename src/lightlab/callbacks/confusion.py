@@ -17,6 +17,8 @@ MOST_LABELS = 30  # with more classes, the picture leaves the names and numbers 
 class ConfusionMatrix(pl.Callback):
     """Writes confusion_matrix.csv and .png into `dirpath`. Rows are the true classes, columns the predicted ones."""
 
+    at_test = True
+
     def __init__(self, dirpath: str) -> None:
         self.folder = Path(dirpath)
 

@@ -1,0 +1,102 @@
+"""A WGAN-GP cycle of `python src/train.py` against a bare loop: five critic steps and one generator step.
+
+    python benchmarks/wgan_gp.py [--epochs 9] [--precision 32-true bf16-mixed]
+
+Ours is the command with all that it does by default while it trains. The bare loop has the same networks, fused
+optimizers, losses and mean losses, and nothing else. They take turns epoch by epoch in one process with one thread, on
+the same data; an epoch is ten cycles on batches of 64 images of 28 x 28. Nothing is validated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from throughput import ROOT, Duel, find_data, in_own_process, report
+from torch import Tensor
+
+CYCLES = 10
+OPTIONS = ["model=wgan_gp", "data=fashion_mnist", "data.batch_size=64", "trainer=cpu", "test=false"]
+OPTIONS += [f"trainer.limit_train_batches={5 * CYCLES}", "trainer.limit_val_batches=0"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=9, help="of each, the first not counted")
+    parser.add_argument("--precision", nargs="+", default=["32-true", "bf16-mixed"])
+    args = parser.parse_args()
+    for precision in args.precision:
+        with tempfile.TemporaryDirectory() as scratch:
+            compare(precision, args.epochs, Path(scratch))
+
+
+def compare(precision: str, epochs: int, scratch: Path) -> None:
+    data_dir, source = find_data("fashion_mnist", scratch)
+    options = [*OPTIONS, f"trainer.precision={precision}", f"trainer.max_epochs={epochs}"]
+    options += [f"paths.data_dir={data_dir}", f"paths.log_dir={scratch}/logs"]
+    duel = "+callbacks.duel={_target_: wgan_gp.AdversarialDuel, path: " + str(scratch / "duel.json") + "}"
+    in_own_process([str(ROOT / "src/train.py"), *options, duel])
+    result = json.loads((scratch / "duel.json").read_text())
+    print(f"wgan_gp on {source}, {precision}, torch {torch.__version__}, lightning {pl.__version__}, 1 thread")
+    report(result["images"], {"train.py": result["ours"], "bare loop": result["bare"]})
+
+
+class BareCycles:
+    """Algorithm 1 of Gulrajani et al. 2017 as one would write it by hand, for copies of the module's networks."""
+
+    def __init__(self, module: Any, datamodule: Any, trainer: pl.Trainer) -> None:
+        self.generator, self.critic = copy.deepcopy(module.generator), copy.deepcopy(module.discriminator)
+        self.critic_optimizer = module.discriminator_optimizer(self.critic.parameters())
+        self.generator_optimizer = module.generator_optimizer(self.generator.parameters())
+        self.images, self.size, self.latent_dim = datamodule.split("train").images, datamodule.batch_size, 64
+        self.bf16 = trainer.precision == "bf16-mixed"
+
+    def epoch(self) -> None:
+        sums = torch.zeros(2)
+        for i, indices in enumerate(torch.randperm(len(self.images))[: 5 * CYCLES * self.size].split(self.size), 1):
+            real = self.images.index_select(0, indices).float().mul_(2 / 255).sub_(1)
+            self.critic_optimizer.zero_grad()
+            loss = self.critic_loss(real)
+            loss.backward()
+            self.critic_optimizer.step()
+            sums[0] += loss.detach()
+            if i % 5 == 0:
+                self.critic.requires_grad_(False)
+                self.generator_optimizer.zero_grad()
+                with self.autocast():
+                    loss = -self.critic(self.generator(self.noise())).mean()
+                loss.backward()
+                self.generator_optimizer.step()
+                self.critic.requires_grad_(True)
+                sums[1] += loss.detach()
+        sums.tolist()
+
+    def critic_loss(self, real: Tensor) -> Tensor:
+        with self.autocast():
+            with torch.no_grad():
+                fake = self.generator(self.noise())
+            eps = torch.rand(self.size, 1, 1, 1)
+            between = (eps * real + (1 - eps) * fake).requires_grad_()
+            (slope,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+            penalty = 10 * (slope.flatten(1).norm(dim=1) - 1).square().mean()
+            return self.critic(fake).mean() - self.critic(real).mean() + penalty
+
+    def noise(self) -> Tensor:
+        return torch.randn(self.size, self.latent_dim)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16)
+
+
+class AdversarialDuel(Duel):
+    bare_loop = BareCycles
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Every generative model on every data set that fits: a new file in configs/ is tested without a new test."""
+
+import pytest
+import torch
+from conftest import IMAGE_DATA, models_for
+from one_step import train_and_restore
+
+from lightlab.errors import UserError
+from lightlab.keys import latents
+from lightlab.modules.protocols import Reconstructor, Sampler
+
+MODELS = [m for task in ("generation", "bidirectional", "latent_variable", "reconstruction") for m in models_for(task)]
+SMALL = {"wgan_gp_resnet": ["model.generator.width=8", "model.discriminator.width=8"]}  # the same code, less arithmetic
+
+
+@pytest.mark.parametrize("data", IMAGE_DATA)
+@pytest.mark.parametrize("model", MODELS)
+def test_one_cycle_saved_and_reloaded_gives_equal_images(model, data, datamodules, tmp_path):
+    """A cycle is k steps of the discriminator and one of the generator: one step of the run."""
+    overrides, datamodule = datamodules(data)
+    if isinstance(datamodule, UserError):
+        pytest.skip(f"not on this machine: {datamodule}")  # its folder does not exist
+    cfg, module, again = train_and_restore(model, data, [*overrides, *SMALL.get(model, [])], datamodule, tmp_path)
+    shape = (3, cfg.data.channels, cfg.data.image_size, cfg.data.image_size)
+    images = torch.rand(shape)
+    assert isinstance(module, Sampler | Reconstructor)
+    with torch.inference_mode():
+        if isinstance(module, Sampler):
+            z = latents(0, 3, module.latent_dim)
+            check(module.decode(z), again.decode(z), shape)
+        if isinstance(module, Reconstructor):
+            check(module.reconstruct(images), again.reconstruct(images), shape)
+
+
+@pytest.mark.parametrize("model", models_for("signal_reconstruction"))
+def test_signals_are_reconstructed_alike(model, datamodules, tmp_path):
+    overrides, datamodule = datamodules("signals")
+    _, module, again = train_and_restore(model, "signals", overrides, datamodule, tmp_path)
+    signals = torch.rand(3, 2, 88)
+    with torch.inference_mode():
+        assert module.reconstruct(signals).shape == signals.shape
+        assert torch.equal(module.reconstruct(signals), again.reconstruct(signals))
+
+
+def check(made: torch.Tensor, again: torch.Tensor, shape: tuple[int, ...]) -> None:
+    assert made.shape == shape
+    assert 0 <= float(made.min()) <= float(made.max()) <= 1
+    assert torch.equal(made, again)
