@@ -98,32 +98,6 @@ def write_pngs(folder: Path, classes: int, images: int) -> None:
             write_png(torch.randint(256, (3, 32, 32), dtype=torch.uint8), str(folder / f"class{label}/{i}.png"))
 
 
-class Duel(pl.Callback):
-    """Before each epoch of the run, one of the bare loop on the same data; writes down what both cost."""
-
-    def __init__(self, path: str) -> None:
-        self.path = Path(path)
-        self.ours: list[Cost] = []
-        self.bare: list[Cost] = []
-        self.started: Cost | None = None
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if self.started is None:
-            self.loop = BareLoop(module, trainer.datamodule, trainer)
-        else:
-            self.ours.append(since(self.started))
-        started = now()
-        self.loop.epoch()
-        self.bare.append(since(started))
-        self.started = now()
-
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert self.started is not None
-        self.ours.append(since(self.started))
-        images = trainer.num_training_batches * trainer.datamodule.batch_size
-        self.path.write_text(json.dumps({"images": images, "ours": self.ours[1:], "bare": self.bare[1:]}))
-
-
 class BareLoop:
     """The loop that one would write by hand for speed, for a copy of the module's network."""
 
@@ -158,6 +132,34 @@ class BareLoop:
 
     def normalise(self, images: Tensor) -> Tensor:
         return images.float().mul_(self.scale).sub_(self.shift)
+
+
+class Duel(pl.Callback):
+    """Before each epoch of the run, one of the bare loop on the same data; writes down what both cost."""
+
+    bare_loop: type[Any] = BareLoop
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.ours: list[Cost] = []
+        self.bare: list[Cost] = []
+        self.started: Cost | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.started is None:
+            self.loop = self.bare_loop(module, trainer.datamodule, trainer)
+        else:
+            self.ours.append(since(self.started))
+        started = now()
+        self.loop.epoch()
+        self.bare.append(since(started))
+        self.started = now()
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert self.started is not None
+        self.ours.append(since(self.started))
+        images = trainer.num_training_batches * trainer.datamodule.batch_size
+        self.path.write_text(json.dumps({"images": images, "ours": self.ours[1:], "bare": self.bare[1:]}))
 
 
 @torch.no_grad()

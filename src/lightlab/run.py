@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,13 @@ from lightlab.build import build, check_targets, plain
 from lightlab.callbacks.checkpoints import RunCheckpoint
 from lightlab.errors import UserError, did_you_mean
 from lightlab.loggers import ContinuedCSVLogger
+from lightlab.loops import use_lean_loops
+from lightlab.metrics.extractors import find_classifier
 from lightlab.profiler import Unprofiled
 
 log = logging.getLogger("lightlab")
+EXTRACTOR = "callbacks.quality.extractor"
+BETTER = {"loss": "min", "acc": "max", "mse": "min", "elbo": "max", "frechet": "min"}  # by how a metric's name begins
 
 
 def open_folder(cfg: DictConfig) -> DictConfig:
@@ -42,7 +47,20 @@ def open_folder(cfg: DictConfig) -> DictConfig:
     log.debug("command: %s", " ".join(sys.argv))
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     check_targets(cfg, "")
+    _settle_extractor(cfg, run)
     return cfg
+
+
+def _settle_extractor(cfg: DictConfig, run: Path) -> None:
+    """`checkpoint: last` is another file tomorrow: the configuration names the one that is meant when a run begins."""
+    extractor = OmegaConf.select(cfg, EXTRACTOR)
+    if extractor is None or extractor.get("checkpoint") != "last":
+        return
+    begun = OmegaConf.select(OmegaConf.load(run / folder.CONFIG), EXTRACTOR) if (run / folder.CONFIG).exists() else None
+    if begun is not None and begun.get("name") == extractor.name:
+        extractor.checkpoint = begun.checkpoint
+    else:
+        extractor.checkpoint = str(find_classifier("last", Path(cfg.paths.log_dir), extractor.name))
 
 
 def start_log(run: Path) -> None:
@@ -113,23 +131,27 @@ def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
     hardware.settle(cfg.trainer)
     callbacks = [build(c, f"callbacks.{name}") for name, c in (cfg.get("callbacks") or {}).items() if c]
     for where in ("monitor", "callbacks", "model"):
-        check_monitors(plain(cfg.get(where)), where, module)
+        check_monitors(plain(cfg.get(where)), where, [module, *callbacks])
     loggers = [build(c, f"logger.{name}") for name, c in (cfg.get("logger") or {}).items() if c]
     extra = {} if cfg.trainer.profiler else {"profiler": Unprofiled()}
     plugins = [checkpoints.SafeCheckpointIO()]
-    return build(cfg.trainer, "trainer", callbacks=callbacks, logger=loggers or False, plugins=plugins, **extra)
+    trainer = build(cfg.trainer, "trainer", callbacks=callbacks, logger=loggers or False, plugins=plugins, **extra)
+    return use_lean_loops(trainer)
 
 
-def check_monitors(node: Any, where: str, module: pl.LightningModule) -> None:
-    """Raise UserError where a metric that is monitored is never logged in training, or kept at its worst."""
+def check_monitors(node: Any, where: str, sources: Sequence[Any]) -> None:
+    """Raise UserError where a metric that is monitored is never logged in training, or kept at its worst.
+
+    sources: the module and the callbacks, whose `logged` names what they log.
+    """
     if not isinstance(node, dict):
         return
     key = "metric" if where == "monitor" else "monitor"
-    logged = [name for name in getattr(module, "logged", ()) if not name.startswith("test/")]
+    logged = [name for source in sources for name in getattr(source, "logged", ()) if not name.startswith("test/")]
     if logged and key in node:
         _check_monitor(f"{where}.{key}", node[key], node.get("mode"), logged)
     for name, child in node.items():
-        check_monitors(child, f"{where}.{name}", module)
+        check_monitors(child, f"{where}.{name}", sources)
 
 
 def _check_monitor(key: str, metric: str, mode: str | None, logged: list[str]) -> None:
@@ -137,7 +159,7 @@ def _check_monitor(key: str, metric: str, mode: str | None, logged: list[str]) -
         raise UserError(
             f"{key}={metric}: training logs no such metric.{did_you_mean(metric, logged)} It logs {', '.join(logged)}."
         )
-    better = {"loss": "min", "acc": "max"}.get(metric.rpartition("/")[2], mode)
+    better = BETTER.get(metric.rpartition("/")[2].partition("_")[0], mode)
     if mode not in (None, better):
         raise UserError(f"{key}={metric} with mode {mode} would prefer the worst; set monitor.mode={better}.")
 
@@ -188,7 +210,8 @@ def test_best(
 
     Nothing where the data has no labelled test images, or the algorithm no test.
     """
-    if not (cfg.test and is_overridden("test_step", module) and datamodule.can_be_tested):  # type: ignore[attr-defined]
+    testable = datamodule.can_be_tested(cfg.get("labelled", True))  # type: ignore[attr-defined]
+    if not (cfg.test and is_overridden("test_step", module) and testable):
         return {}
     keeper = checkpoint_keeper(trainer)
     best = keeper.best if keeper and keeper.best.is_file() and not trainer.fast_dev_run else None  # type: ignore[attr-defined]

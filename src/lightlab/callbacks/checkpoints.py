@@ -35,6 +35,7 @@ class RunCheckpoint(Checkpoint):
         self.every_n_minutes, self.every_n_steps = every_n_minutes, every_n_steps
         self.best_score: float | None = None
         self._saved_at, self._saved_step = time.monotonic(), 0
+        self._best_is_now = False  # best.ckpt was written in the state that last.ckpt is about to hold
 
     @property
     def best(self) -> Path:
@@ -73,26 +74,30 @@ class RunCheckpoint(Checkpoint):
         if cut_short and self._saved_step == trainer.global_step:
             return  # last.ckpt continues inside this epoch
         step_plateaus(trainer)
-        self._save_if_better(trainer)
+        self._best_is_now = self._save_if_better(trainer)
         self._save(trainer, self.last)
+        self._best_is_now = False
 
     def _due(self, trainer: pl.Trainer) -> bool:
-        step = trainer.global_step
-        if self.every_n_steps and step % self.every_n_steps == 0 and step != self._saved_step:
-            return True
+        if self.every_n_steps:
+            step = trainer.global_step
+            if step % self.every_n_steps == 0 and step != self._saved_step:
+                return True
         if self.every_n_minutes is None:
             return False
         due = time.monotonic() - self._saved_at > 60 * self.every_n_minutes
         if trainer.world_size == 1:
             return due
         # All processes must agree, which costs a message: not at each step.
-        return step % AGREE_EVERY == 0 and trainer.strategy.reduce_boolean_decision(due, all=False)
+        return trainer.global_step % AGREE_EVERY == 0 and trainer.strategy.reduce_boolean_decision(due, all=False)
 
-    def _save_if_better(self, trainer: pl.Trainer) -> None:
+    def _save_if_better(self, trainer: pl.Trainer) -> bool:
         score = trainer.callback_metrics.get(self.monitor)
-        if score is not None and self._is_better(float(score)):
-            self.best_score = float(score)
-            self._save(trainer, self.best)
+        if score is None or not self._is_better(float(score)):
+            return False
+        self.best_score = float(score)
+        self._save(trainer, self.best)
+        return True
 
     def _is_better(self, score: float) -> bool:
         if not math.isfinite(score):
@@ -102,7 +107,20 @@ class RunCheckpoint(Checkpoint):
         return score > self.best_score if self.mode == "max" else score < self.best_score
 
     def _save(self, trainer: pl.Trainer, path: Path) -> None:
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not trainer.fast_dev_run and not (self._best_is_now and self._link_last(trainer)):  # type: ignore[attr-defined]
             trainer.save_checkpoint(path)
         if path == self.last:
             self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+    def _link_last(self, trainer: pl.Trainer) -> bool:
+        """Give best.ckpt, just written, the name last.ckpt too; False where each needs its own file."""
+        if trainer.world_size > 1:
+            return False
+        link = self.last.with_name(f".saving-{self.last.name}")
+        try:
+            link.unlink(missing_ok=True)
+            link.hardlink_to(self.best)
+            link.replace(self.last)  # both names are only ever replaced, never written into
+        except OSError:  # a file system without links, or a strategy whose checkpoint is a folder
+            return False
+        return True

@@ -102,11 +102,10 @@ class ImageDataModule(pl.LightningDataModule):
             raise UserError(f"{self.name} has no {name} images; choose another data set or split (split=val).")
         return self.splits[name]
 
-    @property
-    def can_be_tested(self) -> bool:
-        """Are there test images, and do they have labels?"""
+    def can_be_tested(self, labelled: bool = True) -> bool:
+        """Are there test images, with labels where they are asked for?"""
         self.setup("test")
-        return "test" in self.splits and self.splits["test"].labels is not None
+        return "test" in self.splits and not (labelled and self.splits["test"].labels is None)
 
     @property
     def num_train_batches(self) -> int:

@@ -99,9 +99,10 @@ class Classifier(pl.LightningModule):
         loss = self._loss(logits, labels)
         with torch.no_grad():
             hard = labels if labels.ndim == 1 else labels.argmax(1)
-            self.train_sums[0].add_(loss, alpha=len(images))
-            self.train_sums[1].add_((logits.argmax(1) == hard).sum())
-            self.train_sums[2].add_(len(images))
+            loss_sum, correct, count = self.train_sums.unbind()
+            loss_sum.add_(loss, alpha=len(images))
+            correct.add_((logits.argmax(1) == hard).sum())
+            count.add_(len(images))
         return loss + AUXILIARY_WEIGHT * sum(self._loss(a, labels) for a in auxiliary) if auxiliary else loss
 
     def on_train_epoch_end(self) -> None:
