@@ -10,6 +10,7 @@ from PIL import Image
 
 from lightlab.config import check, expand_shorthand
 from lightlab.errors import UserError
+from lightlab.launch import prepared
 
 NETWORK = ("model=mlp", "model.network.hidden=[4]")
 TINY = (*NETWORK, "trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=1", "test=false")
@@ -87,6 +88,34 @@ MISTAKES = [
 def test_one_mistake_is_one_line(line, fragments):
     with pytest.raises(UserError) as caught:
         check("train", [expand_shorthand(line)])
+    message = str(caught.value)
+    assert "\n" not in message
+    assert [f for f in fragments if f not in message] == [], message
+
+
+GENERATIVE = [
+    ("model=dcgan", "model.n_critic=0", ["model.n_critic=0 is out of range", "at least 1"]),
+    ("model=dcgan", "trainer.gradient_clip_val=1", ["set model.gradient_clip_val=1"]),
+    ("model=bigan", "trainer.accumulate_grad_batches=2", ["a step on each batch", "set data.batch_size=64"]),
+    ("model=vae_gan", "trainer.gradient_clip_val=0.5", ["set model.gradient_clip_val=0.5"]),
+    ("model=dcgan", "optimizer=adam", ["no model.optimizer", "optimizer@model.generator_optimizer=..."]),
+    ("model=dcgan", "scheduler=cosine", ["no model.scheduler", "leave it out"]),
+    ("model=lenet", "extractor=classifier", ["no callbacks.quality.extractor", "leave it out"]),
+    ("model=dcgan", "extractor=classifier", ["callbacks.quality.extractor.checkpoint is not set"]),
+    ("model=dcgan", "extractor=lpips", ["no such extractor", "pixels"]),
+    ("model=dcgan", "data=signals", ["signal data", "needs image data", "digits"]),
+    ("model=signal_ae", "data=digits", ["image data", "needs signal data", "signals"]),
+    ("model=lenet", "data=signals", ["signal data", "needs image data"]),
+    ("model=wgan_gp", "model.penalty.weight=-1", ["out of range"]),
+    ("model=wgan", "model.constraint.limit=0", ["out of range", "above 0"]),
+    ("model=vae", "model.iwae_samples=0", ["out of range", "at least 1"]),
+]
+
+
+@pytest.mark.parametrize(("model", "line", "fragments"), GENERATIVE, ids=[f"{m} {line}" for m, line, _ in GENERATIVE])
+def test_one_mistake_about_a_generative_model_is_one_line(model, line, fragments):
+    with pytest.raises(UserError) as caught:
+        prepared([model, line], "train")
     message = str(caught.value)
     assert "\n" not in message
     assert [f for f in fragments if f not in message] == [], message
@@ -276,6 +305,15 @@ STOPPED = {
         "training loss is",
     ),
     "a refused optimizer option": (("model.optimizer.betas=[2,3]",), "model.optimizer: Invalid beta"),
+    "an image size that a network cannot make": (("model=dcgan", "data.image_size=30"), "set data.image_size=32"),
+    "a gradient penalty with batch norm": (
+        ("model=wgan_gp", "model.discriminator.norm=batch"),
+        "set model.discriminator.norm=none",
+    ),
+    "an extractor that was never trained": (
+        ("model=dcgan", "extractor=classifier", "callbacks.quality.extractor.checkpoint=last"),
+        "callbacks.quality.extractor.checkpoint=last: there is no",
+    ),
     "pretrained weights drawn anew": (
         ("model=timm", "model.network.checkpoint=a.pth", "model.init=he"),
         "model.init=default",
@@ -288,7 +326,7 @@ def test_a_run_that_cannot_be_right_is_stopped(options, says, tmp_path):
     given = [o.partition("=")[0] for o in options]
     command = start(
         tmp_path,
-        *(o for o in TINY if o.partition("=")[0] not in given and not ("model=timm" in options and "hidden" in o)),
+        *(o for o in TINY if o.partition("=")[0] not in given and not ("model" in given and "hidden" in o)),
         *options,
     )
     assert command.wait() == 2

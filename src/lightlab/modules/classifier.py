@@ -55,6 +55,11 @@ class Classifier(pl.LightningModule):
         compile: bool = False,
     ) -> None:
         super().__init__()
+        if num_classes < 2:
+            raise UserError(
+                f"data.num_classes is {num_classes}: images without labels, or all of one class, cannot be classified; "
+                f"choose data with two classes or more, or a model that needs no labels (model=vae, model=dcgan)."
+            )
         initialize(network, init)
         add_attention(network, attention, attention_at)
         add_drop_connect(network, drop_connect)
