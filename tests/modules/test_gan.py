@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 from test_resume import Noise, differences
 from torch import Tensor, nn
 
@@ -92,7 +93,7 @@ class KeepEveryBatch(pl.callbacks.Checkpoint):
 
 def fit(module: pl.LightningModule, folder: Path, resume: Path | None = None, workers: int = 0, **options: Any):
     """Three epochs of seven batches, 21 steps of the discriminator."""
-    callbacks = options.pop("callbacks", [])
+    callbacks, plugins = options.pop("callbacks", []), options.pop("plugins", [])
     module.save_hyperparameters({"model": {}, "data": {}})
     facts = {"name": "noise", "kind": "image", "num_classes": 3, "classes": None, "channels": 1, "image_size": 8}
     loading = {"batch_size": 8, "eval_batch_size": 4, "augment": Augment(flip=True), "num_workers": workers}
@@ -102,7 +103,7 @@ def fit(module: pl.LightningModule, folder: Path, resume: Path | None = None, wo
         accelerator="cpu",
         callbacks=[KeyedRandomness(0), *callbacks],
         logger=False,
-        plugins=[checkpoint.SafeCheckpointIO()],
+        plugins=[checkpoint.SafeCheckpointIO(), *plugins],
         default_root_dir=str(folder),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
@@ -223,6 +224,39 @@ def test_gradients_are_clipped_for_each_player(tmp_path):
     trainer = fit(module, tmp_path, callbacks=[Length()])
     assert max(lengths) == pytest.approx(0.01, rel=1e-3)
     assert trainer.callback_metrics["train/discriminator_grad_norm"] > 0.01  # as it was before
+
+
+def scaled(factor: float) -> MixedPrecision:
+    """float16 with a GradScaler that begins with this factor."""
+    return MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=factor, growth_interval=1000))
+
+
+def test_a_gradient_scaler_changes_nothing_but_what_would_underflow(tmp_path):
+    """Each player's backward is scaled and its step unscaled on its own: a factor of 256 instead of 1 is not seen."""
+    sgd = partial(torch.optim.SGD, lr=0.01)
+    options = {"loss": Hinge(), "generator_optimizer": sgd, "discriminator_optimizer": sgd, "n_critic": 2}
+    states = [state(fit(seeded(gan, **options), tmp_path, plugins=[scaled(f)])) for f in (1.0, 256.0)]
+    one, other = (s["weights"] for s in states)
+    assert all(torch.allclose(one[k], other[k], rtol=1e-3, atol=1e-4) for k in one)
+    assert states[1]["means"]["train/generator_grad_norm"] == pytest.approx(
+        float(states[0]["means"]["train/generator_grad_norm"]), rel=1e-2
+    )
+
+
+def test_scaled_gradients_are_clipped_after_they_are_unscaled(tmp_path):
+    sgd = partial(torch.optim.SGD, lr=1.0)
+    lengths = []
+
+    class Length(Watch):
+        def _after(self, i, optimizers, *_) -> None:
+            moved = [(a - b).square().sum() for a, b in zip(self.before[i], self._weights(optimizers)[i], strict=True)]
+            lengths.append(float(torch.stack(moved).sum().sqrt()))
+
+    module = seeded(gan, generator_optimizer=sgd, discriminator_optimizer=sgd, gradient_clip_val=0.01, n_critic=1)
+    fit(module, tmp_path, callbacks=[Length()], plugins=[scaled(1024.0)])
+    assert len(lengths) == 42
+    assert max(lengths) == pytest.approx(0.01, rel=1e-2)
+    assert min(lengths) > 1e-4  # clipped first, they would be a thousandth of the bound
 
 
 def test_a_penalty_refuses_batch_norm():

@@ -71,9 +71,9 @@ def not_weights(weights):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda _: from_timm("resnet81", 3, 5, 64), r"no network resnet81; did you mean .*resnet"),
-        (lambda _: from_timm("resnet18.foo", 3, 5, 64), r"no network resnet18.foo; did you mean .*resnet18\."),
-        (lambda _: from_torchvision("squeezenet", 3, 5, 64), "did you mean .*squeezenet1_"),
+        (lambda _: from_timm("resnet81", 3, 5, 64), r"no network resnet81. Did you mean .*resnet"),
+        (lambda _: from_timm("resnet18.foo", 3, 5, 64), r"no network resnet18.foo. Did you mean .*resnet18\."),
+        (lambda _: from_torchvision("squeezenet", 3, 5, 64), "Did you mean .*squeezenet1_"),
         (
             lambda _: from_timm("vit_tiny_patch16_224", 1, 10, 28),
             r"^image_size 28 is not divisible by patch_size 16; set model\.network\.patch_size$",

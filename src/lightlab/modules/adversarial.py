@@ -1,4 +1,4 @@
-"""What the adversarial algorithms share: whose turn it is, one player's step, and the two ranges of an image."""
+"""What the adversarial algorithms share: whose turn it is, a player's step, and the two ranges of an image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightlab.errors import UserError
+from lightlab.modules.optimizing import OptimizerFactory, build_optimizer
 
 REMEDY = "lower the players' lr (model.discriminator_optimizer.lr, ...) or set model.gradient_clip_val"
 
@@ -35,22 +36,34 @@ def descend(
         optimizer.step()
 
 
-def clip_gradients(optimizer: Optimizer, max_norm: float | None, scaler: Any = None) -> Tensor:
-    """Scale one player's gradients down to `max_norm` in all (None: leave them); returns their norm before.
+def player(module: Any, name: str, factory: OptimizerFactory, network: nn.Module) -> Optimizer:
+    """The optimizer of one player, which clips its gradients to `module.gradient_clip_val` before each step.
 
-    Called in `on_before_optimizer_step`, where a GradScaler has unscaled them; its overflows are its own business, and
-    count as 0.
+    Their norm before that is added to `module.means` as `<name>_grad_norm`. A GradScaler has unscaled them by then; the
+    steps that it leaves out do not count.
     """
+    optimizer = build_optimizer(factory, network, module.trainer)
+
+    def before_step(*_: Any) -> None:
+        module.means.add(**{f"{name}_grad_norm": clip_gradients(optimizer, module.gradient_clip_val)})
+
+    optimizer.register_step_pre_hook(before_step)
+    return optimizer
+
+
+def clip_gradients(optimizer: Optimizer, max_norm: float | None) -> Tensor:
+    """Scale an optimizer's gradients down to `max_norm` in all (None: leave them); returns their norm before."""
     weights = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in weights])
     if max_norm is not None:
         nn.utils.clip_grads_with_norm_(weights, max_norm, norm)
-    return norm if scaler is None else norm.nan_to_num(0.0, 0.0, 0.0)
+    return norm
 
 
-def scaler_of(trainer: pl.Trainer) -> Any:
-    """The GradScaler of float16 training, or None."""
-    return getattr(trainer.precision_plugin, "scaler", None)
+def log_error(module: Any, stage: str, images: Tensor) -> None:
+    """`<stage>/mse`: the mean squared error of the reconstructions, which no adversarial loss asks for."""
+    error = (module.reconstruct(images) - images).square().mean()
+    module.log(f"{stage}/mse", error, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
 
 
 def symmetric(images: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightlab.losses.adversarial import AdversarialLoss
-from lightlab.modules.adversarial import REMEDY, clip_gradients, descend, is_generators_turn, scaler_of, symmetric, unit
-from lightlab.modules.optimizing import OptimizerFactory, build_optimizer
+from lightlab.modules.adversarial import REMEDY, descend, is_generators_turn, log_error, player, symmetric, unit
+from lightlab.modules.optimizing import OptimizerFactory
 from lightlab.modules.training_means import TrainingMeans
 
 
@@ -76,16 +76,11 @@ class BiGAN(pl.LightningModule):
         """z ~ N(0, I), one for each real image."""
         return torch.randn(len(real), self.latent_dim, device=self.device)
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        player = "discriminator" if optimizer is self.trainer.optimizers[0] else "generator"
-        norm = clip_gradients(optimizer, self.gradient_clip_val, scaler_of(self.trainer))
-        self.means.add(**{f"{player}_grad_norm": norm})
-
     def configure_optimizers(self) -> list[Optimizer]:
         makers = nn.ModuleList([self.generator, self.encoder])
         return [
-            build_optimizer(self.discriminator_optimizer, self.discriminator, self.trainer),
-            build_optimizer(self.generator_optimizer, makers, self.trainer),
+            player(self, "discriminator", self.discriminator_optimizer, self.discriminator),
+            player(self, "generator", self.generator_optimizer, makers),
         ]
 
     def configure_callbacks(self) -> list[pl.Callback]:
@@ -111,12 +106,7 @@ class BiGAN(pl.LightningModule):
         return self.decode(self.features(images))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._compare("val", batch[0])
+        log_error(self, "val", batch[0])
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._compare("test", batch[0])
-
-    def _compare(self, stage: str, images: Tensor) -> None:
-        """The mean squared error of G(E(x)), which no loss asks for."""
-        error = (self.reconstruct(images) - images).square().mean()
-        self.log(f"{stage}/mse", error, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+        log_error(self, "test", batch[0])

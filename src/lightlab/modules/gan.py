@@ -15,14 +15,13 @@ from lightlab.losses.lipschitz import Constraint, Penalty
 from lightlab.modules.adversarial import (
     REMEDY,
     check_critic,
-    clip_gradients,
     descend,
     is_generators_turn,
-    scaler_of,
+    player,
     symmetric,
     unit,
 )
-from lightlab.modules.optimizing import OptimizerFactory, build_optimizer
+from lightlab.modules.optimizing import OptimizerFactory
 from lightlab.modules.training_means import TrainingMeans
 
 
@@ -87,15 +86,10 @@ class GAN(pl.LightningModule):
         """z ~ N(0, I), one for each real image: others on each process, whose steps are seeded by its rank."""
         return torch.randn(len(real), self.latent_dim, device=self.device)
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        player = "discriminator" if optimizer is self.trainer.optimizers[0] else "generator"
-        norm = clip_gradients(optimizer, self.gradient_clip_val, scaler_of(self.trainer))
-        self.means.add(**{f"{player}_grad_norm": norm})
-
     def configure_optimizers(self) -> list[Optimizer]:
         return [
-            build_optimizer(self.discriminator_optimizer, self.discriminator, self.trainer),
-            build_optimizer(self.generator_optimizer, self.generator, self.trainer),
+            player(self, "discriminator", self.discriminator_optimizer, self.discriminator),
+            player(self, "generator", self.generator_optimizer, self.generator),
         ]
 
     def configure_callbacks(self) -> list[pl.Callback]:

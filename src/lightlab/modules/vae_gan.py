@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 
 from lightlab.losses.adversarial import NonSaturating
 from lightlab.losses.likelihoods import kl_divergence
-from lightlab.modules.adversarial import REMEDY, clip_gradients, descend, scaler_of, symmetric, unit
-from lightlab.modules.optimizing import OptimizerFactory, build_optimizer
+from lightlab.modules.adversarial import REMEDY, descend, log_error, player, symmetric, unit
+from lightlab.modules.optimizing import OptimizerFactory
 from lightlab.modules.training_means import TrainingMeans
 
 PLAYERS = ("encoder", "decoder", "discriminator")
@@ -98,14 +98,9 @@ class VAEGAN(pl.LightningModule):
         """N(0, I) of one latent for each image of the batch."""
         return torch.randn(len(x), self.latent_dim, device=self.device)
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        player = PLAYERS[self.trainer.optimizers.index(optimizer)]
-        norm = clip_gradients(optimizer, self.gradient_clip_val, scaler_of(self.trainer))
-        self.means.add(**{f"{player}_grad_norm": norm})
-
     def configure_optimizers(self) -> list[Optimizer]:
-        players = (self.encoder, self.decoder, self.discriminator)
-        return [build_optimizer(f, p, self.trainer) for f, p in zip(self.factories, players, strict=True)]
+        networks = (self.encoder, self.decoder, self.discriminator)
+        return [player(self, *of) for of in zip(PLAYERS, self.factories, networks, strict=True)]
 
     def configure_callbacks(self) -> list[pl.Callback]:
         return [self.means]
@@ -130,11 +125,7 @@ class VAEGAN(pl.LightningModule):
         return self.decode(self.features(images))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._compare("val", batch[0])
+        log_error(self, "val", batch[0])
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._compare("test", batch[0])
-
-    def _compare(self, stage: str, images: Tensor) -> None:
-        error = (self.reconstruct(images) - images).square().mean()
-        self.log(f"{stage}/mse", error, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+        log_error(self, "test", batch[0])

@@ -14,7 +14,7 @@ import torchvision.models
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
-from lightlab.networks.choices import did_you_mean
+from lightlab.errors import did_you_mean
 
 
 def from_timm(
@@ -73,7 +73,7 @@ def from_torchvision(
 
 def check_name(name: str, models: Collection[str], library: str) -> None:
     if name not in models:
-        raise ValueError(f"{library} has no network {name}; {did_you_mean(name, models)} Set model.network.name")
+        raise ValueError(f"{library} has no network {name}.{did_you_mean(name, models)} Set model.network.name")
 
 
 def check_patches(network: nn.Module, image_size: int) -> None:
