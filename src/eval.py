@@ -12,8 +12,8 @@ def evaluate(cfg: DictConfig) -> None:
     cfg = run.open_folder(cfg)
     trained, module = evaluation.restore(cfg)
     datamodule = evaluation.test_data(cfg, trained)
-    trainer = evaluation.build_trainer(cfg, trained)
     cfg.split = evaluation.choose_split(cfg.split, datamodule, trained)
+    trainer = evaluation.build_trainer(cfg, trained)
     results = evaluation.test(trainer, module, datamodule, cfg.split, trained.get("labelled", True))
     evaluation.report(cfg, trained, trainer, results)
 

@@ -6,7 +6,6 @@ kinds. It needs neither torch nor the data, so a typing error answers at once.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import os
 import re
@@ -109,7 +108,19 @@ def check(config_name: str, overrides: Sequence[str], config_dir: str | None = N
     for choice in _combinations(good, config_dir):
         problems += _check_values(config_name, choice, [o for o in parsed if o not in groups], config_dir, added)
     raise_all(problems)
+    added |= _unknown_to_the_defaults(config_name, good, [o for o in parsed if o not in groups], config_dir)
     return [f"++{line}" if line in added else line for line in lines]
+
+
+def _unknown_to_the_defaults(
+    config_name: str, groups: list[Override], values: list[Override], config_dir: str | None
+) -> set[str]:
+    """The overrides that Hydra would refuse: it first composes a sweep over groups without the swept choices."""
+    if not any(o.is_sweep_override() for o in groups):
+        return set()
+    base = compose(config_name, [str(o.input_line) for o in groups if not o.is_sweep_override()], config_dir)
+    changed = [o for o in values if not (o.is_delete() or o.is_add() or o.is_force_add())]
+    return {str(o.input_line) for o in changed if not keys.exists(base, o.key_or_group)}
 
 
 def _parse(lines: Sequence[str]) -> tuple[list[Override], list[str]]:
@@ -218,19 +229,23 @@ def _check_values(
         cfg = compose(name, groups, config_dir)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         return [brief(error)]
-    problems, good = [], []
-    for override in values:
-        found = list(keys.problems(cfg, override))
-        problems += found
-        if not found and not override.is_sweep_override():
-            good.append(override)
-        is_plain = not (override.is_delete() or override.is_add() or override.is_force_add())
-        if is_plain and not found and not keys.exists(cfg, override.key_or_group):
-            added.add(str(override.input_line))
+    problems: list[str] = []
+    rest: list[Override] = []
+    OmegaConf.set_readonly(cfg.hydra, False)
     try:
-        cfg = copy.deepcopy(cfg)
-        OmegaConf.set_readonly(cfg.hydra, False)
-        ConfigLoaderImpl._apply_overrides_to_config(good, cfg)
+        for override in sorted(values, key=lambda o: not o.key_or_group.endswith("._target_")):
+            found = list(keys.problems(cfg, override))
+            problems += found
+            is_plain = not (override.is_delete() or override.is_add() or override.is_force_add())
+            if is_plain and not found and not keys.exists(cfg, override.key_or_group):
+                added.add(str(override.input_line))
+            if found or override.is_sweep_override():
+                continue
+            if override.key_or_group.endswith("._target_"):  # the others are judged by the object that was chosen
+                ConfigLoaderImpl._apply_overrides_to_config([override], cfg)
+            else:
+                rest.append(override)
+        ConfigLoaderImpl._apply_overrides_to_config(rest, cfg)
         # Facts that data of another kind does not have are no mistakes of their own.
         problems += list(_kind_problems(cfg, config_dir)) or [*_node_problems(cfg, ""), *_manual_problems(cfg)]
     except (HydraException, OmegaConfBaseException) as error:

@@ -118,6 +118,8 @@ def test_callbacks(cfg: DictConfig, trained: DictConfig) -> Iterator[pl.Callback
             asked = OmegaConf.select(cfg, f"callbacks.{name}.extractor")
             options.extractor = asked or options.extractor
             check_trusted(options.extractor, str(cfg.ckpt_path))
+        if "parzen" in options and cfg.split == "val":
+            options.parzen = False  # its bandwidth is chosen on these images
         yield build(options, f"callbacks.{name}")
 
 

@@ -60,7 +60,7 @@ def _settle_extractor(cfg: DictConfig, run: Path) -> None:
     if begun is not None and begun.get("name") == extractor.name:
         extractor.checkpoint = begun.checkpoint
     else:
-        extractor.checkpoint = str(find_classifier("last", Path(cfg.paths.log_dir), extractor.name))
+        extractor.checkpoint = str(find_classifier("last", Path(cfg.paths.log_dir), extractor.name, cfg.data.name))
 
 
 def start_log(run: Path) -> None:
@@ -211,7 +211,15 @@ def test_best(
     Nothing where the data has no labelled test images, or the algorithm no test.
     """
     testable = datamodule.can_be_tested(cfg.get("labelled", True))  # type: ignore[attr-defined]
-    if not (cfg.test and is_overridden("test_step", module) and testable):
+    if not (cfg.test and is_overridden("test_step", module)):
+        return {}
+    if not testable:
+        log.info(
+            "%s has no test images%s: not tested; src/eval.py ckpt_path=%s measures on those of validation.",
+            cfg.data.name,
+            " with labels" if cfg.get("labelled", True) else "",
+            cfg.paths.output_dir,
+        )
         return {}
     keeper = checkpoint_keeper(trainer)
     best = keeper.best if keeper and keeper.best.is_file() and not trainer.fast_dev_run else None  # type: ignore[attr-defined]

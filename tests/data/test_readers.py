@@ -309,15 +309,23 @@ def test_cifar10_small_in_memory():
     assert torch.equal(memory.images[::97], torch.stack([read_image(path, 3, 32) for path in files.paths[::97]]))
 
 
+def test_images_without_class_folders_are_one_class(tmp_path):
+    """Flat, or flat below train and test; the ids are the files' names."""
+    for name in ("flat/a.png", "flat/.hidden.png", "split/train/b.png", "split/test/c.png"):
+        write_image(tmp_path / name)
+    flat, split = (ImageFolder(tmp_path / name, channels=3, image_size=4) for name in ("flat", "split"))
+    assert flat.classes == split.classes == ["images"]
+    assert (flat.read("train").ids, flat.read("test")) == (["a.png"], None)
+    assert (split.read("train").ids, split.read("test").ids) == (["b.png"], ["c.png"])
+    assert split.read("test").labels.tolist() == [0]
+
+
 def test_folder_mistakes_are_named(tmp_path):
     def reader(name: str) -> ImageFolder:
         return ImageFolder(tmp_path / name, channels=3, image_size=4)
 
     with refused(f"{tmp_path}/gone: no class folders; expected {tmp_path}/gone/<class>/*.png", "set paths.data_dir"):
         reader("gone").read("train")
-    write_image(tmp_path / "loose/x.png")
-    with refused("loose: no class folders", "one folder is enough"):
-        reader("loose").read("train")
     write_image(tmp_path / "headless/test/cat/x.png")
     with refused("headless: no class folders", "headless/train/<class>/*.png"):
         reader("headless").read("train")

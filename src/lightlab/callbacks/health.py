@@ -83,7 +83,7 @@ class Health(pl.Callback):
         self._note(DIVERSITY, epoch, ratio)
         self._watch(
             "collapse",
-            ratio < COLLAPSED,
+            ratio < COLLAPSED and epoch > 1,  # the first samples of any network are much alike
             f"The samples of epoch {epoch} are nearly alike: they differ {ratio:.2g} times as much as images of the "
             f"data do (expected about 1, at least {COLLAPSED:g}); if that lasts, the generator has collapsed: try a "
             f"lower learning rate or model=wgan_gp.",

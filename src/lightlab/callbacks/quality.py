@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
+from lightlab.callbacks.class_histogram import draw_histogram, write_table
 from lightlab.errors import UserError
 from lightlab.keys import latents, mix
 from lightlab.metrics.distances import frechet_distance, kernel_distance
@@ -22,11 +23,11 @@ from lightlab.metrics.precision_recall import precision_recall
 from lightlab.modules.protocols import Sampler
 from lightlab.pictures import evenly
 
+log = logging.getLogger("lightlab")
 LATENTS = -3  # the stream of this callback's latents
 PARZEN_VALUES = 3072  # of an image; with more, it takes minutes and says little
 PARZEN_VALIDATION, PARZEN_TEST = 1000, 10_000  # images that choose the bandwidth, and that are judged
 MOST_COMPARED = 10_000  # images for precision and recall
-MOST_LABELS = 30  # with more classes, the picture leaves the names out
 
 
 @dataclass
@@ -86,6 +87,9 @@ class SampleQuality(pl.Callback):
                 f"callbacks.quality out (~callbacks.quality), or write both."
             )
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        trained_on = getattr(self.extractor, "trained_on", None)
+        if data is not None and trained_on not in (None, data.name) and stage == "fit":
+            log.warning("Features of a %s that was trained on %s, not on %s.", self.name, trained_on, data.name)
         if data is not None:  # an extractor of other images says so now, not after the first epoch
             shape = (1, data.channels, data.image_size, data.image_size)
             with torch.no_grad():
@@ -167,11 +171,10 @@ class SampleQuality(pl.Callback):
     def _show(self, trainer: pl.Trainer, counts: Tensor) -> None:
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        known = getattr(trainer.datamodule, "classes", None) or []  # type: ignore[attr-defined]
-        classes = known if len(known) == len(counts) else [str(i) for i in range(len(counts))]
+        classes = getattr(self.extractor, "classes", [str(i) for i in range(len(counts))])
         self.folder.mkdir(parents=True, exist_ok=True)
         write_table(self.folder / "class_histogram.csv", counts, classes)
-        figure = draw(counts, classes, self.name)
+        figure = draw_histogram(counts, classes, self.name)
         figure.savefig(self.folder / "class_histogram.png", dpi=120, bbox_inches="tight")
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
@@ -215,25 +218,3 @@ def in_order(parts: list[list[Tensor]]) -> list[Tensor]:
     """Batch b of rank r is number b * world_size + r; the last ranks may have one batch less."""
     world_size = len(parts)
     return [parts[i % world_size][i // world_size] for i in range(sum(map(len, parts)))]
-
-
-def write_table(path: Path, counts: Tensor, classes: Sequence[str]) -> None:
-    """counts: int64 (num_classes,)."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["class", "count", "share"])
-        writer.writerows([name, n, n / int(counts.sum())] for name, n in zip(classes, counts.tolist(), strict=True))
-
-
-def draw(counts: Tensor, classes: Sequence[str], name: str):
-    """A matplotlib figure: the share of each class among the generated images."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(min(2.5 + 0.42 * len(classes), 15), 3.5))
-    axes = figure.add_subplot()
-    axes.bar(range(len(classes)), (counts / counts.sum()).tolist())
-    axes.axhline(1 / len(classes), color="black", linewidth=0.8, linestyle="--")
-    axes.set(ylabel="share", title=f"{int(counts.sum())} generated images as {name} sees them")
-    if len(classes) <= MOST_LABELS:
-        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    return figure

@@ -28,6 +28,7 @@ from lightlab.errors import UserError
 SplitName = Literal["train", "val", "test"]
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _EVALUATION = ("val", "valid", "validation", "test")
+UNLABELLED = "images"  # the class of images that lie in no class folder
 _AGAIN = "Delete the file and add data.download=true, or copy it again"
 _MEGABYTES = {"MNIST": 11, "FashionMNIST": 30, "CIFAR10": 170, "CIFAR100": 169}
 
@@ -139,7 +140,8 @@ class Cifar:
 class ImageFolder:
     """One folder per class, `root`/<class>/*.png, or so below `root`/train and, where they exist, val and test.
 
-    The validation folder may be called val, valid or validation. in_memory: decode all images at once into one tensor.
+    The validation folder may be called val, valid or validation. Images without class folders are all of one class,
+    `images`, which is enough for models that need no labels. in_memory: decode all images at once into one tensor.
     """
 
     def __init__(self, root: str | Path, channels: int, image_size: int, in_memory: bool = False) -> None:
@@ -148,11 +150,11 @@ class ImageFolder:
     @cached_property
     def classes(self) -> list[str]:
         folder = self._folder("train")
-        names = [path.name for path in _folders(folder)]
+        names = [path.name for path in _folders(folder)] or [UNLABELLED] * bool(folder and _image_files(folder))
         if not names or (folder == self.root and set(names) & set(_EVALUATION)):
             raise UserError(
                 f"{folder}: no class folders; expected {self.root}/<class>/*.png or {self.root}/train/<class>/*.png "
-                f"(one folder is enough for images without classes), or {_elsewhere(self.root)}"
+                f"(or {self.root}/*.png for images without classes), or {_elsewhere(self.root)}"
             )
         return names
 
@@ -160,7 +162,7 @@ class ImageFolder:
         folder = self._folder(split)
         if folder is None:
             return None
-        found = {path.name: _image_files(path) for path in _folders(folder)}
+        found = {path.name: _image_files(path) for path in _folders(folder)} or {UNLABELLED: _image_files(folder)}
         self._check(folder, found)
         paths = [path for files in found.values() for path in files]
         labels = torch.tensor([self.classes.index(name) for name, files in found.items() for _ in files])

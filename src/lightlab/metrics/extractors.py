@@ -56,6 +56,8 @@ class ClassifierFeatures(nn.Module):
                 f"checkpoint to a run with model={name}."
             )
         self.name, self.channels, self.image_size = name, int(cfg.data.channels), int(cfg.data.image_size)
+        self.trained_on = str(cfg.data.name)
+        self.classes = list(cfg.data.get("classes") or map(str, range(int(cfg.data.num_classes))))
         self.classifier = classifier.requires_grad_(False).eval()
         self.head = _last_layer(classifier, torch.zeros(2, self.channels, self.image_size, self.image_size))
         self.head.register_forward_pre_hook(self._keep)
@@ -86,10 +88,10 @@ class ClassifierFeatures(nn.Module):
         self._features = inputs[0]
 
 
-def find_classifier(checkpoint: str, log_dir: Path, name: str) -> Path:
-    """The checkpoint of a classifier: a file, a run's folder, or `last` for the newest run of that name."""
+def find_classifier(checkpoint: str, log_dir: Path, name: str, data: str = "*") -> Path:
+    """The checkpoint of a classifier: a file, a run's folder, or `last`, the newest run of that name on that data."""
     try:
-        return find_checkpoint(checkpoint, log_dir, f"{name}*", prefer="best")
+        return find_checkpoint(checkpoint, log_dir, f"{name}*-{data}", prefer="best")
     except UserError as error:
         raise UserError(str(error).replace("ckpt_path", f"{OPTION}.checkpoint")) from None
 

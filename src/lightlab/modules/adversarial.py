@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,17 @@ REMEDY = "lower the players' lr (model.discriminator_optimizer.lr, ...) or set m
 def is_generators_turn(trainer: pl.Trainer, n_critic: int) -> bool:
     """After every `n_critic` batches, counted over the ends of epochs; Lightning saves that count."""
     return trainer.fit_loop.epoch_loop.batch_progress.total.ready % n_critic == 0
+
+
+def check_turns(trainer: pl.Trainer, n_critic: int) -> None:
+    """Raise UserError where the run would end before the generator's first turn."""
+    epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs > 0 else math.inf
+    batches = epochs * trainer.num_training_batches
+    if batches < n_critic and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        raise UserError(
+            f"model.n_critic is {n_critic}, but the run has {batches} batches: the generator would never take a step; "
+            f"set a smaller model.n_critic or data.batch_size, or a larger trainer.max_epochs."
+        )
 
 
 def descend(

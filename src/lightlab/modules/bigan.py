@@ -8,7 +8,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightlab.losses.adversarial import AdversarialLoss
-from lightlab.modules.adversarial import REMEDY, descend, is_generators_turn, log_error, player, symmetric, unit
+from lightlab.modules.adversarial import (
+    REMEDY,
+    check_turns,
+    descend,
+    is_generators_turn,
+    log_error,
+    player,
+    symmetric,
+    unit,
+)
+from lightlab.modules.codes import check_code
 from lightlab.modules.optimizing import OptimizerFactory
 from lightlab.modules.training_means import TrainingMeans
 
@@ -41,6 +51,9 @@ class BiGAN(pl.LightningModule):
         measured = [f"{player}_{what}" for what in ("loss", "grad_norm") for player in players]
         self.means = TrainingMeans(*measured, "d_real", "d_fake", remedy=REMEDY)
 
+    def on_train_start(self) -> None:
+        check_turns(self.trainer, self.n_critic)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         real = symmetric(batch[0])
         discriminator, generator = self.optimizers()  # type: ignore[attr-defined]
@@ -67,7 +80,7 @@ class BiGAN(pl.LightningModule):
 
     def _pairs(self, real: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         z = self.noise(real)
-        return (real, self.encoder(real)), (self.generator(z), z)
+        return (real, check_code(self.encoder(real), self.latent_dim)), (self.generator(z), z)
 
     def _scores(self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         return self.discriminator(*real), self.discriminator(*fake)

@@ -15,6 +15,7 @@ from lightlab.losses.lipschitz import Constraint, Penalty
 from lightlab.modules.adversarial import (
     REMEDY,
     check_critic,
+    check_turns,
     descend,
     is_generators_turn,
     player,
@@ -56,6 +57,9 @@ class GAN(pl.LightningModule):
         players = ("discriminator", "generator")
         measured = [f"{player}_{what}" for what in ("loss", "grad_norm") for player in players]
         self.means = TrainingMeans(*measured, "d_real", "d_fake", remedy=REMEDY)
+
+    def on_train_start(self) -> None:
+        check_turns(self.trainer, self.n_critic)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         real = symmetric(batch[0])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lightlab.errors import UserError
 from lightlab.keys import content_keys, normals
 from lightlab.losses.likelihoods import Likelihood, kl_divergence
+from lightlab.modules.codes import moments
 from lightlab.modules.optimizing import OptimizerFactory, build_optimizer
 from lightlab.modules.training_means import TrainingMeans
 from lightlab.schedules import Schedule, total_steps
@@ -54,14 +55,7 @@ class VAE(pl.LightningModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """mu and log_var of q(z|x), (B, latent_dim) each."""
-        statistics = self.encoder(x).float()
-        if statistics.shape[1] != 2 * self.latent_dim:
-            raise UserError(
-                f"model.encoder.outputs is {statistics.shape[1]}, but the decoder's {self.latent_dim} latents need "
-                f"a mean and a log variance each; set model.encoder.outputs={2 * self.latent_dim}."
-            )
-        mu, log_var = statistics.chunk(2, dim=1)
-        return mu, log_var
+        return moments(self.encoder(x), self.latent_dim)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z), (B,)."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 from torch.optim import Optimizer
 
 from lightlab.losses.adversarial import NonSaturating
 from lightlab.losses.likelihoods import kl_divergence
 from lightlab.modules.adversarial import REMEDY, descend, log_error, player, symmetric, unit
+from lightlab.modules.codes import moments
 from lightlab.modules.optimizing import OptimizerFactory
 from lightlab.modules.training_means import TrainingMeans
 
@@ -21,6 +23,9 @@ PLAYERS = ("encoder", "decoder", "discriminator")
 
 class VAEGAN(pl.LightningModule):
     """Three players and three losses: the prior's KL, the likelihood in a discriminator's layer, and the game.
+
+    Algorithm 1, but that the players take turns, each with draws of its own, and that the decoder plays the game in its
+    non-saturating form, as Goodfellow et al. 2014 advise.
 
     encoder: images in [-1, 1] to (B, 2 latent_dim), mean and log variance. decoder: z to such images.
     discriminator: such images to scores (B,); its `features` are the layer, Dis_l. gamma: weight of the likelihood
@@ -55,12 +60,12 @@ class VAEGAN(pl.LightningModule):
         descend(self, decoder, lambda: self.decoder_loss(x), counts=True)
 
     def discriminator_loss(self, x: Tensor) -> Tensor:
-        """-L_GAN: real images against reconstructions and against samples of the prior."""
+        """-L_GAN: real images against reconstructions and against samples of the prior, one term each."""
         with torch.no_grad():
             x_tilde, x_p = self.decoder(self._posterior(x)[0]), self.decoder(self.noise(x))
-        real, fake = self.discriminator(x), self.discriminator(torch.cat([x_tilde, x_p]))
-        loss = self.game.discriminator(real, fake)
-        self.means.add(discriminator_loss=loss, d_real=real.sigmoid().mean(), d_fake=fake.sigmoid().mean())
+        real, tilde, p = self.discriminator(x), self.discriminator(x_tilde), self.discriminator(x_p)
+        loss = self.game.discriminator(real, tilde) + softplus(p).mean()
+        self.means.add(discriminator_loss=loss, d_real=real.sigmoid().mean(), d_fake=p.sigmoid().mean())
         return loss
 
     def encoder_loss(self, x: Tensor) -> Tensor:
@@ -76,14 +81,14 @@ class VAEGAN(pl.LightningModule):
         with torch.no_grad():
             z = self._posterior(x)[0]
         x_tilde, x_p = self.decoder(z), self.decoder(self.noise(x))
-        game = self.game.generator(self.discriminator(torch.cat([x_tilde, x_p])))
+        game = self.game.generator(self.discriminator(x_tilde)) + self.game.generator(self.discriminator(x_p))
         loss = self.gamma * self._dissimilarity(x, x_tilde) + game
         self.means.add(decoder_loss=loss)
         return loss
 
     def _posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """A draw z (B, latent_dim) of q(z|x), and KL(q || p) in nats, the batch's mean."""
-        mu, log_var = self.encoder(x).chunk(2, dim=1)
+        mu, log_var = moments(self.encoder(x), self.latent_dim)
         z = mu + (log_var / 2).exp() * self.noise(x)
         return z, kl_divergence(mu, log_var).mean()
 
