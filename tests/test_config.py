@@ -68,6 +68,12 @@ GOOD = [
     "model.optimizer.lr=tag(log,interval(1e-4,1e-1))",
     "model=glob(resnet1*)",
     "optimizer=choice(sgd,adam) trainer.max_epochs=1,2",
+    "model=wgan,wgan_gp model.n_critic=2",
+    "model=vae,conv_vae model.beta=2,4",
+    "model=vae model.likelihood._target_=lightlab.losses.likelihoods.Gaussian model.likelihood.scale=0.1",
+    "model=dcgan extractor=classifier callbacks.quality.extractor.checkpoint=last",
+    "model=vae_gan model.decoder.latent_dim=8 optimizer@model.encoder_optimizer=adam",
+    "model=wgan_gp model.penalty._target_=lightlab.losses.lipschitz.R1",
 ]
 
 

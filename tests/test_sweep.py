@@ -27,3 +27,12 @@ def test_a_failed_run_does_not_take_the_others_with_it(tmp_path):
     (sweep,) = (tmp_path / "multiruns").iterdir()
     assert [p.parent.name for p in sweep.glob("*/results.json")] == ["1-mlp-digits"]
     assert "data.batch_size" in command.text
+
+
+def test_a_sweep_over_models_takes_options_that_the_default_model_has_not(tmp_path):
+    narrow = ("model.generator.width=4", "model.discriminator.width=4", "callbacks.quality.val_samples=20")
+    short = ("trainer.limit_train_batches=2", "trainer.max_epochs=1", "test=false", "logger=csv")
+    run(tmp_path, "-m", "model=wgan,wgan_gp", "model.n_critic=2", *narrow, *short)
+    (sweep,) = (tmp_path / "multiruns").iterdir()
+    found = {p.parent.name: json.loads(p.read_text())["steps"] for p in sweep.glob("*/results.json")}
+    assert found == {"0-wgan-digits": 1, "1-wgan_gp-digits": 1}
