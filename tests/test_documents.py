@@ -14,7 +14,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("add-*.md"))]
 QUICK = """\
-trainer: {max_epochs: 1, limit_train_batches: 2, limit_val_batches: 1, limit_test_batches: 1}
+trainer: {max_epochs: 1, limit_train_batches: 5, limit_val_batches: 1, limit_test_batches: 1}
 data: {batch_size: 16, num_workers: 0}
 """
 
