@@ -5,6 +5,8 @@ import torch
 from conftest import IMAGE_DATA, models_for
 from one_step import train_and_restore
 
+from lightlab import run
+from lightlab.config import compose, without_hydra
 from lightlab.errors import UserError
 from lightlab.keys import latents
 from lightlab.modules.protocols import Reconstructor, Sampler
@@ -33,8 +35,10 @@ def test_one_cycle_saved_and_reloaded_gives_equal_images(model, data, datamodule
 
 
 @pytest.mark.parametrize("model", models_for("signal_reconstruction"))
-def test_signals_are_reconstructed_alike(model, datamodules, tmp_path):
-    overrides, datamodule = datamodules("signals")
+def test_signals_are_reconstructed_alike(model, tmp_path):
+    overrides = ["data.batch_size=4"]
+    cfg = without_hydra(compose("train", [f"model={model}", "data=signals", *overrides]))
+    _, datamodule = run.build_data(cfg)
     _, module, again = train_and_restore(model, "signals", overrides, datamodule, tmp_path)
     signals = torch.rand(3, 2, 88)
     with torch.inference_mode():
