@@ -109,6 +109,8 @@ GENERATIVE = [
     ("model=wgan_gp", "model.penalty.weight=-1", ["out of range"]),
     ("model=wgan", "model.constraint.limit=0", ["out of range", "above 0"]),
     ("model=vae", "model.iwae_samples=0", ["out of range", "at least 1"]),
+    ("model=faster_rcnn", "data=digits", ["image data", "needs detection data", "digit_scenes"]),
+    ("model=lenet", "data=digit_scenes", ["detection data", "needs image data", "digits"]),
 ]
 
 

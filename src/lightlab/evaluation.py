@@ -54,10 +54,11 @@ def is_swapped(cfg: DictConfig) -> bool:
 def swapped_data(cfg: DictConfig, trained: DictConfig) -> Any:
     """The set that `data=` names, at the image size of the model; one with the same name is split as in training."""
     data = cfg.data
-    data.image_size = trained.data.image_size
-    if "image_size" in data.reader:
+    if "image_size" in data:
+        data.image_size = trained.data.image_size
+    if "image_size" in (data.get("reader") or {}):
         data.reader.image_size = trained.data.image_size
-    if data.name == trained.data.name:
+    if data.name == trained.data.name and "val_fraction" in data:
         data.seed, data.val_fraction = trained.data.seed, trained.data.val_fraction
     datamodule = _built(data, cfg)
     check_same_facts(data, trained.data, trained.get("labelled", True))
@@ -145,7 +146,7 @@ def test(
 
 def split_loader(datamodule: pl.LightningDataModule, split: str, labelled: bool = True) -> DataLoader:
     """Any split in the evaluation's order; one without labels cannot be tested where they are needed."""
-    if labelled and datamodule.split(split).labels is None:  # type: ignore[attr-defined]
+    if labelled and not datamodule.split(split).labelled:  # type: ignore[attr-defined]
         raise UserError(
             f"The {split} images of {datamodule.name} have no labels to compare with; use split=val, or src/predict.py."  # type: ignore[attr-defined]
         )

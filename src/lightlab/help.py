@@ -37,6 +37,12 @@ USAGE = {
         ("python src/eval.py ckpt_path=last", "python src/eval.py ckpt_path=best.ckpt data=mnist"),
         ("data", "trainer", "extractor"),
     ),
+    "inspect_data": (
+        "Look at a data set with boxes: classes, sizes, faults, and a contact sheet.",
+        "python src/inspect_data.py data=NAME [option=value ...]",
+        ("python src/inspect_data.py data=bccd",),
+        ("data",),
+    ),
     "predict": (
         "Predict with a checkpoint: classes or reconstructions of images, or new images.",
         "python src/predict.py ckpt_path=FILE|FOLDER|last input=IMAGE|FOLDER|GLOB|num_samples=N [option=value ...]",
@@ -44,6 +50,7 @@ USAGE = {
             "python src/predict.py ckpt_path=last input=photos/",
             "python src/predict.py ckpt_path=last data=kaggle_cifar10",
             "python src/predict.py ckpt_path=last num_samples=64 seed=1",
+            "python src/predict.py ckpt_path=last input=photos/ format=voc    # a detector's boxes",
         ),
         ("data", "trainer"),
     ),

@@ -24,10 +24,11 @@ from lightlab.callbacks.samples import COLUMNS
 from lightlab.data.image import FileImages, resize, to_float
 from lightlab.data.readers import SUFFIXES, Split, is_image
 from lightlab.data.sampling import EvenBatches
+from lightlab.detection import detect
 from lightlab.errors import UserError
 from lightlab.evaluation import is_swapped, swapped_data
 from lightlab.keys import latents
-from lightlab.modules.protocols import Reconstructor, Sampler
+from lightlab.modules.protocols import Finder, Reconstructor, Sampler
 from lightlab.pictures import grid, pairs, to_uint8, visible, write_png
 
 log = logging.getLogger("lightlab")
@@ -64,6 +65,8 @@ def choose(cfg: DictConfig, module: pl.LightningModule) -> Task:
 def tasks_of(module: pl.LightningModule) -> dict[str, Task]:
     """What each option would have this module do."""
     tasks: dict[str, Task] = {}
+    if isinstance(module, Finder):
+        return {"input": find}
     if is_classifier(module) or isinstance(module, Reconstructor):
         tasks["input"] = tasks["data"] = classify if is_classifier(module) else reconstruct
     if isinstance(module, Sampler):
@@ -124,6 +127,12 @@ def find_images(where: str) -> list[Path]:
             f"input={where}: no images there ({kinds}); name an image, a folder or a glob such as 'photos/*.jpg'."
         )
     return images
+
+
+def find(cfg: DictConfig, trained: DictConfig, module: Any) -> None:
+    """Boxes in the images of `input=`, drawn and as files."""
+    paths = find_images(str(cfg.input))
+    detect(cfg, trained, module, paths, file_names([str(path) for path in paths]))
 
 
 @torch.inference_mode()

@@ -32,7 +32,10 @@ from lightlab.profiler import Unprofiled
 
 log = logging.getLogger("lightlab")
 EXTRACTOR = "callbacks.quality.extractor"
-BETTER = {"loss": "min", "acc": "max", "mse": "min", "elbo": "max", "frechet": "min"}  # by how a metric's name begins
+BETTER = {  # by how a metric's name begins
+    **{"loss": "min", "mse": "min", "frechet": "min"},
+    **{"acc": "max", "elbo": "max", "map": "max", "map50": "max", "map75": "max", "mask": "max"},
+}
 
 
 def open_folder(cfg: DictConfig) -> DictConfig:

@@ -42,6 +42,10 @@ class Split:
     labels: Tensor | None = None
     ids: list[str] | None = None
 
+    @property
+    def labelled(self) -> bool:
+        return self.labels is not None
+
     def __len__(self) -> int:
         return len(self.images if self.images is not None else self.paths or [])
 

@@ -19,6 +19,15 @@ class Sampler(Protocol):
 
 
 @runtime_checkable
+class Finder(Protocol):
+    """Finds objects in images of any size."""
+
+    def detect(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
+        """For each image (C, H, W) in [0, 1] its boxes, labels from 1, scores, and masks where it makes any."""
+        ...
+
+
+@runtime_checkable
 class Reconstructor(Protocol):
     """Encodes inputs and makes them again."""
 

@@ -1,0 +1,128 @@
+"""Images with their true boxes, beside the same images with the boxes that were found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from lightlab.callbacks.samples import epoch_file, is_shown
+from lightlab.loggers import log_image
+from lightlab.metrics.detection import Boxes, confident, match
+from lightlab.pictures import MARGIN, PAPER, captioned, evenly, grid, to_uint8, write_png
+
+COLUMNS = 2  # pairs side by side
+SIDE = 256  # pixels: smaller images are enlarged, so that names can be read
+COLOURS = ["#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#fabed4"]
+Example = tuple[Tensor, Boxes, Boxes]  # image, truth, detections
+
+
+class Overlays(pl.Callback):
+    """Writes `overlays/epoch-0001.png` and so on into `dirpath`, and overlays.png at a test.
+
+    Each pair is the truth and what was found. In training the images are the same in each epoch, evenly from all
+    batches; in a test they are the worst: those with the most truths missed, then with the most false boxes. Several
+    processes show those of the first one. Detections below the module's min_score are not shown.
+    """
+
+    at_test = True
+
+    def __init__(self, dirpath: str, num_images: int = 8) -> None:
+        self.folder, self.num_images = Path(dirpath), num_images
+        self._kept: list[tuple[tuple[int, int], Example]] = []
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._kept = []
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._kept = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if is_shown(trainer) and trainer.is_global_zero:
+            share = -int(-self.num_images // sum(trainer.num_val_batches))
+            given = examples(outputs, batch, module)
+            self._kept.extend(((0, 0), given[i]) for i in evenly(len(given), share))
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if is_shown(trainer) and trainer.is_global_zero:
+            self._kept.extend(
+                (faults(truth, found), (i, truth, found)) for i, truth, found in examples(outputs, batch, module)
+            )
+            self._kept = sorted(self._kept, key=lambda kept: kept[0], reverse=True)[: self.num_images]
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._show(trainer, epoch_file(self.folder / "overlays", trainer.current_epoch + 1), "val/overlays")
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._show(trainer, self.folder / "overlays.png", "test/overlays")
+
+    def _show(self, trainer: pl.Trainer, path: Path, name: str) -> None:
+        kept, self._kept = self._kept, []
+        if kept:
+            chosen = [kept[i][1] for i in evenly(len(kept), self.num_images)]
+            picture = page(chosen, getattr(trainer.datamodule, "classes", None) or [])  # type: ignore[attr-defined]
+            write_png(path, picture)
+            log_image(trainer, name, picture)
+
+
+def examples(outputs: Any, batch: Any, module: pl.LightningModule) -> list[Example]:
+    """Each image of a batch with its truth and its confident detections."""
+    found = [confident(one, module.min_score) for one in outputs["detections"]]  # type: ignore[arg-type]
+    return list(zip(*batch, found, strict=True))
+
+
+def faults(truth: Boxes, found: Boxes) -> tuple[int, int]:
+    """How many true boxes were missed, and how many of those found are false; a wrong class is both."""
+    right = int((match(found, truth, by_class=True) >= 0).sum())
+    return len(truth["boxes"]) - right, len(found["boxes"]) - right
+
+
+def page(shown: Sequence[Example], classes: Sequence[str]) -> Tensor:
+    """Pairs of drawn images, padded to the largest, uint8 (3, H, W)."""
+    drawn = [drawn_on(image, boxes, classes) for image, *both in shown for boxes in both]
+    height, width = (max(d.shape[i] for d in drawn) for i in (1, 2))
+    cells = torch.stack([pad(d, (0, width - d.shape[2], 0, height - d.shape[1]), value=PAPER) for d in drawn])
+    columns = 2 * min(COLUMNS, len(shown))
+    return captioned(grid(cells, columns), top=["truth", "found"] * (columns // 2))
+
+
+def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:
+    """An image, enlarged by a whole factor to SIDE pixels or more, with boxes, names and scores; uint8 (3, H, W)."""
+    from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
+
+    factor = max(1, -(-SIDE // (max(image.shape[-2:]) + MARGIN)))
+    canvas = to_uint8(image).expand(3, -1, -1).repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+    if not len(boxes["boxes"]):
+        return canvas
+    labels = boxes["labels"].tolist()
+    colours = [COLOURS[label % len(COLOURS)] for label in labels]
+    if "masks" in boxes:
+        masks = interpolate(boxes["masks"].cpu()[None].float(), scale_factor=factor)[0].bool()
+        canvas = draw_segmentation_masks(canvas, masks, alpha=0.4, colors=colours)
+    names = [classes[label - 1] if 0 < label <= len(classes) else str(label) for label in labels]
+    if "scores" in boxes:
+        names = [f"{name} {score:.2f}" for name, score in zip(names, boxes["scores"].tolist(), strict=True)]
+    return draw_bounding_boxes(
+        canvas, boxes["boxes"].cpu() * factor, names, colours, width=2, label_colors="black", fill_labels=True
+    )

@@ -1,0 +1,56 @@
+"""What `predict.py` does with a detector: boxes as files that other programs read, and the images with them drawn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Column, Table
+
+from lightlab.callbacks.overlays import confident, drawn_on
+from lightlab.data.annotations import Boxes, write_coco, write_csv, write_voc, write_yolo
+from lightlab.data.boxes import read_whole
+from lightlab.data.image import to_float
+from lightlab.pictures import write_png
+
+log = logging.getLogger("lightlab")
+Writer = Callable[[Path, Sequence[Boxes], Sequence[str]], None]
+WRITERS: dict[str, tuple[str, Writer]] = {  # format: where, and who writes it
+    "coco": ("boxes.json", write_coco),
+    "voc": ("voc", write_voc),
+    "yolo": ("yolo", write_yolo),
+    "csv": ("boxes.csv", write_csv),
+}
+
+
+@torch.inference_mode()
+def detect(cfg: DictConfig, trained: DictConfig, module: Any, paths: Sequence[Path], names: Sequence[str]) -> None:
+    """Boxes of `min_score` or more in `format`; `drawn/<name>.png` shows them. One image after another."""
+    output, classes = Path(cfg.paths.output_dir), list(trained.data.classes)
+    found: list[Boxes] = []
+    for path, name in zip(paths, names, strict=True):
+        image = to_float(read_whole(path, trained.data.channels))
+        (raw,) = module.detect([image.to(module.device)])
+        kept = {key: value.cpu() for key, value in confident(raw, cfg.min_score).items()}
+        size = (image.shape[1], image.shape[2])
+        found.append(Boxes(path.name, size, kept["boxes"], kept["labels"], kept["scores"], kept.get("masks")))
+        write_png(output / "drawn" / f"{name}.png", drawn_on(image, kept, classes))
+    where, write = WRITERS[cfg.format]
+    write(output / where, found, classes)
+    count(found, classes)
+    log.info("%d images: %s, drawn in %s", len(found), output / where, output / "drawn")
+
+
+def count(found: Sequence[Boxes], classes: Sequence[str]) -> None:
+    """A table of how many boxes of each class were found."""
+    table = Table("class", Column("boxes", justify="right"), Column("images", justify="right"))
+    for label, name in enumerate(classes, 1):
+        per_image = [int((image.labels == label).sum()) for image in found]
+        if any(per_image):
+            table.add_row(name, str(sum(per_image)), str(sum(n > 0 for n in per_image)))
+    Console().print(table)

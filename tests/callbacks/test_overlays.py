@@ -1,0 +1,127 @@
+"""Drawn boxes are where they are said to be, the worst come first, and the confusion has a background."""
+
+import csv
+from types import SimpleNamespace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightlab.callbacks.detection_confusion import DetectionConfusion
+from lightlab.callbacks.overlays import Overlays, drawn_on, faults, page
+from lightlab.metrics.detection import BoxConfusion
+from lightlab.pictures import read_png
+
+SIDE = 128  # drawn at twice that
+
+
+def truth(*boxes: list[float]) -> dict[str, Tensor]:
+    return {"boxes": torch.tensor(boxes).view(-1, 4), "labels": torch.ones(len(boxes), dtype=torch.int64)}
+
+
+def found(*boxes: list[float], score: float = 0.9) -> dict[str, Tensor]:
+    return truth(*boxes) | {"scores": torch.full((len(boxes),), score)}
+
+
+def test_a_box_is_drawn_at_its_place_in_an_enlarged_image():
+    image = torch.zeros(3, SIDE, SIDE)
+    plain, drawn = drawn_on(image, truth(), ["cat"]), drawn_on(image, truth([20, 30, 100, 90]), ["cat"])
+    assert drawn.shape == plain.shape == (3, 2 * SIDE, 2 * SIDE)
+    y, x = (drawn != plain).any(0).nonzero().unbind(1)
+    for value, expected in zip((x.min(), y.min(), x.max(), y.max()), (40, 60, 200, 180), strict=True):
+        assert abs(int(value) - expected) <= 2  # the line's width
+
+
+def test_a_mask_colours_its_pixels_only():
+    mask = torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
+    mask[0, 40:60, 30:70] = 1
+    image = torch.full((3, SIDE, SIDE), 0.5)
+    boxes = truth([20, 20, 100, 100])
+    changed = (drawn_on(image, boxes | {"masks": mask}, []) != drawn_on(image, boxes, [])).any(0)
+    assert torch.equal(changed, mask[0].bool().repeat_interleave(2, 0).repeat_interleave(2, 1))
+
+
+def test_images_of_any_size_share_a_page():
+    shapes = [(3, 40, 60), (3, 300, 200), (1, 50, 50)]
+    picture = page([(torch.rand(s), truth(), found()) for s in shapes], [])
+    assert picture.dtype == torch.uint8
+    assert picture.shape[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("prediction", "expected"),
+    [(found([10, 10, 50, 50]), (0, 0)), (found(), (1, 0)), (found([60, 60, 90, 90]), (1, 1)),
+     (found([10, 10, 50, 50], [11, 11, 50, 50]), (0, 1))],
+)  # fmt: skip
+def test_missed_and_false_boxes_are_faults(prediction, expected):
+    assert faults(truth([10, 10, 50, 50]), prediction) == expected
+
+
+class Given(pl.LightningModule):
+    """Image i is of brightness i / 10 and has i truths, of which none is found: the last is the worst."""
+
+    min_score = 0.5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.confusion = BoxConfusion(1)
+
+    def _step(self, batch, batch_idx):
+        detections = [found([0, 0, 5, 5], score=0.1) for _ in batch[0]]
+        self.confusion.update(detections, batch[1])
+        return {"detections": detections}
+
+    validation_step = test_step = _step
+
+
+class Data(pl.LightningDataModule):
+    classes = ("cat",)
+
+    def _loader(self) -> DataLoader:
+        box = [100.0, 100, 120, 120]
+        pairs = [(torch.full((3, SIDE, SIDE), i / 10), truth(*[box] * i)) for i in range(7)]
+        return DataLoader(pairs, 3, collate_fn=lambda batch: tuple(map(list, zip(*batch, strict=True))))
+
+    val_dataloader = test_dataloader = _loader
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    quiet = ("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing")
+    callbacks = [Overlays(str(tmp_path), num_images=4), DetectionConfusion(str(tmp_path))]
+    return pl.Trainer(accelerator="cpu", callbacks=callbacks, **dict.fromkeys(quiet, False))
+
+
+def test_a_test_shows_the_worst_first(trainer, tmp_path):
+    trainer.test(Given(), datamodule=Data(), verbose=False)
+    picture, _ = read_png(tmp_path / "overlays.png")
+    cell = 2 * SIDE + 2
+    top = picture.shape[1] - 2 * cell  # below the caption
+    levels = [int(picture[0, top + row * cell + 20, 2 * column * cell + 20]) for row in (0, 1) for column in (0, 1)]
+    assert levels == [round(25.5 * i) for i in (6, 5, 4, 3)]
+
+
+def test_validation_shows_the_same_few_images_of_all_batches(tmp_path):
+    callback = Overlays(str(tmp_path), num_images=3)
+    trainer = SimpleNamespace(
+        sanity_checking=False, fast_dev_run=False, is_global_zero=True, num_val_batches=[3], loggers=[],
+        state=SimpleNamespace(fn="fit"), current_epoch=0, datamodule=Data(), global_step=1,
+    )  # fmt: skip
+    for epoch in (0, 1):
+        trainer.current_epoch = epoch
+        for i, batch in enumerate(Data().val_dataloader()):
+            callback.on_validation_batch_end(trainer, Given(), {"detections": [found()] * len(batch[0])}, batch, i)
+        callback.on_validation_epoch_end(trainer, Given())
+    first, second = (read_png(tmp_path / f"overlays/epoch-000{i}.png")[0] for i in (1, 2))
+    assert torch.equal(first, second)
+    assert {int(first[0, -20, 20]), int(first[0, -20 - 2 * SIDE, 20])} == {round(25.5 * 6), 0}
+
+
+def test_the_table_has_the_background_and_what_was_missed(trainer, tmp_path):
+    trainer.test(Given(), datamodule=Data(), verbose=False)
+    with (tmp_path / "confusion_matrix.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [["true \\ predicted", "background", "cat"], ["background", "0", "0"], ["cat", "21", "0"]]
+    assert (tmp_path / "confusion_matrix.png").is_file()
