@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
@@ -55,13 +56,19 @@ def run_cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-@pytest.fixture
-def data_dir() -> Path:
-    """The folder of the real data sets."""
-    where = os.environ.get("LIGHTLAB_DATA_DIR")
-    if not where:
-        pytest.skip("LIGHTLAB_DATA_DIR is not set to a folder of data sets")
-    return Path(where)
+def real(name: str) -> Path:
+    """A file or folder of the real data; the test is skipped where this machine has not got it."""
+    where = Path(os.environ.get("LIGHTLAB_DATA_DIR", "/nowhere")) / name
+    if not where.exists():
+        pytest.skip(f"no {name} in LIGHTLAB_DATA_DIR")  # reason: data sets are not part of the repository
+    return where
+
+
+def at_hand(datamodule: Any) -> Any:
+    """The datamodule; the test is skipped where its data is not here, which its fixture has told from a fault."""
+    if isinstance(datamodule, UserError):
+        pytest.skip(f"not on this machine: {datamodule}")  # reason: the set's folder does not exist
+    return datamodule
 
 
 def _noise(height: int, width: int):

@@ -215,7 +215,13 @@ def test_ranks_agree_on_a_name(monkeypatch, agent_store):
     del agent
 
 
-@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="this machine has a GPU")
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """The machine without its GPUs, whatever it has."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -229,14 +235,13 @@ def test_ranks_agree_on_a_name(monkeypatch, agent_store):
     ],
     ids=str,
 )
-def test_what_this_machine_has_not_is_refused_in_one_sentence(overrides, words):
+def test_what_a_machine_has_not_is_refused_in_one_sentence(overrides, words, no_gpu):
     with pytest.raises(UserError, match=words) as refused:
         hardware.settle(trainer(*overrides))
     assert str(refused.value).count("\n") == 0
 
 
-@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="this machine has a GPU")
-def test_auto_is_the_cpu_where_there_is_no_gpu():
+def test_auto_is_the_cpu_where_there_is_no_gpu(no_gpu):
     cfg = trainer()
     hardware.settle(cfg)
     assert (cfg.accelerator, cfg.devices, cfg.strategy) == ("cpu", 1, "auto")

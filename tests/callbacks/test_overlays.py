@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightlab.callbacks.detection_confusion import DetectionConfusion
+from lightlab.callbacks.confusion import ConfusionMatrix
 from lightlab.callbacks.overlays import Overlays, drawn_on, faults, page
 from lightlab.metrics.detection import BoxConfusion
 from lightlab.pictures import read_png
@@ -90,7 +90,7 @@ class Data(pl.LightningDataModule):
 @pytest.fixture
 def trainer(tmp_path):
     quiet = ("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing")
-    callbacks = [Overlays(str(tmp_path), num_images=4), DetectionConfusion(str(tmp_path))]
+    callbacks = [Overlays(str(tmp_path), num_images=4), ConfusionMatrix(str(tmp_path), background=True)]
     return pl.Trainer(accelerator="cpu", callbacks=callbacks, **dict.fromkeys(quiet, False))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import real
 from faster_coco_eval import mask as coco_mask
 from PIL import Image
 from torchvision.ops import masks_to_boxes
@@ -396,8 +397,8 @@ def test_what_was_seen_is_remembered_until_a_file_changes(tmp_path):
 # real data
 
 
-def test_bccd_has_two_boxes_of_no_area_and_8_pairs_alike(data_dir):
-    data = datamodule(Voc(data_dir / "bccd", inclusive=False), name="bccd")
+def test_bccd_has_two_boxes_of_no_area_and_8_pairs_alike():
+    data = datamodule(Voc(real("bccd"), inclusive=False), name="bccd")
     data.setup("fit")
     data.setup("test")
     found = [data.faults[split].found for split in ("train", "val", "test")]
@@ -410,9 +411,9 @@ def test_bccd_has_two_boxes_of_no_area_and_8_pairs_alike(data_dir):
     assert data.classes == ["Platelets", "RBC", "WBC"]
 
 
-def test_coco128_says_the_same_in_both_layouts(data_dir):
-    yolo = Yolo(data_dir / "coco128").read("train")
-    coco = Coco(data_dir / "coco128", train="annotations/boxes_train2017.json").read("train")
+def test_coco128_says_the_same_in_both_layouts():
+    yolo = Yolo(real("coco128")).read("train")
+    coco = Coco(real("coco128"), train="annotations/boxes_train2017.json").read("train")
     by_name = {a.name: a for a in coco.annotations}
     assert len(yolo) == len(coco) == 128
     for known in yolo.annotations:
@@ -420,7 +421,7 @@ def test_coco128_says_the_same_in_both_layouts(data_dir):
         assert torch.equal(known.labels, by_name[known.name].labels)
 
 
-def test_nuclei_are_all_found(data_dir):
-    nuclei = InstanceMaps(data_dir / "dsb2018").read("train")
+def test_nuclei_are_all_found():
+    nuclei = InstanceMaps(real("dsb2018")).read("train")
     assert len(nuclei) == 334
     assert sum(len(a.labels) for a in nuclei.annotations) == 9543

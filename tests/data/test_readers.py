@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from conftest import real
 from PIL import Image
 
 from lightlab.data.decode import read_image
@@ -29,13 +30,6 @@ def random_bytes(*shape: int) -> np.ndarray:
 
 def refused(*words: str):
     return pytest.raises(UserError, match=".*".join(re.escape(word) for word in words))
-
-
-def real(name: str) -> Path:
-    folder = os.environ.get("LIGHTLAB_DATA_DIR")
-    if not folder or not (Path(folder) / name).is_dir():
-        pytest.skip(f"LIGHTLAB_DATA_DIR is not set to a folder that has {name}/")
-    return Path(folder) / name
 
 
 # Digits

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import real
 from torch import Tensor
 
 from lightlab.networks import detection, library
@@ -101,10 +102,8 @@ def test_each_level_is_half_of_the_one_before_beginning_at_a_quarter(name):
     assert list(maps)[:-1] == pyramid.levels
 
 
-def test_weights_of_a_file_are_those_of_the_pyramid_and_stay_when_frozen(data_dir):
-    path = data_dir / "weights/tf_efficientnet_lite0_timm.pth"
-    if not path.is_file():
-        pytest.skip(f"{path} is not on this machine")
+def test_weights_of_a_file_are_those_of_the_pyramid_and_stay_when_frozen():
+    path = real("weights/tf_efficientnet_lite0_timm.pth")
     pyramid = detection.pyramid("tf_efficientnet_lite0", 16, norm="frozen", checkpoint=str(path))
     saved, own = library.read(str(path)), pyramid.body.state_dict()
     assert len(own) > 200

@@ -15,18 +15,22 @@ MOST_LABELS = 30  # with more classes, the picture leaves the names and numbers 
 
 
 class ConfusionMatrix(pl.Callback):
-    """Writes confusion_matrix.csv and .png into `dirpath`. Rows are the true classes, columns the predicted ones."""
+    """Writes confusion_matrix.csv and .png into `dirpath`. Rows are the true classes, columns the predicted ones.
+
+    background: a detector's matrix, whose first row counts false boxes and whose first column missed ones.
+    """
 
     at_test = True
 
-    def __init__(self, dirpath: str) -> None:
-        self.folder = Path(dirpath)
+    def __init__(self, dirpath: str, background: bool = False) -> None:
+        self.folder, self.first = Path(dirpath), ["background"] if background else []
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         matrix: Tensor = module.confusion.compute().cpu()  # type: ignore[operator, union-attr]
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        classes = getattr(trainer.datamodule, "classes", None) or [str(i) for i in range(len(matrix))]  # type: ignore[attr-defined]
+        classes = getattr(trainer.datamodule, "classes", None) or [str(i) for i in range(len(matrix) - len(self.first))]  # type: ignore[attr-defined]
+        classes = [*self.first, *classes]
         self.folder.mkdir(parents=True, exist_ok=True)
         write_table(self.folder / "confusion_matrix.csv", matrix, classes)
         figure = draw(matrix.numpy(), classes)

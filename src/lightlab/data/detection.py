@@ -11,14 +11,15 @@ from typing import Any, Protocol
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from lightlab.data.boxes import AnnotatedImages, Target
 from lightlab.data.detection_augment import apply, mosaic, pick
-from lightlab.data.image import Batches, to_float
+from lightlab.data.image import to_float
+from lightlab.data.loading import Batches, evaluation_order, loader, training_order
 from lightlab.data.look import Faults, look, open_files, report
 from lightlab.data.readers import SplitName
-from lightlab.data.sampling import EvenBatches, KeyedBatches, stratified_split
+from lightlab.data.sampling import stratified_split
 from lightlab.errors import UserError
 from lightlab.keys import seed_everything
 
@@ -184,20 +185,11 @@ class DetectionDataModule(pl.LightningDataModule):
         self.position = (epoch, batch)
 
     def train_dataloader(self) -> DataLoader[Batch] | Batches:
-        rank, world_size = self._rank()
-        if self.batch_size % world_size:
-            raise UserError(
-                f"data.batch_size is {self.batch_size}, which {world_size} processes cannot share equally; "
-                f"set data.batch_size={self.batch_size // world_size * world_size or world_size}."
-            )
         train = self.split("train")
-        sampler = KeyedBatches(len(train), self.batch_size, self.seed, self.shuffle, rank, world_size)
-        sampler.set_epoch(self.position[0])
-        sampler.start_at(self.position[1])
-        self.position = (0, 0)
         changes = [change for change in (self.augment, self.transform) if change]
         share = getattr(self.augment, "mosaic", 0.0)
-        return self._loader(TrainingImages(train, bool(self.has_masks), changes, share, self.image_size), sampler)
+        dataset = TrainingImages(train, bool(self.has_masks), changes, share, self.image_size)
+        return loader(dataset, training_order(self, len(train)), self.num_workers, self.seed)
 
     def val_dataloader(self) -> DataLoader[Batch] | Batches:
         return self.eval_loader("val")
@@ -211,29 +203,8 @@ class DetectionDataModule(pl.LightningDataModule):
     def eval_loader(self, name: str) -> DataLoader[Batch] | Batches:
         """Any split once, in its order, without augmentation, with its crowds."""
         split = self.split(name)
-        rank, world_size = self._rank()
-        if len(split) < world_size:
-            raise UserError(
-                f"{self.name} has {len(split)} {name} images, fewer than the {world_size} processes; use fewer."
-            )
-        sampler = EvenBatches(len(split), self.eval_batch_size, rank, world_size)
-        return self._loader(BoxedImages(split, bool(self.has_masks)), sampler)
-
-    def _loader(self, dataset: BoxedImages, sampler: Sampler[tuple[Tensor, Tensor]]) -> DataLoader[Batch] | Batches:
-        if self.num_workers == 0:
-            return Batches(dataset, sampler)  # type: ignore[arg-type]
-        return DataLoader(
-            dataset,
-            batch_size=None,  # the sampler yields whole batches
-            sampler=sampler,
-            num_workers=self.num_workers,
-            collate_fn=_as_it_is,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator().manual_seed(self.seed),
-        )
-
-    def _rank(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        order = evaluation_order(self, len(split), name)
+        return loader(BoxedImages(split, bool(self.has_masks)), order, self.num_workers, self.seed)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
@@ -306,7 +277,3 @@ class TrainingImages(BoxedImages):
     def _single(self, index: int) -> tuple[Tensor, Target]:
         image, target = super()._item(index, 0)
         return image, pick(target, (target["iscrowd"] == 0).nonzero().flatten())
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

@@ -5,7 +5,7 @@ Images stay uint8 until they are on the device; there they are resized, augmente
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightlab.data.augment import Augment
 from lightlab.data.decode import read_image
+from lightlab.data.loading import Batches, evaluation_order, loader, training_order
 from lightlab.data.readers import Reader, Split
-from lightlab.data.sampling import EvenBatches, KeyedBatches, stratified_split
+from lightlab.data.sampling import stratified_split
 from lightlab.errors import UserError
 from lightlab.keys import seed_everything
 
@@ -152,18 +153,8 @@ class ImageDataModule(pl.LightningDataModule):
         self.position = (epoch, batch)
 
     def train_dataloader(self) -> DataLoader[Batch] | Batches:
-        rank, world_size = self._rank()
-        if self.batch_size % world_size:
-            raise UserError(
-                f"data.batch_size is {self.batch_size}, which {world_size} processes cannot share equally; "
-                f"set data.batch_size={self.batch_size // world_size * world_size or world_size}."
-            )
         train = self.split("train")
-        sampler = KeyedBatches(len(train), self.batch_size, self.seed, self.shuffle, rank, world_size)
-        sampler.set_epoch(self.position[0])
-        sampler.start_at(self.position[1])
-        self.position = (0, 0)
-        return self._loader(train, sampler, self.transform)
+        return self._loader(train, training_order(self, len(train)), self.transform)
 
     def val_dataloader(self) -> DataLoader[Batch] | Batches:
         return self.eval_loader("val")
@@ -177,12 +168,7 @@ class ImageDataModule(pl.LightningDataModule):
     def eval_loader(self, name: str) -> DataLoader[Batch] | Batches:
         """Any split once, in its order, without augmentation."""
         split = self.split(name)
-        rank, world_size = self._rank()
-        if len(split) < world_size:
-            raise UserError(
-                f"{self.name} has {len(split)} {name} images, fewer than the {world_size} processes; use fewer."
-            )
-        return self._loader(split, EvenBatches(len(split), self.eval_batch_size, rank, world_size), None)
+        return self._loader(split, evaluation_order(self, len(split), name), None)
 
     def _loader(
         self, split: Split, sampler: Sampler[tuple[Tensor, Tensor]], transform: Callable[[Tensor], Tensor] | None
@@ -196,20 +182,7 @@ class ImageDataModule(pl.LightningDataModule):
             if split.images is not None
             else FileImages(split, self.channels, self.image_size, transform)
         )
-        if self.num_workers == 0:
-            return Batches(dataset, sampler)
-        return DataLoader(
-            dataset,
-            batch_size=None,  # the sampler yields whole batches
-            sampler=sampler,
-            num_workers=self.num_workers,
-            collate_fn=_as_it_is,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator().manual_seed(self.seed),
-        )
-
-    def _rank(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return loader(dataset, sampler, self.num_workers, self.seed)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
@@ -224,21 +197,6 @@ class ImageDataModule(pl.LightningDataModule):
         if training:
             images, labels = self.augment.mix(images, labels, keys, self.num_classes or 0)
         return images, labels
-
-
-class Batches:
-    """A DataLoader without workers, and without a DataLoader's cost per batch. Lightning sets its sampler's epoch."""
-
-    batch_sampler = None
-
-    def __init__(self, dataset: Dataset[Batch], sampler: Sampler[tuple[Tensor, Tensor]]) -> None:
-        self.dataset, self.sampler = dataset, sampler
-
-    def __len__(self) -> int:
-        return len(self.sampler)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[Batch]:
-        return map(self.dataset.__getitem__, self.sampler)
 
 
 class MemoryImages(Dataset[Batch]):
@@ -316,7 +274,3 @@ def _subset(split: Split, indices: Tensor) -> Split:
 def _labels(split: Split) -> Tensor:
     """The labels, or -1 where they are unknown."""
     return split.labels if split.labels is not None else torch.full((len(split),), -1)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

@@ -13,9 +13,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lightlab.data.image import Batch, Batches, MemoryImages
+from lightlab.data.image import Batch, MemoryImages
+from lightlab.data.loading import Batches, evaluation_order, training_order
 from lightlab.data.readers import Split
-from lightlab.data.sampling import EvenBatches, KeyedBatches
 from lightlab.errors import UserError
 from lightlab.keys import mix, mix_tensor, normals, uniforms
 
@@ -105,17 +105,7 @@ class SignalDataModule(pl.LightningDataModule):
         self.position = (epoch, batch)
 
     def train_dataloader(self) -> Batches:
-        rank, world_size = self._rank()
-        if self.batch_size % world_size:
-            raise UserError(
-                f"data.batch_size is {self.batch_size}, which {world_size} processes cannot share equally; "
-                f"set data.batch_size={self.batch_size // world_size * world_size or world_size}."
-            )
-        sampler = KeyedBatches(self.sizes["train"], self.batch_size, self.seed, self.shuffle, rank, world_size)
-        sampler.set_epoch(self.position[0])
-        sampler.start_at(self.position[1])
-        self.position = (0, 0)
-        return Batches(MemoryImages(self.split("train")), sampler)
+        return Batches(MemoryImages(self.split("train")), training_order(self, self.sizes["train"]))
 
     def val_dataloader(self) -> Batches:
         return self.eval_loader("val")
@@ -128,16 +118,7 @@ class SignalDataModule(pl.LightningDataModule):
 
     def eval_loader(self, name: str) -> Batches:
         """Any split once, in its order."""
-        rank, world_size = self._rank()
-        if self.sizes[name] < world_size:
-            raise UserError(
-                f"data.{name}_size is {self.sizes[name]}, fewer than the {world_size} processes; use fewer."
-            )
-        sampler = EvenBatches(self.sizes[name], self.eval_batch_size, rank, world_size)
-        return Batches(MemoryImages(self.split(name)), sampler)
-
-    def _rank(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return Batches(MemoryImages(self.split(name)), evaluation_order(self, self.sizes[name], name))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         return batch[0], batch[1]

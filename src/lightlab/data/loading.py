@@ -1,0 +1,78 @@
+"""What every datamodule does alike: whose batches these are, in which order, and who loads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lightlab.data.sampling import Batch as Order
+from lightlab.data.sampling import EvenBatches, KeyedBatches
+from lightlab.errors import UserError
+
+
+class Batches:
+    """A DataLoader without workers, and without a DataLoader's cost per batch. Lightning sets its sampler's epoch."""
+
+    batch_sampler = None
+
+    def __init__(self, dataset: Dataset[Any], sampler: Sampler[Order]) -> None:
+        self.dataset, self.sampler = dataset, sampler
+
+    def __len__(self) -> int:
+        return len(self.sampler)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.dataset.__getitem__, self.sampler)
+
+
+def loader(dataset: Dataset[Any], sampler: Sampler[Order], num_workers: int, seed: int) -> DataLoader[Any] | Batches:
+    """A loader of a dataset whose items are whole batches, asked for by the sampler."""
+    if num_workers == 0:
+        return Batches(dataset, sampler)
+    return DataLoader(
+        dataset,
+        batch_size=None,  # the sampler yields whole batches
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=_as_it_is,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def training_order(data: Any, size: int) -> KeyedBatches:
+    """This process's share of a datamodule's training batches of `size` samples, from where `data.position` says.
+
+    Raises UserError where the processes cannot share a batch equally.
+    """
+    rank, world_size = rank_of(data)
+    if data.batch_size % world_size:
+        raise UserError(
+            f"data.batch_size is {data.batch_size}, which {world_size} processes cannot share equally; "
+            f"set data.batch_size={data.batch_size // world_size * world_size or world_size}."
+        )
+    order = KeyedBatches(size, data.batch_size, data.seed, data.shuffle, rank, world_size)
+    order.set_epoch(data.position[0])
+    order.start_at(data.position[1])
+    data.position = (0, 0)
+    return order
+
+
+def evaluation_order(data: Any, size: int, split: str) -> EvenBatches:
+    """This process's share of each of `size` samples once; UserError where there are more processes than samples."""
+    rank, world_size = rank_of(data)
+    if size < world_size:
+        raise UserError(f"{data.name} has {size} samples in {split}, fewer than the {world_size} processes; use fewer.")
+    return EvenBatches(size, data.eval_batch_size, rank, world_size)
+
+
+def rank_of(data: Any) -> tuple[int, int]:
+    """The number of this process, and how many there are; (0, 1) outside a run."""
+    return (data.trainer.global_rank, data.trainer.world_size) if data.trainer else (0, 1)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
