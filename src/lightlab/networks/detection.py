@@ -39,7 +39,7 @@ Boxes = dict[str, Tensor]  # of one image
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORMS = ("batch", "group", "frozen")
 LONGEST = 1333 / 800  # the long side of an image over its short one, at most: Lin et al.'s sizes
-LARGEST = 512 / 800  # the largest anchor over the short side, theirs too; each finer level has half of it
+LARGEST = 512 / 800  # the largest anchor over the short side, theirs too
 MOST = 100  # detections of an image, what COCO's measures look at
 
 
@@ -182,16 +182,18 @@ def faster_rcnn(
     std: Sequence[float] = IMAGENET_STD,
     width: int = 256,
     rois: int = 128,
+    largest_anchor: float = LARGEST,
     **options: Any,
 ) -> FasterRCNN:
     """Ren et al. 2015, Faster R-CNN, arXiv:1506.01497, on a pyramid (Lin et al. 2017).
 
     image_size: pixels of the short side. width: of the box head's two layers. rois: regions an image trains it with.
+    largest_anchor: its side over the short side; each finer level has half of it. Less for small objects.
     """
+    sizes = anchor_sizes(image_size, backbone.depth, largest_anchor)
     network = FasterRCNN(
-        backbone, **_scale(image_size, mean, std), **_two_stages(backbone, num_classes, image_size, width, rois),
-        **options,
-    )  # fmt: skip
+        backbone, **_scale(image_size, mean, std), **_two_stages(backbone, num_classes, sizes, width, rois), **options
+    )
     return _with_losses(network, "loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
 
 
@@ -204,12 +206,14 @@ def mask_rcnn(
     width: int = 256,
     rois: int = 128,
     mask_layers: int = 4,
+    largest_anchor: float = LARGEST,
     **options: Any,
 ) -> MaskRCNN:
     """He et al. 2017, Mask R-CNN, arXiv:1703.06870. mask_layers: convolutions of the mask head, of C channels."""
     channels = backbone.out_channels
+    sizes = anchor_sizes(image_size, backbone.depth, largest_anchor)
     network = MaskRCNN(
-        backbone, **_scale(image_size, mean, std), **_two_stages(backbone, num_classes, image_size, width, rois),
+        backbone, **_scale(image_size, mean, std), **_two_stages(backbone, num_classes, sizes, width, rois),
         mask_roi_pool=MultiScaleRoIAlign(backbone.levels, 14, 2),
         mask_head=MaskRCNNHeads(channels, (channels,) * mask_layers, 1),
         mask_predictor=MaskRCNNPredictor(channels, channels, num_classes + 1),
@@ -225,10 +229,12 @@ def retinanet(
     backbone: Pyramid,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    largest_anchor: float = LARGEST,
     **options: Any,
 ) -> RetinaNet:
     """Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002; group norm in the head."""
-    sizes = [tuple(size * 2 ** (i / 3) for i in range(3)) for size in anchor_sizes(image_size, backbone.depth)]
+    sides = anchor_sizes(image_size, backbone.depth, largest_anchor)
+    sizes = [tuple(side * 2 ** (i / 3) for i in range(3)) for side in sides]
     anchors = AnchorGenerator(tuple(sizes), ((0.5, 1.0, 2.0),) * len(sizes))
     norm = partial(normalization, "group")
     head = RetinaNetHead(backbone.out_channels, anchors.num_anchors_per_location()[0], num_classes + 1, norm)
@@ -323,9 +329,9 @@ def ssdlite(
     return _with_losses(network, "bbox_regression", "classification")
 
 
-def anchor_sizes(image_size: int, levels: int) -> list[float]:
+def anchor_sizes(image_size: int, levels: int, largest: float = LARGEST) -> list[float]:
     """One side in pixels for each level, fine to coarse; on 800 px and five levels 32, 64, ..., 512."""
-    return [LARGEST * image_size / 2 ** (levels - 1 - i) for i in range(levels)]
+    return [largest * image_size / 2 ** (levels - 1 - i) for i in range(levels)]
 
 
 def _scale(image_size: int, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
@@ -337,11 +343,10 @@ def _scale(image_size: int, mean: Sequence[float], std: Sequence[float]) -> dict
     }
 
 
-def _two_stages(backbone: Pyramid, num_classes: int, image_size: int, width: int, rois: int) -> dict[str, Any]:
+def _two_stages(backbone: Pyramid, num_classes: int, sizes: list[float], width: int, rois: int) -> dict[str, Any]:
     """What the R-CNNs share: a region proposal network over all levels, and a box head over all but the pooled."""
-    sizes = tuple((size,) for size in anchor_sizes(image_size, backbone.depth))
     return {
-        "rpn_anchor_generator": AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes)),
+        "rpn_anchor_generator": AnchorGenerator(tuple((s,) for s in sizes), ((0.5, 1.0, 2.0),) * len(sizes)),
         "box_roi_pool": MultiScaleRoIAlign(backbone.levels, 7, 2),
         "box_head": TwoMLPHead(backbone.out_channels * 49, width),
         "box_predictor": FastRCNNPredictor(width, num_classes + 1),
