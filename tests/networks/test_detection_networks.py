@@ -1,6 +1,7 @@
 """Every detector keeps torchvision's convention, without torchvision's surprises."""
 
 import pytest
+import timm
 import torch
 from conftest import real
 from torch import Tensor
@@ -114,9 +115,24 @@ def test_weights_of_a_file_are_those_of_the_pyramid_and_stay_when_frozen():
     )
 
 
+def test_weights_of_another_network_are_refused(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save(timm.create_model("resnet10t").state_dict(), path)
+    with pytest.raises(ValueError, match=r"does not fit EfficientNet"):
+        detection.pyramid("tf_efficientnet_lite0", 16, checkpoint=str(path))
+
+
 def test_anchors_grow_with_the_image_and_are_the_papers_at_its_size():
     assert detection.anchor_sizes(800, 5) == [32, 64, 128, 256, 512]
     assert detection.anchor_sizes(100, 4) == [size / 8 for size in (64, 128, 256, 512)]
+    assert detection.anchor_sizes(100, 4, largest=0.24) == [3, 6, 12, 24]
+
+
+@pytest.mark.parametrize("build", [detection.faster_rcnn, detection.mask_rcnn, detection.retinanet])
+def test_small_anchors_reach_the_network(build):
+    network = build(1, 100, detection.pyramid("small", 16), largest_anchor=0.24)
+    generator = getattr(network, "rpn", network).anchor_generator
+    assert [sizes[0] for sizes in generator.sizes] == [3, 6, 12, 24]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ Pyramids: Lin et al. 2017, Feature Pyramid Networks for Object Detection, arXiv:
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
@@ -131,16 +132,17 @@ def pyramid(
 
 def _from_timm(name: str, checkpoint: str | None) -> tuple[nn.Module, Sequence[int]]:
     """The maps of timm's network at strides 4 to 32."""
-    weights: dict[str, Any] = (
-        {"pretrained_cfg_overlay": {"state_dict": dict(library.read(checkpoint))}} if checkpoint else {}
-    )
+    weights: dict[str, Any] = {}
+    if checkpoint:
+        state, cfg = dict(library.read(checkpoint)), timm.get_pretrained_cfg(name)
+        library.check_fits(timm.create_model(name), state, (cfg and cfg.classifier) or (), source=checkpoint)
+        weights = {"pretrained_cfg_overlay": {"state_dict": state}}
+        logging.getLogger("timm.models._builder").setLevel(logging.ERROR)  # the classifier's weights are left out
     try:
         body: Any = timm.create_model(name, bool(checkpoint), features_only=True, **weights)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"{name} and {checkpoint or 'features_only'} do not fit ({reason}); set model.network.backbone.name"
-        ) from error
+        raise ValueError(f"{name} has no maps of features ({reason}); set model.network.backbone.name") from error
     kept = [i for i, stride in enumerate(body.feature_info.reduction()) if stride >= 4]
     channels = [body.feature_info.channels()[i] for i in kept]
     return _Last(body, len(kept)), channels

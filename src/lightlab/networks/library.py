@@ -128,6 +128,14 @@ def read(path: str) -> Mapping[str, Tensor]:
 
 def load(network: nn.Module, state: Mapping[str, Tensor], heads: str | Collection[str], source: str) -> None:
     """Load `state`, but leave a classifier of another number of classes as it is. Other mismatches are errors."""
+    fresh = check_fits(network, state, heads, source)
+    network.load_state_dict({**state, **fresh})
+
+
+def check_fits(
+    network: nn.Module, state: Mapping[str, Tensor], heads: str | Collection[str], source: str
+) -> dict[str, Tensor]:
+    """The network's own tensors of the classifiers that `state` has for other classes. Other mismatches are errors."""
     own = network.state_dict()
     heads = (heads,) if isinstance(heads, str) else heads
     wrong = dict.fromkeys(own.keys() - state.keys(), "missing")
@@ -141,4 +149,4 @@ def load(network: nn.Module, state: Mapping[str, Tensor], heads: str | Collectio
             f"{source} does not fit {type(network).__name__} in {len(wrong)} of its tensors ({listed}); "
             "set model.network to the network that it was saved from"
         )
-    network.load_state_dict({**state, **{key: own[key] for key in fresh}})
+    return {key: own[key] for key in fresh}
