@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightlab.callbacks.confusion import ConfusionMatrix
-from lightlab.callbacks.overlays import Overlays, drawn_on, faults, page
+from lightlab.callbacks.overlays import Overlays, drawn_on, faults, page, readable
 from lightlab.metrics.detection import BoxConfusion
 from lightlab.pictures import read_png
 
@@ -39,8 +39,29 @@ def test_a_mask_colours_its_pixels_only():
     mask[0, 40:60, 30:70] = 1
     image = torch.full((3, SIDE, SIDE), 0.5)
     boxes = truth([20, 20, 100, 100])
-    changed = (drawn_on(image, boxes | {"masks": mask}, []) != drawn_on(image, boxes, [])).any(0)
+    masked, empty = ({**boxes, "masks": m} for m in (mask, torch.zeros_like(mask)))
+    changed = (drawn_on(image, masked, []) != drawn_on(image, empty, [])).any(0)
     assert torch.equal(changed, mask[0].bool().repeat_interleave(2, 0).repeat_interleave(2, 1))
+
+
+def test_names_are_left_out_where_they_would_hide_the_image():
+    room = torch.tensor([[0.0, 0, 40, 40], [50, 50, 90, 62]])
+    assert readable(["cat", "cat"], room, area=300 * 300) == [0]  # the second is hardly higher than a line
+    assert readable(["cat"] * 40, room[:1].expand(40, 4), area=250 * 250) == []  # 40 x 18 x 12 pixels
+    assert readable(["cat"] * 3, room[[0, 1, 1]], area=300 * 300) == []  # some names only would confuse
+    assert readable([], torch.zeros(0, 4), area=100) == []
+
+
+def test_objects_of_an_only_class_have_colours_of_their_own():
+    image, boxes = torch.zeros(3, SIDE, SIDE), truth([10, 10, 40, 20], [60, 60, 90, 70])
+
+    def colours(classes):
+        drawn = drawn_on(image, boxes, classes)
+        return [tuple(drawn[:, 2 * y, 2 * x + 20].tolist()) for x, y in ((10, 10), (60, 60))]
+
+    first, second = colours(["cat"])
+    assert len({first, second, (0, 0, 0)}) == 3
+    assert len(set(colours(["cat", "dog"]))) == 1
 
 
 def test_images_of_any_size_share_a_page():

@@ -18,6 +18,7 @@ from lightlab.pictures import MARGIN, PAPER, captioned, evenly, grid, to_uint8, 
 
 COLUMNS = 2  # pairs side by side
 SIDE = 256  # pixels: smaller images are enlarged, so that names can be read
+LINE = (12, 6)  # pixels: the height of a name, the width of a letter
 COLOURS = ["#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#fabed4"]
 Example = tuple[Tensor, Boxes, Boxes]  # image, truth, detections
 
@@ -108,21 +109,41 @@ def page(shown: Sequence[Example], classes: Sequence[str]) -> Tensor:
 
 
 def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:
-    """An image, enlarged by a whole factor to SIDE pixels or more, with boxes, names and scores; uint8 (3, H, W)."""
+    """An image, enlarged by a whole factor to SIDE pixels or more, with boxes, names and scores; uint8 (3, H, W).
+
+    A colour is a class, or one object where there is only one class. Names and scores are left out where they would
+    hide what they name: of low boxes, and of all where the image is crowded.
+    """
     from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
     factor = max(1, -(-SIDE // (max(image.shape[-2:]) + MARGIN)))
     canvas = to_uint8(image).expand(3, -1, -1).repeat_interleave(factor, 1).repeat_interleave(factor, 2)
     if not len(boxes["boxes"]):
         return canvas
-    labels = boxes["labels"].tolist()
-    colours = [COLOURS[label % len(COLOURS)] for label in labels]
+    corners, labels = boxes["boxes"].cpu() * factor, boxes["labels"].tolist()
+    colours = [COLOURS[i % len(COLOURS)] for i in (range(len(labels)) if len(classes) == 1 else labels)]
     if "masks" in boxes:
         masks = interpolate(boxes["masks"].cpu()[None].float(), scale_factor=factor)[0].bool()
         canvas = draw_segmentation_masks(canvas, masks, alpha=0.4, colors=colours)
     names = [classes[label - 1] if 0 < label <= len(classes) else str(label) for label in labels]
     if "scores" in boxes:
         names = [f"{name} {score:.2f}" for name, score in zip(names, boxes["scores"].tolist(), strict=True)]
+    width = 1 if "masks" in boxes else 2
+    canvas = draw_bounding_boxes(canvas, corners, colors=colours, width=width)
+    shown = readable(names, corners, canvas.shape[1] * canvas.shape[2])
+    if not shown:
+        return canvas
+    names, colours = ([kept[i] for i in shown] for kept in (names, colours))
     return draw_bounding_boxes(
-        canvas, boxes["boxes"].cpu() * factor, names, colours, width=2, label_colors="black", fill_labels=True
+        canvas, corners[shown], names, colours, width=width, label_colors="black", fill_labels=True
     )
+
+
+def readable(names: Sequence[str], boxes: Tensor, area: int) -> list[int]:
+    """Which names hide little: of boxes (N, 4) twice as high as a line, where these are half of all or more and their
+    names together cover an eighth of `area` or less.
+    """
+    line, letter = LINE
+    high = [i for i, box in enumerate(boxes.tolist()) if box[3] - box[1] >= 2 * line]
+    covered = sum(line * letter * len(names[i]) for i in high)
+    return high if 2 * len(high) >= len(boxes) and 8 * covered <= area else []
