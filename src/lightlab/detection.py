@@ -11,11 +11,13 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Column, Table
+from torch import Tensor
 
 from lightlab.callbacks.overlays import confident, drawn_on
 from lightlab.data.annotations import Boxes, write_coco, write_csv, write_voc, write_yolo
 from lightlab.data.boxes import read_whole
 from lightlab.data.image import to_float
+from lightlab.errors import UserError, did_you_mean
 from lightlab.pictures import write_png
 
 log = logging.getLogger("lightlab")
@@ -32,18 +34,41 @@ WRITERS: dict[str, tuple[str, Writer]] = {  # format: where, and who writes it
 def detect(cfg: DictConfig, trained: DictConfig, module: Any, paths: Sequence[Path], names: Sequence[str]) -> None:
     """Boxes of `min_score` or more in `format`; `drawn/<name>.png` shows them. One image after another."""
     output, classes = Path(cfg.paths.output_dir), list(trained.data.classes)
+    only = chosen_classes(cfg.classes, classes)
     found: list[Boxes] = []
     for path, name in zip(paths, names, strict=True):
         image = to_float(read_whole(path, trained.data.channels))
         (raw,) = module.detect([image.to(module.device)])
-        kept = {key: value.cpu() for key, value in confident(raw, cfg.min_score).items()}
+        kept = {key: value.cpu() for key, value in of_classes(confident(raw, cfg.min_score), only).items()}
         size = (image.shape[1], image.shape[2])
         found.append(Boxes(path.name, size, kept["boxes"], kept["labels"], kept["scores"], kept.get("masks")))
         write_png(output / "drawn" / f"{name}.png", drawn_on(image, kept, classes))
-    where, write = WRITERS[cfg.format]
+    where, write = WRITERS[cfg.format or "coco"]
     write(output / where, found, classes)
     count(found, classes)
     log.info("%d images: %s, drawn in %s", len(found), output / where, output / "drawn")
+
+
+def chosen_classes(names: Sequence[str] | None, classes: Sequence[str]) -> list[int] | None:
+    """The labels of the classes that `classes=` names, or None for all; UserError for one that the detector lacks."""
+    if names is None:
+        return None
+    listed = [names] if isinstance(names, str | int) else list(names)
+    unknown = [str(name) for name in listed if str(name) not in classes]
+    if unknown:
+        raise UserError(
+            f"classes={unknown[0]}: the detector has no such class.{did_you_mean(unknown[0], classes)} It knows "
+            f"{', '.join(classes)}."
+        )
+    return [classes.index(str(name)) + 1 for name in listed]
+
+
+def of_classes(found: dict[str, Tensor], labels: list[int] | None) -> dict[str, Tensor]:
+    """The detections that have one of these labels; all where labels is None."""
+    if labels is None:
+        return found
+    kept = torch.isin(found["labels"], torch.tensor(labels, device=found["labels"].device))
+    return {name: values[kept] for name, values in found.items()}
 
 
 def count(found: Sequence[Boxes], classes: Sequence[str]) -> None:

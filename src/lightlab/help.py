@@ -45,14 +45,15 @@ USAGE = {
     ),
     "predict": (
         "Predict with a checkpoint: classes or reconstructions of images, or new images.",
-        "python src/predict.py ckpt_path=FILE|FOLDER|last input=IMAGE|FOLDER|GLOB|num_samples=N [option=value ...]",
+        "python src/predict.py ckpt_path=FILE|FOLDER|last input=IMAGE|FOLDER|GLOB|VIDEO|CAMERA|num_samples=N [option=value ...]",
         (
             "python src/predict.py ckpt_path=last input=photos/",
             "python src/predict.py ckpt_path=last data=kaggle_cifar10",
             "python src/predict.py ckpt_path=last num_samples=64 seed=1",
             "python src/predict.py ckpt_path=last input=photos/ format=voc    # a detector's boxes",
+            "python src/predict.py ckpt_path=last input=street.mp4            # its tracks; input=0 for a camera",
         ),
-        ("data", "trainer"),
+        ("data", "trainer", "smoothing"),
     ),
 }
 

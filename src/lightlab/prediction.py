@@ -19,7 +19,7 @@ from rich.table import Column, Table
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightlab import hardware
+from lightlab import hardware, video
 from lightlab.callbacks.samples import COLUMNS
 from lightlab.data.image import FileImages, resize, to_float
 from lightlab.data.readers import SUFFIXES, Split, is_image
@@ -30,6 +30,7 @@ from lightlab.evaluation import is_swapped, swapped_data
 from lightlab.keys import latents
 from lightlab.modules.protocols import Finder, Reconstructor, Sampler
 from lightlab.pictures import grid, pairs, to_uint8, visible, write_png
+from lightlab.video_detection import detect_video, is_camera, open_video
 
 log = logging.getLogger("lightlab")
 Task = Callable[[DictConfig, DictConfig, pl.LightningModule], None]
@@ -37,7 +38,7 @@ MOST_ROWS = 20  # on the console; predictions.csv has all
 MOST_FILES = 1000  # more images than these go into one .npz, uint8 (N, H, W, C)
 ON_A_PAGE = 64  # images
 WAYS = {
-    "input": "input=<image | folder | glob>",
+    "input": "input=<image | folder | glob>, for a detector also <video | camera index>",
     "data": "data=<data set> for its test images",
     "num_samples": "num_samples=<how many> for new images",
 }
@@ -118,9 +119,17 @@ def find_images(where: str) -> list[Path]:
     """The image files that a path, a folder (searched to its depths) or a glob means, sorted."""
     path = Path(where).expanduser()
     if path.is_file():
+        if video.is_video(path):
+            raise UserError(f"input={where}: a video, in which only detectors find something; name images.")
         return [path]
     found = path.rglob("*") if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-    images = sorted(p for p in found if is_image(p, below=path if path.is_dir() else p.parent))
+    files = sorted(found)
+    images = [p for p in files if is_image(p, below=path if path.is_dir() else p.parent)]
+    videos = [str(p) for p in files if video.is_video(p)]
+    if videos and images:
+        log.warning("input=%s: its %d video(s) are left out; name them one by one.", where, len(videos))
+    elif videos:
+        raise UserError(f"input={where}: there are videos ({', '.join(videos[:3])}), and no images; name one video.")
     if not images:
         kinds = ", ".join(sorted(SUFFIXES))
         raise UserError(
@@ -129,8 +138,20 @@ def find_images(where: str) -> list[Path]:
     return images
 
 
+def is_video(where: Any) -> bool:
+    """Is `input=` a camera's index or a file that is no image?"""
+    path = Path(str(where)).expanduser()
+    return is_camera(where) or video.is_video(path) or (path.is_file() and path.suffix.lower() not in SUFFIXES)
+
+
 def find(cfg: DictConfig, trained: DictConfig, module: Any) -> None:
-    """Boxes in the images of `input=`, drawn and as files."""
+    """Boxes in the images of `input=`, or tracks in its video, drawn and as files."""
+    if is_video(cfg.input):
+        reader, name = open_video(cfg.input)
+        detect_video(cfg, trained, module, reader, name)
+        return
+    if cfg.truth is not None:
+        raise UserError(f"truth={cfg.truth}: it is of a video's tracks, and input={cfg.input} is none; leave it out.")
     paths = find_images(str(cfg.input))
     detect(cfg, trained, module, paths, file_names([str(path) for path in paths]))
 

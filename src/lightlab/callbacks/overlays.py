@@ -112,7 +112,8 @@ def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:
     """An image, enlarged by a whole factor to SIDE pixels or more, with boxes, names and scores; uint8 (3, H, W).
 
     A colour is a class, or one object where there is only one class. Names and scores are left out where they would
-    hide what they name: of low boxes, and of all where the image is crowded.
+    hide what they name: of low boxes, and of all where the image is crowded. Boxes with `ids`, of tracks, always show
+    these and their class, and each has a colour of its own: a film's names are not to come and go.
     """
     from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
@@ -121,16 +122,19 @@ def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:
     if not len(boxes["boxes"]):
         return canvas
     corners, labels = boxes["boxes"].cpu() * factor, boxes["labels"].tolist()
-    colours = [COLOURS[i % len(COLOURS)] for i in (range(len(labels)) if len(classes) == 1 else labels)]
+    ids = boxes["ids"].tolist() if "ids" in boxes else None
+    colours = [COLOURS[i % len(COLOURS)] for i in ids or (range(len(labels)) if len(classes) == 1 else labels)]
     if "masks" in boxes:
         masks = interpolate(boxes["masks"].cpu()[None].float(), scale_factor=factor)[0].bool()
         canvas = draw_segmentation_masks(canvas, masks, alpha=0.4, colors=colours)
     names = [classes[label - 1] if 0 < label <= len(classes) else str(label) for label in labels]
-    if "scores" in boxes:
+    if ids:
+        names = [f"#{number} {name}" for number, name in zip(ids, names, strict=True)]
+    elif "scores" in boxes:
         names = [f"{name} {score:.2f}" for name, score in zip(names, boxes["scores"].tolist(), strict=True)]
     width = 1 if "masks" in boxes else 2
     canvas = draw_bounding_boxes(canvas, corners, colors=colours, width=width)
-    shown = readable(names, corners, canvas.shape[1] * canvas.shape[2])
+    shown = list(range(len(names))) if ids else readable(names, corners, canvas.shape[1] * canvas.shape[2])
     if not shown:
         return canvas
     names, colours = ([kept[i] for i in shown] for kept in (names, colours))
