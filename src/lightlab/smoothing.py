@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,11 +22,11 @@ STANDSTILL = 10.0  # the deviation of a velocity that is not known yet, in the d
 class Method(Protocol):
     lag: int
 
-    def step(self, state: object, box: np.ndarray | None, seconds: float) -> object:
-        """The state a frame later, `seconds` after the one before; state is None at the first box."""
+    def step(self, state: Any, box: np.ndarray | None, seconds: float, score: float = 1.0) -> Any:
+        """The state a frame later, `seconds` after the one before; None at the first box. score: of the box, (0, 1]."""
         ...
 
-    def smoothed(self, states: Sequence[object]) -> np.ndarray:
+    def smoothed(self, states: Sequence[Any]) -> np.ndarray:
         """The box at states[0], given these states, of which the others are later."""
         ...
 
@@ -36,7 +36,9 @@ class Unsmoothed:
 
     lag = 0
 
-    def step(self, state: np.ndarray | None, box: np.ndarray | None, seconds: float) -> np.ndarray | None:
+    def step(
+        self, state: np.ndarray | None, box: np.ndarray | None, seconds: float, score: float = 1.0
+    ) -> np.ndarray | None:
         return box
 
     def smoothed(self, states: Sequence[np.ndarray]) -> np.ndarray:
@@ -59,29 +61,33 @@ class KalmanSmoother:
     """A Kalman filter of constant velocity, smoothed over a fixed lag (Rauch, Tung & Striebel 1965).
 
     Centre, width and height have independent velocities, which random accelerations change; the detector's noise is
-    white. tracking_index: the deviation of a centre's acceleration, per frame squared, over the detector's noise
-    (Kalata 1984): more follows turns closer, less is steadier. size_index: that of width and height. lag: in frames;
-    a box is settled when so many later frames have been seen. 0 is the filter alone.
+    white, its deviation 1 / score, as uncertain boxes are worse placed. tracking_index: the deviation of a centre's
+    acceleration, per frame squared, over the noise of a certain box (Kalata 1984): more follows turns closer, less is
+    steadier. size_index: that of width and height. lag: in frames; a box is settled when so many later frames have been
+    seen. 0 is the filter alone.
     """
 
-    def __init__(self, lag: int = 8, tracking_index: float = 0.4, size_index: float = 0.02) -> None:
+    def __init__(self, lag: int = 10, tracking_index: float = 0.4, size_index: float = 0.01) -> None:
         if lag < 0:
             raise UserError(f"smoothing.lag is {lag}; expected 0 frames (none is waited for) or more.")
         self.lag = lag
         variances = np.array([tracking_index, tracking_index, size_index, size_index]) ** 2
         self.process = variances[:, None, None] * ACCELERATED
 
-    def step(self, state: Gaussian | None, box: np.ndarray | None, seconds: float = 0.0) -> Gaussian:
+    def step(
+        self, state: Gaussian | None, box: np.ndarray | None, seconds: float = 0.0, score: float = 1.0
+    ) -> Gaussian:
         """seconds are not looked at: the frame is the unit of time."""
+        noise = 1 / max(score, 1e-3) ** 2
         if state is None:
             assert box is not None
             mean = np.stack([_centred(box), np.zeros(4)], 1)
-            covariance = np.broadcast_to(np.diag([1.0, STANDSTILL**2]), (4, 2, 2))
+            covariance = np.broadcast_to(np.diag([noise, STANDSTILL**2]), (4, 2, 2))
             return Gaussian(mean, covariance, mean, covariance)
         mean, covariance = state.mean @ F.T, F @ state.covariance @ F.T + self.process
         if box is None:
             return Gaussian(mean, covariance, mean, covariance)
-        gain = covariance[:, :, 0] / (covariance[:, 0, 0] + 1)[:, None]
+        gain = covariance[:, :, 0] / (covariance[:, 0, 0] + noise)[:, None]
         return Gaussian(
             mean + gain * (_centred(box) - mean[:, 0])[:, None],
             covariance - gain[:, :, None] * covariance[:, None, 0],
@@ -120,7 +126,7 @@ class OneEuro:
     def __init__(self, min_cutoff: float = 1.0, beta: float = 0.05, d_cutoff: float = 1.0) -> None:
         self.min_cutoff, self.beta, self.d_cutoff = min_cutoff, beta, d_cutoff
 
-    def step(self, state: Lowpassed | None, box: np.ndarray | None, seconds: float) -> Lowpassed:
+    def step(self, state: Lowpassed | None, box: np.ndarray | None, seconds: float, score: float = 1.0) -> Lowpassed:
         if state is None:
             assert box is not None
             centred = _centred(box)

@@ -19,6 +19,7 @@ from lightlab.errors import UserError
 from lightlab.metrics.detection import Boxes, confident
 from lightlab.smoothing import Method
 
+FADING = 0.9  # of a vote for a track's class, from box to box
 FORGOTTEN = 30  # frames without a box, after which a path is begun anew
 
 
@@ -27,7 +28,7 @@ class ByteTrack:
     expected; certain boxes first, then uncertain ones with the tracks that are left.
 
     Tracks are of objects, not of classes: a detector that takes an object for another class in one frame does not break
-    its track, and the track's label is the class with the largest sum of scores so far. What a detector reports twice
+    its track, and the track's label is the class with the largest sum of its last scores. What a detector reports twice
     under two labels is one box first.
 
     rate: frames per second. min_score: of a box that begins a track. low_score: of one that may continue it. overlap:
@@ -81,6 +82,8 @@ class ByteTrack:
         labels = []
         for number, label, score in zip(*(tracked[name].tolist() for name in ("ids", "labels", "scores")), strict=True):
             votes = self._votes.setdefault(number, {})
+            for other in votes:
+                votes[other] *= FADING
             votes[label] = votes.get(label, 0.0) + score
             labels.append(max(votes, key=votes.__getitem__))
         return torch.tensor(labels, dtype=torch.int64)
@@ -118,7 +121,8 @@ class Steady:
             self._paths[number] = _Path(deque(maxlen=length), deque(maxlen=length))
         for number, path in list(self._paths.items()):
             box, *facts = news.get(number, (None,))
-            path.states.append(self.method.step(path.states[-1] if path.states else None, box, seconds))
+            before, score = path.states[-1] if path.states else None, facts[1] if facts else 0.0
+            path.states.append(self.method.step(before, box, seconds, score))
             path.seen.append(tuple(facts) if facts else None)
             path.unseen = 0 if facts else path.unseen + 1
             if path.unseen > max(FORGOTTEN, self.method.lag):

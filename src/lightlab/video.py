@@ -22,6 +22,7 @@ SUFFIXES = {".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", "
             ".wmv"}  # fmt: skip
 CLOCK = 90_000  # ticks per second of what is written: whole numbers for all usual frame rates
 RATE = Fraction(30)  # of a source that states none
+FASTEST = 300  # frames per second; a file that states more means the ticks of its clock
 QUALITY = "20"  # x264's constant rate factor
 
 
@@ -57,9 +58,11 @@ class VideoReader:
             self._container.close()
             raise UserError(refusal("it has no pictures"))
         self._stream = self._container.streams.video[0]
-        self.rate = self._stream.average_rate or self._stream.guessed_rate or RATE
+        rates = [r for r in (self._stream.average_rate, self._stream.guessed_rate) if r and r <= FASTEST]
+        self.rate = rates[0] if rates else RATE
         self._stated = None if self.is_live else self._seconds()
-        self.count: int | None = self._stream.frames or (round(self._stated * self.rate) if self._stated else None)
+        estimated = round(self._stated * self.rate) if self._stated and rates else None
+        self.count: int | None = self._stream.frames or estimated
         self.fault: str | None = None
 
     def _refusal(self, reason: str) -> str:
@@ -100,7 +103,8 @@ class VideoReader:
                         damaged.append(number)
                     time = frame.time if frame.time is not None else (number - 1) / float(self.rate)
                     start = time if start is None else start
-                    end = time - start + 1 / float(self.rate)
+                    shown = float(frame.duration * frame.time_base) if frame.duration else 1 / float(self.rate)
+                    end = time - start + shown
                     yield Frame(_upright(frame), time - start)
         finally:
             self._container.close()
@@ -114,7 +118,7 @@ class VideoReader:
         missing = max((self.count or 0) - number, 0)
         if not number:
             self.fault = self._refusal(reason or "no frame of it can be decoded")
-        elif reason or (missing and (self._stated or 0) - end > 0.5 / float(self.rate)):
+        elif reason or ((missing or not self.count) and (self._stated or 0) - end > 0.5 / float(self.rate)):
             stated = f" of {self.count}" if self.count else ""
             self.fault = (
                 f"{self.name}: ends after frame {number}{stated}, at {end:.2f} s"
@@ -218,7 +222,7 @@ def libraries() -> Any:
         import av
         import av.device
     except ModuleNotFoundError as error:
-        raise UserError('PyAV, which reads and writes videos, is not installed; pip install "lightlab[video]".') from error
+        raise UserError('PyAV, for videos, is not installed; pip install "lightlab[video]".') from error
     return av
 
 
@@ -229,4 +233,6 @@ def _upright(frame: Any) -> Tensor:
 
 def _even(image: Tensor) -> Tensor:
     height, width = image.shape[1:]
-    return pad(image[None].float(), (0, width % 2, 0, height % 2), "replicate")[0].byte() if height % 2 or width % 2 else image
+    if height % 2 == 0 and width % 2 == 0:
+        return image
+    return pad(image[None].float(), (0, width % 2, 0, height % 2), "replicate")[0].byte()

@@ -51,8 +51,8 @@ def detect_video(cfg: DictConfig, trained: DictConfig, module: Any, reader: Vide
     only = chosen_classes(cfg.classes, classes)
     tracker = build(cfg.tracking, "tracking", rate=float(reader.rate))
     method = build(cfg.smoothing, "smoothing") if cfg.get("smoothing") else Unsmoothed()
-    kept = Kept(cfg.format is not None, truth is not None)
-    started, interrupted = time.monotonic(), False
+    kept = Kept(cfg.format not in (None, "csv"), truth is not None)
+    started = time.monotonic()
     with ExitStack() as stack:
         writer = stack.enter_context(VideoWriter(output / f"{name}.mp4", reader.rate))
         files = stack.enter_context(TrackFiles(output / name, classes))
@@ -72,16 +72,16 @@ def detect_video(cfg: DictConfig, trained: DictConfig, module: Any, reader: Vide
         interrupted = stopped()
     seconds = time.monotonic() - started
     report(kept, name, method)
-    if truth is not None:
-        compare(truth, kept)
     if kept.count:
-        if cfg.format is not None and cfg.format != "csv":
+        if kept.boxes:
             where, write = WRITERS[cfg.format]
             write(output / where, kept.boxes, classes)
         log.info(
             "%d frames at %.1f frames/s, smoothed by %s with a lag of %d frames: %s.mp4, tracks in %s.csv and %s.txt",
             kept.count, kept.count / max(seconds, 1e-9), type(method).__name__, method.lag, output / name, name, name,
         )  # fmt: skip
+    if truth is not None and kept.count:
+        compare(truth, kept)
     if reader.fault:
         raise UserError(reader.fault)
     if interrupted and not reader.is_live:
@@ -112,19 +112,16 @@ class Kept:
     def __init__(self, boxes: bool, tracks: bool) -> None:
         self._boxes, self._tracks = boxes, tracks
         self.count, self.objects = 0, 0
+        self.seen: set[int] = set()
         self.tremor = Tremor(), Tremor()
         self.boxes: list[FrameBoxes] = []
         self.raw: list[Tracks] = []
         self.steady: list[Tracks] = []
-        self._newest = 0
-        self.ids = 0
 
     def add(self, frame: Frame, raw: Boxes, steady: Boxes, name: str) -> None:
         self.count += 1
         self.objects += len(steady["ids"])
-        fresh = int((steady["ids"] > self._newest).sum())
-        self.ids += fresh
-        self._newest = max([self._newest, *steady["ids"].tolist()])
+        self.seen |= set(steady["ids"].tolist())
         for tremor, tracks in zip(self.tremor, (raw, steady), strict=True):
             tremor.update(tracks)
         if self._boxes:
@@ -141,7 +138,7 @@ def report(kept: Kept, name: str, method: Any) -> None:
     table.add_column("tremor (px)", justify="right")
     table.add_column(f"{type(method).__name__}, lag {method.lag}", justify="right")
     raw, steady = (f"{tremor.value:.3f}" for tremor in kept.tremor)
-    table.add_row(name, str(kept.count), str(kept.ids), str(kept.objects), raw, steady)
+    table.add_row(name, str(kept.count), str(len(kept.seen)), str(kept.objects), raw, steady)
     Console().print(table)
 
 
@@ -153,7 +150,8 @@ def compare(truth: dict[int, Tracks], kept: Kept) -> None:
             f"truth: it has no box in the {kept.count} frames that were seen (its frames are {min(truth)} to "
             f"{max(truth)}); name the truth of this video."
         )
-    table = Table("tracks", *(Column(n, justify="right") for n in ("MOTA", "ID switches", "misses", "false", "jitter (px)")))
+    header = ("MOTA", "ID switches", "misses", "false", "jitter (px)")
+    table = Table("tracks", *(Column(title, justify="right") for title in header))
     for title, tracks in (("raw", kept.raw), ("smoothed", kept.steady)):
         found = clear_mot(true, tracks)
         counts = [str(found[key]) for key in ("id_switches", "misses", "false_boxes")]

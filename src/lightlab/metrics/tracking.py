@@ -26,9 +26,7 @@ def clear_mot(truth: Sequence[Tracks], tracks: Sequence[Tracks], iou: float = 0.
     try:
         from trackers.eval import compute_clear_metrics
     except ModuleNotFoundError as error:
-        raise UserError(
-            'trackers, which measures tracks, is not installed; pip install "lightlab[video]".'
-        ) from error
+        raise UserError('trackers, which measures tracks, is not installed; pip install "lightlab[video]".') from error
     found = compute_clear_metrics(
         [frame["ids"].numpy() for frame in truth],
         [frame["ids"].numpy() for frame in tracks],
