@@ -5,11 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+
+from lightlab.video import VideoWriter
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("add-*.md"))]
@@ -43,6 +46,9 @@ def project(tmp_path):
             for i in range(80):
                 pixels = torch.randint(256, (40, 40, 3), dtype=torch.uint8).numpy()
                 Image.fromarray(pixels).convert(channels).save(tmp_path / folder / shape / f"{i}.png")
+    with VideoWriter(tmp_path / "street.mp4", Fraction(25)) as writer:
+        for i in range(12):
+            writer.write(torch.randint(256, (3, 96, 96), dtype=torch.uint8), i / 25)
     return tmp_path
 
 
