@@ -182,17 +182,20 @@ def since(start: Cost) -> Cost:
 
 
 def report(images: int, seconds: dict[str, list[Cost]]) -> None:
+    """The ratio of the first way's rate to the second's, epoch by epoch; then each rate. seconds: those of an epoch."""
+    ours, theirs = seconds
     for column, unit in enumerate(("CPU s", "s")):
         rates = {name: [images / epoch[column] for epoch in epochs] for name, epochs in seconds.items()}
-        pairs = [ours / bare for ours, bare in zip(rates["train.py"], rates["bare loop"], strict=True)]
+        pairs = [a / b for a, b in zip(rates[ours], rates[theirs], strict=True)]
         low, _, high = statistics.quantiles(pairs, n=4)
         print(
-            f"  ratio {statistics.median(pairs):.3f}  images per {unit}, train.py / bare loop, n={len(pairs)} pairs of "
+            f"  ratio {statistics.median(pairs):.3f}  images per {unit}, {ours} / {theirs}, n={len(pairs)} pairs of "
             f"epochs, quartiles [{low:.3f} .. {high:.3f}]"
         )
         for name, values in rates.items():
-            spread = f"[{min(values):,.0f} .. {max(values):,.0f}]"
-            print(f"        {statistics.median(values):10,.0f} per {unit:5} {spread}  {name}", flush=True)
+            digits = 0 if min(values) >= 100 else 2
+            spread = f"[{min(values):,.{digits}f} .. {max(values):,.{digits}f}]"
+            print(f"        {statistics.median(values):10,.{digits}f} per {unit:5} {spread}  {name}", flush=True)
 
 
 if __name__ == "__main__":
