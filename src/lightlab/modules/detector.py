@@ -76,7 +76,10 @@ class Detector(pl.LightningModule):
         return [_whole(found) for found in self(list(images))]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses = self(*batch)
+        images, targets = batch
+        if not self.masks:  # nothing learns from them, but the network would scale them with its images
+            targets = [{name: value for name, value in t.items() if name != "masks"} for t in targets]
+        losses = self(images, targets)
         loss = torch.stack([value.float() for value in losses.values()]).sum()
         self.means.add(loss=loss, **losses)
         return loss
