@@ -3,9 +3,10 @@
 import pytest
 import torch
 from torch import distributed as dist
+from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import box_iou
 
-from lightlab.metrics.detection import BoxConfusion, CocoPrecision, confusion, match, precision_recall
+from lightlab.metrics.detection import SUMMARY, BoxConfusion, CocoPrecision, confusion, match, precision_recall
 
 SIDE, CLASSES = 100, 3
 
@@ -83,6 +84,45 @@ def test_classes_average_to_the_whole():
     of_classes = [value for name, value in result.items() if name.startswith("map_of_")]
     assert result["map"] == pytest.approx(sum(of_classes) / len(of_classes), abs=1e-6)
     assert 0 < result["map"] < 1
+
+
+def coco_scenes() -> tuple[list[dict], list[dict]]:
+    """With masks, crowds, large and small boxes, areas left out, an image without boxes and one without detections."""
+    found, truths = scenes(40, seed=3)
+    for i, truth in enumerate(truths):
+        both = (found[i], truth)
+        if i % 3 == 1:
+            for one in both:
+                one["boxes"] = one["boxes"] * (0.4 if i % 2 else 1.4)
+        truth["area"] = truth["area"] * (i % 4)
+        truth["iscrowd"][0] = int(i % 5 == 0)
+    found[1] = {name: values[:0] for name, values in found[1].items()}
+    truths[2] = {n: (v if n == "image_id" else v[:0]) for n, v in truths[2].items()}
+    return [with_masks(f) for f in found], [with_masks(t) for t in truths]
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_all_figures_are_those_of_pycocotools(masks):
+    pytest.importorskip("pycocotools", reason="the reference implementation, in the extra `dev`")
+    found, truths = coco_scenes()
+    kinds = {"bbox": "", "segm": "mask_"} if masks else {"bbox": ""}
+    reference = MeanAveragePrecision(iou_type=tuple(kinds), backend="pycocotools", class_metrics=True)
+    reference.update(found, truths)
+    result = {name: value.tolist() for name, value in reference.compute().items()}
+    expected = {}
+    for kind, prefix in kinds.items():
+        theirs = f"{kind}_" if masks else ""
+        for name in SUMMARY:
+            expected[prefix + name] = result[theirs + name.replace("map50", "map_50").replace("map75", "map_75")]
+        of_classes = zip(result["classes"], result[f"{theirs}map_per_class"], strict=True)
+        expected |= {f"{prefix}map_of_{label}": value for label, value in of_classes}
+    ours = measured(found, truths, masks=masks, per_class=True)
+    assert 0.1 < ours["map"] < 0.9
+    assert ours == pytest.approx({name: value for name, value in expected.items() if value >= 0}, abs=1e-6)
+
+
+def test_no_image_at_all_is_zero():
+    assert measured([], []) == {"map": 0, "map50": 0}
 
 
 def slow_precision_recall(found, truths, label, iou):

@@ -6,9 +6,13 @@ from 1; scores (N,) where predicted; iscrowd (N,), and image_id () where known o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -18,9 +22,17 @@ from torchvision.ops import box_area, box_iou
 
 from lightlab.errors import UserError
 
+log = logging.getLogger("lightlab")
 Boxes = dict[str, Tensor]
-SUMMARY = {"map": "map", "map50": "map_50", "map75": "map_75", "map_small": "map_small", "map_medium": "map_medium",
-           "map_large": "map_large", "mar_100": "mar_100"}  # fmt: skip
+AVERAGED = {  # name: which (thresholds, recalls, classes, area, count) of COCO's precisions are averaged
+    "map": np.s_[:, :, :, 0, -1],
+    "map50": np.s_[:1, :, :, 0, -1],
+    "map75": np.s_[5:6, :, :, 0, -1],
+    "map_small": np.s_[:, :, :, 1, -1],
+    "map_medium": np.s_[:, :, :, 2, -1],
+    "map_large": np.s_[:, :, :, 3, -1],
+}
+SUMMARY = (*AVERAGED, "mar_100")
 
 
 class CocoPrecision(MeanAveragePrecision):
@@ -52,22 +64,43 @@ class CocoPrecision(MeanAveragePrecision):
         self.image_id.extend(t.get("image_id", torch.zeros((), dtype=torch.int64)).cpu() for t in target)
 
     def compute(self) -> dict[str, Tensor]:
-        """Scalars by the names of SUMMARY, `mask_` before those of masks, and `map_of_<label>` of each class.
+        """Scalars by the names of SUMMARY, `mar_100`, `mask_` before those of masks, `map_of_<label>` of each class.
 
         A measure of what the truth does not have (large boxes, a class) is left out; map and map50 are then 0.
+        torchmetrics' own way makes each box a dictionary by itself, which takes as long as all the rest.
         """
-        found = super().compute()
-        result: dict[str, Tensor] = {}
-        for kind, prefix in (("bbox_", ""), ("segm_", "mask_")) if self.masks else (("", ""),):
-            result |= {f"{prefix}{name}": found[kind + key] for name, key in SUMMARY.items()}
-            if self.per_class and f"{kind}precision" in found:
-                of_classes = _per_class(found[f"{kind}precision"])
-                result |= {
-                    f"{prefix}map_of_{label}": value
-                    for label, value in zip(found["classes"].tolist(), of_classes, strict=True)
-                }
-        always = ("map", "map50", "mask_map", "mask_map50")
-        return {k: v.clamp(min=0) for k, v in result.items() if v >= 0 or k in always}
+        labels = _joined([*self.groundtruth_labels, *self.detection_labels]).unique().tolist()
+        result = dict.fromkeys(("map", "map50", "mask_map", "mask_map50")[: 4 if self.masks else 2], -1.0)
+        always = set(result)
+        for kind, prefix in (("bbox", ""), ("segm", "mask_"))[: len(result) // 2 if labels else 0]:
+            with _no_collection():
+                found = self._evaluated(kind, labels)
+            result |= {f"{prefix}{name}": _mean(found["precision"][part]) for name, part in AVERAGED.items()}
+            result[f"{prefix}mar_100"] = _mean(found["recall"][:, :, 0, -1])
+            if self.per_class:
+                of_classes = np.moveaxis(found["precision"][AVERAGED["map"]], 2, 0)
+                result |= {f"{prefix}map_of_{k}": _mean(p) for k, p in zip(labels, of_classes, strict=True)}
+        return {k: torch.tensor(max(v, 0.0)) for k, v in result.items() if v >= 0 or k in always}
+
+    def _evaluated(self, kind: str, labels: list[int]) -> dict[str, np.ndarray]:
+        """precision (thresholds, recalls, classes, areas, counts), recall the same without recalls; -1: no truth."""
+        truth = {"iscrowd": self.groundtruth_crowds, "area": self.groundtruth_area}
+        sides = (
+            (self.groundtruth_labels, self.groundtruth_box, self.groundtruth_mask, truth),
+            (self.detection_labels, self.detection_box, self.detection_mask, {"score": self.detection_scores}),
+        )
+        backend: Any = self._coco_backend
+        both = [backend.coco() for _ in sides]
+        for coco, side in zip(both, sides, strict=True):
+            coco.dataset = _coco_content(kind, *side)
+            coco.dataset["categories"] = [{"id": label, "name": str(label)} for label in labels]
+            coco.createIndex()
+        evaluation = backend.cocoeval(*both, iouType=kind, print_function=log.debug)
+        options = evaluation.params
+        options.iouThrs, options.recThrs = np.array(self.iou_thresholds), np.array(self.rec_thresholds)
+        options.maxDets = self.max_detection_thresholds
+        evaluation.evaluate()
+        return evaluation.eval
 
     def _sync_dist(self, dist_sync_fn: Any = None, process_group: Any = None) -> None:
         """torchmetrics gathers image by image, and waits forever where one process has an image more."""
@@ -84,9 +117,58 @@ def _on_cpu(batch: Sequence[Boxes]) -> list[Boxes]:
     return [{name: values.cpu() for name, values in one.items()} for one in batch]
 
 
-def _per_class(precision: Tensor) -> list[Tensor]:
-    """precision: (thresholds, recalls, classes, areas, counts), -1 where a class has no truth. Its mean by class."""
-    return [p.mean() if (p := k[k > -1]).numel() else torch.tensor(-1.0) for k in precision[:, :, :, 0, -1].unbind(2)]
+def _coco_content(
+    kind: str, labels: list[Tensor], boxes: list[Tensor], masks: list[Any], more: dict[str, list[Tensor]]
+) -> dict[str, Any]:
+    """Images and annotations as COCO's JSON has them; boxes (N, 4) as x, y, width, height, masks as run lengths."""
+    corners = _joined(boxes).double().view(-1, 4)
+    runs = [{"size": size, "counts": counts} for image in masks for size, counts in image]
+    area = corners[:, 2] * corners[:, 3]
+    if runs and (kind == "segm" or "area" in more):
+        area = torch.from_numpy(_mask_areas(runs)).double()
+    columns = {name: _joined(values) for name, values in more.items()}
+    if "area" in more:
+        area = torch.where(columns["area"] > 0, columns["area"].double(), area)
+    columns |= {"area": area, "bbox": corners, "category_id": _joined(labels)}
+    table: dict[str, Sequence[Any]] = {name: values.tolist() for name, values in columns.items()}
+    table["image_id"] = np.repeat(np.arange(len(labels)), [len(own) for own in labels]).tolist()
+    table["id"] = range(1, len(corners) + 1)
+    if runs:
+        table["segmentation"] = runs
+    images: list[dict[str, Any]] = [{"id": i} for i in range(len(labels))]
+    for image, image_masks in zip(images, masks, strict=False):
+        if len(image_masks):
+            image["height"], image["width"] = image_masks[0][0]
+    annotations = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+    return {"images": images, "annotations": annotations}
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """A search for cycles among a dictionary for each box takes as long as the measure, and finds none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _joined(values: list[Tensor]) -> Tensor:
+    return torch.cat(values) if values else torch.empty(0)
+
+
+def _mask_areas(runs: list[dict[str, Any]]) -> np.ndarray:
+    from faster_coco_eval import mask
+
+    return mask.area(runs)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Of those that are known, which are not -1; -1 where none is."""
+    known = values[values > -1]
+    return float(known.mean()) if known.size else -1.0
 
 
 def match(prediction: Boxes, target: Boxes, iou: float = 0.5, by_class: bool = False) -> Tensor:
