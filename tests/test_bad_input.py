@@ -15,6 +15,9 @@ from lightlab.launch import prepared
 NETWORK = ("model=mlp", "model.network.hidden=[4]")
 TINY = (*NETWORK, "trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=1", "test=false")
 
+SCENES = ("data=digit_scenes", "data.image_size=64", "data.reader.train_size=2", "data.reader.val_size=1")
+SCENES += ("data.batch_size=2", "trainer=cpu", "test=false")
+
 # Overrides, and what the one line about them must contain.
 MISTAKES = [
     ("model=resnet81", ["model=resnet81", "Did you mean", "resnet18", "Known:", "lenet"]),
@@ -170,8 +173,10 @@ def test_a_mistake_in_the_command_line_answers_without_torch(run_cli, tmp_path):
         ([*TINY, "data.channels=3", "data.mean=[0,0,0]", "data.std=[1,1,1]"], "data.channels is 3"),
         ([*TINY, "monitor.metric=val/accuracy"], "training logs no such metric. Did you mean val/acc?"),
         ([*TINY, "callbacks=early_stopping", "callbacks.early_stopping.monitor=val/los"], "val/los"),
+        ([*SCENES, "model=yolo", "model.network.backbone.norm=frozen"], "set model.network.backbone.checkpoint=<file>"),
+        ([*SCENES, "model=ssdlite", "data.batch_size=1"], "batch norm in SSD cannot learn from batches of 1"),
     ],
-    ids=lambda value: " ".join(a for a in value if a not in TINY) if isinstance(value, list) else "",
+    ids=lambda value: " ".join(a for a in value if a not in (*TINY, *SCENES)) if isinstance(value, list) else "",
 )
 def test_a_mistake_ends_in_one_message_and_exit_code_2(arguments, fragment, tmp_path):
     failed(tmp_path, *arguments, fragment=fragment)

@@ -12,10 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
+from lightlab.data.annotations import Boxes, write_coco, write_voc, write_yolo
+from lightlab.data.scenes import DigitScenes
+from lightlab.pictures import write_png
 from lightlab.video import VideoWriter
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("add-*.md"))]
+DIGITS = [str(digit) for digit in range(10)]
 QUICK = """\
 trainer: {max_epochs: 1, limit_train_batches: 5, limit_val_batches: 1, limit_test_batches: 1}
 data: {batch_size: 16, num_workers: 0}
@@ -49,7 +53,21 @@ def project(tmp_path):
     with VideoWriter(tmp_path / "street.mp4", Fraction(25)) as writer:
         for i in range(12):
             writer.write(torch.randint(256, (3, 96, 96), dtype=torch.uint8), i / 25)
+    _boxes(tmp_path / "data")
     return tmp_path
+
+
+def _boxes(data: Path) -> None:
+    """Scenes of digits as files of Pascal VOC, COCO and YOLO."""
+    scenes = DigitScenes(64, train_size=24).read("train")
+    names = [f"{name}.png" for name in scenes.names]
+    boxes = [Boxes(n, (64, 64), t["boxes"], t["labels"]) for n, (_, t) in zip(names, scenes, strict=False)]
+    for place in ("cells/JPEGImages", "parts/images", "street/images"):
+        for i, name in enumerate(names):
+            write_png(data / place / name, scenes[i][0])
+    write_voc(data / "cells/Annotations", boxes, DIGITS)
+    write_coco(data / "parts/annotations.json", boxes, DIGITS)
+    write_yolo(data / "street", boxes, DIGITS)
 
 
 @pytest.mark.timeout(1500)

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,18 @@ def fit(
         **{"reader": Noise(), **facts, "mean": [0.5], "std": [0.25], **loading, **(data or {})}
     )
     checkpoints = keeper(str(folder / "checkpoints"), "val/acc", "max", every_n_steps=every_n_steps)
+    return train(folder, module, datamodule, checkpoints, resume, ema, **options)
+
+
+def train(
+    folder: Path,
+    module: pl.LightningModule,
+    datamodule: pl.LightningDataModule,
+    checkpoints: RunCheckpoint,
+    resume: Path | None,
+    ema: bool = False,
+    **options: Any,
+) -> pl.Trainer:
     average = [WeightAverage(decay=0.9)] if ema else []
     logger = ContinuedCSVLogger(str(folder))
     trainer = pl.Trainer(
@@ -121,8 +134,11 @@ def fit(
 
 
 def run(folder: Path, resume: Path | None = None, **options: Any) -> dict[str, Any]:
+    return state(fit(folder, resume, **options), folder, resume)
+
+
+def state(trainer: pl.Trainer, folder: Path, resume: Path | None) -> dict[str, Any]:
     """All that the next step of a trained run would depend on, and its log."""
-    trainer = fit(folder, resume, **options)
     average = [c._average_model.state_dict() for c in trainer.callbacks if isinstance(c, WeightAverage)]
     return {
         "weights": trainer.lightning_module.state_dict(),
@@ -151,7 +167,9 @@ def differences(a: Any, b: Any, where: str = "") -> list[str]:
     return [] if same else [where]
 
 
-def continue_each(tmp_path: Path, full: dict[str, Any], pick: slice = slice(None), **options: Any) -> int:
+def continue_each(
+    tmp_path: Path, full: dict[str, Any], pick: slice = slice(None), run: Callable[..., Any] = run, **options: Any
+) -> int:
     """Resume from each checkpoint that the run `full` kept, as if the run had been killed much later."""
     kept = sorted((tmp_path / "full" / "checkpoints").glob("*-*.ckpt"))[pick]
     for file in kept:

@@ -66,7 +66,7 @@ def swapped_data(cfg: DictConfig, trained: DictConfig) -> Any:
 
 
 def _built(data: DictConfig, cfg: DictConfig) -> pl.LightningDataModule:
-    data.eval_batch_size, data.num_workers = cfg.batch_size, cfg.num_workers
+    data.eval_batch_size, data.num_workers = cfg.batch_size or data.eval_batch_size, cfg.num_workers
     datamodule = build(data, "data")
     data.update(datamodule.facts())
     return datamodule
@@ -81,11 +81,21 @@ def check_same_facts(data: DictConfig, trained: DictConfig, labelled: bool = Tru
                 f"{fact} {trained[fact]}; choose a data set that agrees."
             )
     if labelled and list(data.classes or []) != list(trained.classes or []):
+        if data.kind == "detection":  # boxes carry names, in files too
+            raise UserError(
+                f"data={data.name} has the classes {_named(data)}, but the checkpoint was trained on {trained.name} "
+                f"with {_named(trained)}; choose a data set that has the same, in this order."
+            )
         log.warning(
             "The classes of %s are called otherwise than those of %s; they are compared by number.",
             data.name,
             trained.name,
         )
+
+
+def _named(data: DictConfig) -> str:
+    classes = list(data.classes or [])
+    return ", ".join(map(str, classes[:5])) + (", ..." if len(classes) > 5 else "")
 
 
 def _relocate(data: DictConfig, data_dir: Path) -> None:

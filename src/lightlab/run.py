@@ -121,6 +121,12 @@ def build_module(cfg: DictConfig) -> pl.LightningModule:
     network = cfg.model.get("network") or {}
     if cfg.model.get("init", "default") != "default" and (network.get("pretrained") or network.get("checkpoint")):
         raise UserError(f"model.init={cfg.model.init} would draw the pretrained weights anew; set model.init=default.")
+    backbone = network.get("backbone") or {}
+    if backbone.get("norm") == "frozen" and not backbone.get("checkpoint"):
+        raise UserError(
+            "model.network.backbone.norm=frozen keeps the statistics of given weights, but there are none; set "
+            "model.network.backbone.checkpoint=<file>, or model.network.backbone.norm=batch."
+        )
     module = build(cfg.model, "model")
     module.save_hyperparameters(plain(cfg))
     parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)

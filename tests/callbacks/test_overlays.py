@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from lightlab.callbacks.confusion import ConfusionMatrix
 from lightlab.callbacks.overlays import Overlays, drawn_on, faults, page, readable
+from lightlab.callbacks.precision_recall import PrecisionRecall, draw
 from lightlab.metrics.detection import BoxConfusion
 from lightlab.pictures import read_png
 
@@ -138,6 +139,22 @@ def test_validation_shows_the_same_few_images_of_all_batches(tmp_path):
     first, second = (read_png(tmp_path / f"overlays/epoch-000{i}.png")[0] for i in (1, 2))
     assert torch.equal(first, second)
     assert {int(first[0, -20, 20]), int(first[0, -20 - 2 * SIDE, 20])} == {round(25.5 * 6), 0}
+
+
+def test_a_test_draws_precision_over_recall(trainer, tmp_path):
+    trainer.callbacks.append(PrecisionRecall(str(tmp_path)))
+    trainer.test(Given(), datamodule=Data(), verbose=False)
+    assert read_png(tmp_path / "pr_curves.png")[0].shape[0] == 3
+
+
+def test_a_curve_is_drawn_where_it_is():
+    """The one curve at precision 1 up to recall 0.5 leaves the right half and all below it empty."""
+    picture = draw({"cat": (torch.tensor([0.25, 0.5]), torch.tensor([1.0, 1.0]))}, 0.5)
+    red = torch.tensor([0xE6, 0x19, 0x4B], dtype=torch.uint8)[:, None, None]
+    y, x = (picture == red).all(0).nonzero().unbind(1)
+    axes = x < 0.6 * picture.shape[2]  # beside it is the legend
+    assert y[axes].max() - y[axes].min() <= 3
+    assert 0.2 < (x[axes].max() - x[axes].min()) / picture.shape[2] < 0.45
 
 
 def test_the_table_has_the_background_and_what_was_missed(trainer, tmp_path):

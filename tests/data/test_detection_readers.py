@@ -367,6 +367,54 @@ def test_all_that_is_wrong_comes_together(tmp_path):
     assert "boxes of a class that is none of the data's: 1 (c.jpg)" in label
 
 
+def coco_folder(root: Path, **more) -> Coco:
+    save(root / "images/a.png", (48, 64))
+    box = {"id": 1, "image_id": 1, "category_id": 5, "bbox": [5, 5, 15, 20], "area": 300, "iscrowd": 0}
+    content = {"images": [{"id": 1, "file_name": "a.png", "height": 48, "width": 64}]}
+    content |= {"categories": [{"id": 5, "name": "cat"}], "annotations": [box]}
+    (root / "coco.json").write_text(json.dumps(content | more))
+    return Coco(root)
+
+
+WRONG_COCO = {
+    "no boxes": ({"annotations": []}, "none of its 1 training images has a box; check the annotations"),
+    "unknown class": ({"annotations": [{"id": 1, "image_id": 1, "category_id": 6, "bbox": [5, 5, 15, 20]}]},
+                      "boxes of a class that is none of the data's: 1 (a.png); name all classes"),
+    "unknown image": ({"annotations": [{"id": 1, "image_id": 9, "category_id": 5, "bbox": [5, 5, 15, 20]}]},
+                      "annotation 1 is of image 9, which is not listed"),
+    "three numbers": ({"annotations": [{"id": 1, "image_id": 1, "category_id": 5, "bbox": [5, 5, 15]}]},
+                      "bbox of annotation 1 is [5, 5, 15]; expected [x, y, width, height]"),
+    "normalised": ({"annotations": [{"id": 1, "image_id": 1, "category_id": 5, "bbox": [0.1, 0.2, 0.3, 0.4]}]},
+                   "boxes in [0, 1] where pixels are expected: 1 (a.png); multiply"),
+    "no images": ({"images": [{"id": 1, "file_name": "b.png"}]}, "its first image, b.png, is in none of"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG_COCO)
+def test_what_is_wrong_in_a_coco_file_stops_the_run_in_one_message(tmp_path, kind):
+    more, words = WRONG_COCO[kind]
+    with pytest.raises(UserError) as caught:
+        datamodule(coco_folder(tmp_path, **more)).setup("fit")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_coco_file_that_is_none_is_named(tmp_path, text):
+    (tmp_path / "coco.json").write_text(text)
+    with pytest.raises(UserError, match=r"coco\.json: (is no whole JSON|expected COCO's)"):
+        datamodule(Coco(tmp_path)).setup("fit")
+
+
+def test_a_truncated_image_of_a_voc_folder_is_named(tmp_path):
+    data = datamodule(voc_folder(tmp_path, {"a": xml("5 5 20 25"), "b": xml("5 5 20 25")}))
+    path = tmp_path / "JPEGImages/b.png"
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(UserError, match=r"images that cannot be read: 1 \(b\.png\); replace") as caught:
+        data.setup("fit")
+    assert "\n" not in str(caught.value)
+
+
 def test_annotations_without_any_box_cannot_be_learned(tmp_path):
     for name in "abc":
         save(tmp_path / "images" / f"{name}.jpg", (48, 64))

@@ -6,7 +6,15 @@ from torch import distributed as dist
 from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import box_iou
 
-from lightlab.metrics.detection import SUMMARY, BoxConfusion, CocoPrecision, confusion, match, precision_recall
+from lightlab.metrics.detection import (
+    SUMMARY,
+    BoxConfusion,
+    CocoPrecision,
+    average_precision,
+    confusion,
+    match,
+    precision_recall,
+)
 
 SIDE, CLASSES = 100, 3
 
@@ -161,6 +169,15 @@ def test_precision_over_recall_is_that_of_a_slow_loop(iou):
     ]
     assert (score.diff() <= 0).all()
     assert (recall.diff() >= 0).all()
+
+
+def test_the_areas_under_the_curves_are_coco_s():
+    """Crowds, ties and images without boxes or detections included."""
+    found, truths = coco_scenes()
+    present = sorted({k for t in truths for k in t["labels"][t["iscrowd"] == 0].tolist()})
+    areas = [average_precision(*precision_recall(found, truths, k)[:2]) for k in present]
+    assert sum(areas) / len(areas) == pytest.approx(measured(found, truths)["map50"], abs=1e-6)
+    assert average_precision(torch.empty(0), torch.empty(0)) == 0
 
 
 def test_the_confusion_counts_each_truth_and_each_false_box_once():

@@ -128,6 +128,25 @@ def test_grey_images_are_refused_in_a_sentence():
         detector(channels=1)
 
 
+def test_a_batch_of_one_without_statistics_is_told_in_a_sentence():
+    module = detector(detection.ssdlite(2, size=64))
+    image, target = painted()
+    with pytest.raises(
+        UserError, match=r"batch norm in SSD cannot learn from batches of 1: .*data\.batch_size"
+    ) as told:
+        module.training_step(([image], [target]), 0)
+    assert "\n" not in str(told.value)
+    module.training_step(([image] * 2, [target] * 2), 0)
+
+
+def test_masks_that_nothing_learns_from_are_not_scaled(monkeypatch):
+    module, seen = detector(), []
+    monkeypatch.setattr(module.network, "forward", lambda x, y: seen.extend(y) or {"loss_classifier": x[0].sum()})
+    module.training_step(([painted()[0]], [painted()[1]]), 0)
+    assert "masks" not in seen[0]
+    assert {"boxes", "labels"} <= seen[0].keys()
+
+
 def test_masks_cannot_be_learned_from_boxes():
     module = detector(network(detection.mask_rcnn))
     module._trainer = SimpleNamespace(datamodule=SimpleNamespace(has_masks=False, name="bccd"))

@@ -201,6 +201,8 @@ def precision_recall(
     """
     scores, right, truths = [torch.empty(0)], [torch.empty(0, dtype=torch.bool)], 0
     for prediction, target in zip(predictions, targets, strict=True):
+        if not any((one["labels"] == label).any() for one in (prediction, target)):
+            continue
         own, (truth, crowd) = _only(prediction, label), _without_crowds(_only(target, label))
         matched = match(own, truth, iou) >= 0
         kept = matched | ~_in_crowd(own, crowd, iou)
@@ -211,6 +213,15 @@ def precision_recall(
     hits = torch.cat(right)[order].cumsum(0).float()
     count = torch.arange(1, len(hits) + 1)
     return hits / max(truths, 1), hits / count, score
+
+
+def average_precision(recall: Tensor, precision: Tensor) -> float:
+    """COCO's: the mean over 101 recalls of the best precision at that recall or a higher one. (N,) as above."""
+    if not len(recall):
+        return 0.0
+    best = precision.double().flip(0).cummax(0).values.flip(0)
+    first = torch.searchsorted(recall.double(), torch.linspace(0, 1, 101, dtype=torch.float64))
+    return float(torch.where(first < len(best), best[first.clamp(max=len(best) - 1)], 0.0).mean())
 
 
 class BoxConfusion(Metric):

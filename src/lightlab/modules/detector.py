@@ -26,6 +26,12 @@ class Detector(pl.LightningModule):
     Images are a list of float (3, H, W) in [0, 1]; targets a list of dicts: boxes (N, 4) xyxy in pixels, labels (N,)
     from 1, masks uint8 (N, H, W) where there are any. channels: of the data. min_score: of the detections that the
     confusion matrix counts and overlays show.
+
+    Several processes train what one process trains where a loss divides by what an image has (RetinaNet) or by what all
+    processes have together (YOLO). torchvision's FCOS and SSD divide by the objects of the process's own images, and
+    the R-CNNs draw their regions by the process's own random numbers: their processes agree on the weights, which are
+    not those of one process. Statistics of batches, and padding where images differ in size, are a process's own too.
+    Evaluation is exact for all.
     """
 
     def __init__(
@@ -79,7 +85,15 @@ class Detector(pl.LightningModule):
         images, targets = batch
         if not self.masks:  # nothing learns from them, but the network would scale them with its images
             targets = [{name: value for name, value in t.items() if name != "masks"} for t in targets]
-        losses = self(images, targets)
+        try:
+            losses = self(images, targets)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UserError(
+                f"batch norm in {type(self.network).__name__} cannot learn from batches of {len(images)}: a map of one "
+                f"pixel has no statistics; set data.batch_size to 2 or more for each process."
+            ) from error
         loss = torch.stack([value.float() for value in losses.values()]).sum()
         self.means.add(loss=loss, **losses)
         return loss

@@ -13,6 +13,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, generalized_box_iou_loss
@@ -116,26 +117,37 @@ def decode(offsets: Tensor, points: Tensor) -> Tensor:
 def losses(
     boxes: Tensor, objectness: Tensor, classes: Tensor, points: Tensor, targets: list[Boxes]
 ) -> dict[str, Tensor]:
-    """The three losses, each a sum over points divided by the number of points that learn a truth."""
+    """The three losses, each a sum over points divided by the number of points that learn a truth.
+
+    Several processes divide by the mean of their numbers, so that the mean of their gradients is that of one process.
+    """
     number = classes.shape[-1]
     box_losses, class_losses = [boxes.sum() * 0], [classes.float().sum() * 0]
-    is_object, count = torch.zeros_like(objectness, dtype=torch.float32), 0
+    is_object = torch.zeros_like(objectness, dtype=torch.float32)
     for i, target in enumerate(targets):
         truth, labels = target["boxes"].float(), one_hot(target["labels"] - 1, number).float()
         at, which = assign(boxes[i].detach(), objectness[i].detach(), classes[i].detach(), points, truth, labels)
         if not len(at):
             continue
-        count += len(at)
         is_object[i, at] = 1.0
         overlap = box_iou(boxes[i, at].detach(), truth).gather(1, which[:, None])
         box_losses.append(generalized_box_iou_loss(boxes[i, at], truth[which], reduction="sum"))
         class_losses.append(_bce(classes[i, at].float(), labels[which] * overlap).sum())
-    count = max(count, 1)
+    count = _shared(is_object.sum())
     return {
         "loss_box": BOX_WEIGHT * torch.stack(box_losses).sum() / count,
         "loss_objectness": _bce(objectness.float(), is_object).sum() / count,
         "loss_class": torch.stack(class_losses).sum() / count,
     }
+
+
+def _shared(count: Tensor) -> Tensor:
+    """This process's share of the count over all of them, which is 1 at least."""
+    processes = 1
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(count)
+        processes = dist.get_world_size()
+    return count.clamp(min=1) / processes
 
 
 _bce = partial(binary_cross_entropy_with_logits, reduction="none")
