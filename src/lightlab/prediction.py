@@ -193,7 +193,7 @@ def reconstruct(cfg: DictConfig, trained: DictConfig, module: Any) -> None:
 def sample(cfg: DictConfig, trained: DictConfig, module: Any) -> None:
     """samples.png and single files: new images, of which the i-th depends on nothing but the seed and i."""
     z = latents(cfg.seed, cfg.num_samples, module.latent_dim)
-    size = min(cfg.batch_size, ON_A_PAGE)
+    size = min(cfg.batch_size or ON_A_PAGE, ON_A_PAGE)
     # Batches all of one size: with another, sums may be taken in another order and pixels be rounded otherwise.
     z = pad(z, (0, 0, 0, -len(z) % size))
     images = torch.cat([to_uint8(module.decode(batch.to(module.device))) for batch in z.split(size)])[: cfg.num_samples]
@@ -204,10 +204,10 @@ def sample(cfg: DictConfig, trained: DictConfig, module: Any) -> None:
 def _batches(cfg: DictConfig, trained: DictConfig, module: Any, split: Split) -> Iterator[Tensor]:
     """The images in [0, 1], at the model's size, on its device."""
     if split.images is not None:
-        batches: Iterable[Tensor] = split.images.split(cfg.batch_size)
+        batches: Iterable[Tensor] = split.images.split(cfg.batch_size or ON_A_PAGE)
     else:
         dataset = FileImages(split, trained.data.channels, trained.data.image_size)
-        sampler = EvenBatches(len(split), cfg.batch_size)
+        sampler = EvenBatches(len(split), cfg.batch_size or ON_A_PAGE)
         loader = torch.utils.data.DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=cfg.num_workers)
         batches = (images for images, _, _ in loader)
     for batch in batches:

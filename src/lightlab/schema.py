@@ -110,7 +110,8 @@ RULES: dict[str, Number | OneOf] = {
     ".num_classes": Number(int, 1, also=(None,)),
     ".channels": Number(int, 1, 3),
     ".image_size": COUNT,
-    ".batch_size": COUNT,
+    "data.batch_size": COUNT,
+    ".batch_size": Number(int, 1, also=(None,)),  # null: as the data says
     ".eval_batch_size": COUNT,
     ".num_workers": Number(int, 0, 256),
     ".val_fraction": Number(float, 0, 0.9),
