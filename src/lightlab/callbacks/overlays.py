@@ -129,7 +129,7 @@ def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:
         canvas = draw_segmentation_masks(canvas, masks, alpha=0.4, colors=colours)
     names = [classes[label - 1] if 0 < label <= len(classes) else str(label) for label in labels]
     if ids:
-        names = [f"#{number} {name}" for number, name in zip(ids, names, strict=True)]
+        names = [f"{name} #{number}" for number, name in zip(ids, names, strict=True)]
     elif "scores" in boxes:
         names = [f"{name} {score:.2f}" for name, score in zip(names, boxes["scores"].tolist(), strict=True)]
     width = 1 if "masks" in boxes else 2
