@@ -5,8 +5,6 @@ A checkpoint holds the resolved configuration beside the weights, so `eval.py` a
 
 from __future__ import annotations
 
-import contextlib
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,31 +14,26 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from omegaconf import DictConfig, OmegaConf
 
+from lightlab import files, folder
 from lightlab.build import build, check_trusted
 from lightlab.errors import UserError
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Saves through a temporary file in the same folder and a rename; loads with `load`, whatever Lightning asks."""
+    """Saves whole files, the one before last.ckpt kept; loads with `load`, whatever Lightning asks."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        save(checkpoint, Path(path))
+        save(checkpoint, Path(path), folder.older(Path(path)))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         return load(Path(path))
 
 
-def save(checkpoint: dict[str, Any], path: Path) -> None:
-    """Write the file whole: a crash leaves the old one, a full disk a message."""
-    temporary = path.with_name(f".saving-{path.name}")
+def save(checkpoint: dict[str, Any], path: Path, older: Path | None = None) -> None:
+    """Write the file whole: a crash leaves the old one, a full disk a message. older: a name for the one before."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with files.replacing(path, older) as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch wraps the error of a full disk in one of its own
         cause = error.__context__ if isinstance(error, RuntimeError) else error
         if not isinstance(cause, OSError):
@@ -48,17 +41,12 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
         raise UserError(
             f"cannot write the checkpoint {path}: {cause.strerror}; free some space or set paths.log_dir."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def load(path: Path) -> dict[str, Any]:
     """A checkpoint's content on the CPU. Raises UserError for a missing, damaged or unsafe file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
+        if damaged := files.damage(path):
             raise UserError(f"{path} is damaged ({damaged} fails its checksum); use another checkpoint of the run.")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -126,11 +114,3 @@ def check_fits(checkpoint: dict[str, Any], module: pl.LightningModule, path: Pat
         f"{path} is a checkpoint of another model ({trained}): {len(lacking)} weights missing, {len(extra)} unknown, "
         f"{len(shapes)} of another shape, first {first}; resume with the options that it was trained with."
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

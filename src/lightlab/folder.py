@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
+from lightlab import files
 from lightlab.errors import UserError
 
 CHECKPOINTS, CONFIG, OVERRIDES, LOG = "checkpoints", "config.yaml", "overrides.txt", "run.log"
-RUN_TIME = "LIGHTLAB_RUN_TIME"  # environment variable: the processes of one run share its folder
+RESULTS = "results.json"
+LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+DOWNLOADS = "downloads"
+ONCE = ("ckpt_path", "hydra.run.dir", "resume", "weights_only_init")  # options of one command, not of its run
+RUN_TIME = "LIGHTLAB_RUN_TIME"  # environment variables: the processes of one run share its folder
+RESUMED = "LIGHTLAB_RESUMED"  # and the checkpoint that they continue from
 
 
 def rank() -> int:
@@ -30,22 +37,27 @@ def is_slurm_job() -> bool:
 
 def agree_on_run_time(proposal: str) -> str:
     """One name for the run's folder on all ranks: rank 0's proposal, or the numbers of the SLURM job and its srun."""
-    if RUN_TIME in os.environ:
-        return os.environ[RUN_TIME]
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        proposal = _through_store(proposal)
-    elif is_slurm_job():
+    if RUN_TIME not in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ and is_slurm_job():
         proposal = f"slurm-{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_STEP_ID', '0')}"
-    os.environ[RUN_TIME] = proposal
-    return proposal
+    return agree(RUN_TIME, proposal)
 
 
-def _through_store(proposal: str) -> str:
+def agree(topic: str, proposal: str) -> str:
+    """Rank 0's proposal, on all ranks that it started or torchrun did; under SLURM each rank has its own.
+
+    topic: the environment variable that keeps the answer, for this process and those that it starts.
+    """
+    if topic not in os.environ:
+        os.environ[topic] = _through_store(topic, proposal) if "TORCHELASTIC_RUN_ID" in os.environ else proposal
+    return os.environ[topic]
+
+
+def _through_store(topic: str, proposal: str) -> str:
     """Rank 0 writes into the key-value store that torchrun's agent serves (or itself, until all have read)."""
     from torch.distributed import TCPStore
 
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    key = f"lightlab/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    key = f"{topic}/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
     serves = rank() == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     store = TCPStore(host, port, is_master=serves, timeout=timedelta(minutes=5), wait_for_workers=False)
     if rank() == 0:
@@ -72,17 +84,22 @@ def create(path: Path) -> bool:
 
 
 def find_checkpoint(where: str, log_dir: Path, run_name: str | None = None, prefer: str = "last") -> Path:
-    """The checkpoint file that `where` means: a file, a run's folder, or `last` for the newest run (of that name).
+    """The checkpoint file that `where` means: a file, an http(s) address, a run's folder, or `last` for the newest run
+    (of that name).
 
-    prefer: which of a run's two checkpoints, `last` (to resume) or `best` (to evaluate).
+    prefer: which of a run's checkpoints, `last` (to resume) or `best` (to evaluate).
     """
+    if "://" in where:
+        from lightlab import web  # the libraries behind it take time to load
+
+        return web.fetch(where, log_dir / DOWNLOADS).resolve()
     if where == "last":
         where = str(_newest_run(log_dir, run_name))
     path = Path(where).expanduser()
     if path.is_file():
         return path.resolve()
     if path.is_dir():
-        for candidate in sorted(("best.ckpt", "last.ckpt"), key=lambda name: name != f"{prefer}.ckpt"):
+        for candidate in sorted((BEST, LAST, PREVIOUS), key=lambda name: name != f"{prefer}.ckpt"):
             for folder in (path / CHECKPOINTS, path):
                 if (folder / candidate).is_file():
                     return (folder / candidate).resolve()
@@ -93,8 +110,10 @@ def find_checkpoint(where: str, log_dir: Path, run_name: str | None = None, pref
 
 
 def _newest_run(log_dir: Path, run_name: str | None) -> Path:
-    pattern = f"{run_name or '*'}/*/{CHECKPOINTS}/last.ckpt"
-    found = sorted((log_dir / "runs").glob(pattern), key=lambda p: p.stat().st_mtime)
+    named = f"{run_name or '*'}/{CHECKPOINTS}/{LAST}"
+    pattern = f"{run_name or '*'}/*/{CHECKPOINTS}/{LAST}"
+    runs = log_dir / "runs"
+    found = sorted([*runs.glob(named), *runs.glob(pattern)], key=lambda p: p.stat().st_mtime)
     if not found:
         raise UserError(
             f"ckpt_path=last: there is no {log_dir}/runs/{pattern}; name a checkpoint file or a run folder."
@@ -109,8 +128,19 @@ def run_of(checkpoint: Path) -> Path | None:
 
 
 def recorded_overrides(run: Path) -> list[str]:
-    """The command line that started the run, one override an entry."""
+    """The options that the run was started with, one override an entry."""
     return (run / OVERRIDES).read_text(encoding="utf-8").splitlines()
+
+
+def record_overrides(run: Path, overrides: Iterable[str]) -> None:
+    """Write down the options of a run; not those that say where it begins and is written."""
+    kept = (o for o in overrides if o.partition("=")[0].lstrip("+") not in ONCE)
+    files.write_text(run / OVERRIDES, "".join(f"{o}\n" for o in kept))
+
+
+def older(checkpoint: Path) -> Path | None:
+    """The name under which the checkpoint before this one is kept: last.ckpt's only."""
+    return checkpoint.with_name(PREVIOUS) if checkpoint.name == LAST else None
 
 
 def _nearest(path: Path) -> str:

@@ -1,4 +1,5 @@
-"""The two checkpoints of a run: `best.ckpt` by the monitored metric, and `last.ckpt`, which really is the last."""
+"""The checkpoints of a run: `best.ckpt` by the monitored metric, `last.ckpt`, which really is the last, and the one
+before it, `previous.ckpt`."""
 
 from __future__ import annotations
 
@@ -8,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
 
+from lightlab import files, folder
+from lightlab.errors import UserError
 from lightlab.schedules import step_plateaus
 
 AGREE_EVERY = 50  # optimizer steps
@@ -39,11 +43,11 @@ class RunCheckpoint(Checkpoint):
 
     @property
     def best(self) -> Path:
-        return self.folder / "best.ckpt"
+        return self.folder / folder.BEST
 
     @property
     def last(self) -> Path:
-        return self.folder / "last.ckpt"
+        return self.folder / folder.LAST
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score}
@@ -53,6 +57,8 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        if trainer.world_size > 1:
+            self._check_beginning(trainer, module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -77,6 +83,16 @@ class RunCheckpoint(Checkpoint):
         self._best_is_now = self._save_if_better(trainer)
         self._save(trainer, self.last)
         self._best_is_now = False
+
+    def _check_beginning(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Raise UserError, on all processes, where they have not loaded the same checkpoint."""
+        own = torch.tensor(trainer.global_step, device=module.device)
+        steps = sorted({int(step) for step in module.all_gather(own)})
+        if len(steps) > 1:
+            raise UserError(
+                f"the processes begin at different steps ({', '.join(map(str, steps))}): they do not see the same "
+                f"{self.folder}; set paths.log_dir to a folder that all machines share."
+            )
 
     def _due(self, trainer: pl.Trainer) -> bool:
         if self.every_n_steps:
@@ -120,6 +136,7 @@ class RunCheckpoint(Checkpoint):
         try:
             link.unlink(missing_ok=True)
             link.hardlink_to(self.best)
+            files.keep(self.last, self.last.with_name(folder.PREVIOUS))
             link.replace(self.last)  # both names are only ever replaced, never written into
         except OSError:  # a file system without links, or a strategy whose checkpoint is a folder
             return False

@@ -1,0 +1,66 @@
+"""Files that are written whole or not at all, and looked at before they are read. Needs no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextlib.contextmanager
+def replacing(path: Path, older: Path | None = None) -> Iterator[BinaryIO]:
+    """A file to write into, which takes the name `path` once all of it is on the disk: a crash leaves the old one.
+
+    older: the name that the old one is kept under.
+    """
+    temporary = path.with_name(f".saving-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if older:
+            keep(path, older)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """The text as the whole content of the file, in UTF-8."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def keep(path: Path, older: Path) -> None:
+    """Give the file at `path`, which is about to be replaced, the name `older` too; nothing where there is none."""
+    if not path.exists():
+        return
+    link = older.with_name(f".saving-{older.name}")
+    try:
+        link.unlink(missing_ok=True)
+        link.hardlink_to(path)
+        link.replace(older)
+        link.unlink(missing_ok=True)  # two names of one file: a rename between them does nothing
+    except OSError:
+        path.replace(older)  # a file system without links: for a moment, the older name is the only one
+
+
+def damage(path: Path) -> str | None:
+    """The first member of a zip file that fails its checksum, or None. Raises BadZipFile, EOFError or OSError."""
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
