@@ -296,7 +296,7 @@ def test_the_whole_checkpoint_is_resumed(checkpoint, tmp_path):
 def test_a_checkpoint_of_another_model_is_told(checkpoint, tmp_path):
     (tmp_path / "mlp.ckpt").write_bytes(checkpoint)
     overrides = [*TINY, f"ckpt_path={tmp_path}/mlp.ckpt", "model.network.hidden=[5]"]
-    expected = "is a checkpoint of another model (lightlab.networks.mlp.MLP on digits)"
+    expected = "was trained with other options: model.network.hidden: [4] -> [5]"
     failed(tmp_path / "logs", *overrides, fragment=expected)
 
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lightlab import folder
+from lightlab import folder, lock
 from lightlab.errors import UserError, message_of
 
 log = logging.getLogger("lightlab")
@@ -71,6 +71,7 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     _check_sweep(overrides, parsed.multirun)
     if not asks_hydra and config_name == "train" and folder.RUN_TIME not in os.environ:
         overrides = _resume(overrides, config_name, parsed.config_dir)
+        overrides += [] if parsed.multirun else _named_folder(overrides)
     overrides = config.check(config_name, overrides, parsed.config_dir)
     if not asks_hydra:
         _claim_folder(config_name, overrides, parsed)
@@ -97,21 +98,39 @@ def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> l
     """For ckpt_path=...: the options that the run was started with, then the new ones, and the run's folder."""
     from lightlab import config
 
-    where = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith("ckpt_path=")]
-    if not where or where[-1] in ("null", ""):
+    where = _given(overrides, "ckpt_path")
+    if where in (None, "null", ""):
         return overrides
     rest = [o for o in overrides if not o.startswith("ckpt_path=")]
-    checked = config.check(config_name, rest, config_dir)
-    cfg = config.compose(config_name, checked, config_dir)
-    chosen = any(o.split("=")[0].lstrip("+") in ("model", "data", "experiment", "run_name") for o in rest)
-    checkpoint = folder.find_checkpoint(where[-1], Path(cfg.paths.log_dir), cfg.run_name if chosen else None)
+    begins_anew = _given(rest, "weights_only_init") == "true"  # a run_name is the new run's
+    choices = ("model", "data", "experiment", *(() if begins_anew else ("run_name",)))
+    which = [o for o in rest if _key(o) in choices or _key(o).startswith("paths")]
+    cfg = config.compose(config_name, config.check(config_name, which, config_dir), config_dir)
+    chosen = any(_key(o) in choices for o in which)
+    checkpoint = folder.find_checkpoint(str(where), Path(cfg.paths.log_dir), cfg.run_name if chosen else None)
     run = folder.run_of(checkpoint)
     if run is None:
         return [*rest, f"ckpt_path={quoted(checkpoint)}"]
-    recorded = [o for o in folder.recorded_overrides(run) if not o.startswith(("ckpt_path=", "hydra.run.dir="))]
-    given = {_key(o) for o in rest}
-    kept = [o for o in recorded if _key(o) not in given]
-    return [*kept, *rest, f"ckpt_path={quoted(checkpoint)}", f"hydra.run.dir={quoted(run)}"]
+    given = {_key(o) for o in rest} | ({"run_name"} if begins_anew else set())
+    kept = [o for o in folder.recorded_overrides(run) if _key(o) not in given]
+    own_folder = [] if begins_anew else [f"hydra.run.dir={quoted(run)}"]
+    return [*kept, *rest, f"ckpt_path={quoted(checkpoint)}", *own_folder]
+
+
+def _given(overrides: list[str], key: str) -> str | None:
+    """The value that the command line has for a key, without quotes; the last one counts."""
+    values = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith(f"{key}=")]
+    return values[-1] if values else None
+
+
+def _named_folder(overrides: list[str]) -> list[str]:
+    """A run that the command line gives a name has a folder without a time: repeated, the command finds it again."""
+    name = _given(overrides, "run_name")
+    if name is None or _given(overrides, "hydra.run.dir") is not None:
+        return []
+    if name in ("", "null") or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise UserError(f"run_name={name}: expected a name for the run's folder in logs/runs, such as run_name=first.")
+    return ["hydra.run.dir='${paths.log_dir}/runs/${run_name}'"]
 
 
 def _key(override: str) -> str:
@@ -194,6 +213,7 @@ def _one_job(task: Task, cfg: Any) -> float | None:
     try:
         return task(plain)
     finally:
+        lock.release()
         sys.argv[:] = argv
         HydraConfig.instance().cfg = state
         _leave_process_group()

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from lightlab import checkpoint as checkpoints
-from lightlab import folder, hardware
+from lightlab import files, folder, hardware, lock
 from lightlab.build import build, check_targets, plain
 from lightlab.callbacks.checkpoints import RunCheckpoint
 from lightlab.errors import UserError, did_you_mean
@@ -29,6 +29,7 @@ from lightlab.loggers import ContinuedCSVLogger
 from lightlab.loops import use_lean_loops
 from lightlab.metrics.extractors import find_classifier
 from lightlab.profiler import Unprofiled
+from lightlab.resume import Start, holds_a_run
 
 log = logging.getLogger("lightlab")
 EXTRACTOR = "callbacks.quality.extractor"
@@ -42,11 +43,13 @@ def open_folder(cfg: DictConfig) -> DictConfig:
     """Start the run's log, write down the command's options, seed everything. All in the run's folder."""
     run = Path(cfg.paths.output_dir)
     run.mkdir(parents=True, exist_ok=True)
+    if folder.rank() == 0:
+        lock.take(run)
     start_log(run)
     OmegaConf.set_struct(cfg, False)
     overrides = cfg.pop("overrides")
     if folder.rank() == 0 and not (run / folder.OVERRIDES).exists():
-        (run / folder.OVERRIDES).write_text("".join(f"{o}\n" for o in overrides), encoding="utf-8")
+        folder.record_overrides(run, overrides)
     log.debug("command: %s", " ".join(sys.argv))
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     check_targets(cfg, "")
@@ -173,15 +176,26 @@ def _check_monitor(key: str, metric: str, mode: str | None, logged: list[str]) -
         raise UserError(f"{key}={metric} with mode {mode} would prefer the worst; set monitor.mode={better}.")
 
 
-def fit(cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule) -> float:
-    """Train, from a checkpoint where `ckpt_path` names one; returns the seconds it took."""
-    path = None
-    if cfg.ckpt_path:
-        path = Path(cfg.ckpt_path)
-        content = checkpoints.load(path)
-        checkpoints.check_fits(content, module, path)
-        log.info("Resuming from %s (epoch %d, step %d).", path, content["epoch"], content["global_step"])
-        _continue_logs(trainer, content["global_step"])
+def fit(
+    cfg: DictConfig,
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    datamodule: pl.LightningDataModule,
+    start: Start,
+) -> float:
+    """Train from `start` on; returns the seconds it took."""
+    if start.path:
+        checkpoints.check_fits(start.content, module, start.path)
+    if start.path and start.weights_only:
+        module.load_state_dict(start.content["state_dict"])
+        log.info("Beginning with the weights of %s.", start.path)
+    elif start.path:
+        log.info(
+            "Resuming from %s (epoch %d, step %d).", start.path, start.content["epoch"], start.content["global_step"]
+        )
+    path = None if start.weights_only else start.path
+    if path or holds_a_run(Path(cfg.paths.output_dir)):  # what was logged by a run that came to no checkpoint is void
+        _continue_logs(trainer, start.content["global_step"] if path else 0)
     if folder.rank() == 0:
         _record(cfg)
     started = time.monotonic()
@@ -198,10 +212,8 @@ def fit(cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamo
 def _record(cfg: DictConfig) -> None:
     """What is run, for a later resume: the whole configuration, and the options that a resumed run was given anew."""
     run = Path(cfg.paths.output_dir)
-    OmegaConf.save(cfg, run / folder.CONFIG)
-    if cfg.ckpt_path and folder.run_of(Path(cfg.ckpt_path)) == run:
-        given = [a for a in sys.argv[1:] if not a.startswith(("--", "ckpt_path=", "hydra.run.dir="))]
-        (run / folder.OVERRIDES).write_text("".join(f"{o}\n" for o in given), encoding="utf-8")
+    files.write_text(run / folder.CONFIG, OmegaConf.to_yaml(cfg))
+    folder.record_overrides(run, (a for a in sys.argv[1:] if not a.startswith("--")))
 
 
 def _continue_logs(trainer: pl.Trainer, step: int) -> None:
@@ -248,11 +260,18 @@ def report(cfg: DictConfig, trainer: pl.Trainer, results: dict[str, float], seco
         run = Path(cfg.paths.output_dir)
         rows = {f"best {cfg.monitor.metric}": score, **results} if score is not None else dict(results)
         facts = {"epochs": trainer.current_epoch, "steps": trainer.global_step, "train_seconds": round(seconds, 2)}
-        (run / "results.json").write_text(json.dumps({**rows, **facts}, indent=2) + "\n", encoding="utf-8")
+        files.write_text(run / folder.RESULTS, json.dumps({**rows, **facts}, indent=2) + "\n")
         print_table(f"{cfg.run_name}", rows)
         log.info("%d epochs, %d steps in %.1f s. Run folder: %s", *facts.values(), run)
     close(trainer)
     return score
+
+
+def report_finished(cfg: DictConfig, results: dict[str, Any]) -> float | None:
+    """One line about a run that had ended before this command; returns its best monitored metric."""
+    done = f"{results['epochs']} epochs, {results['steps']} steps"
+    log.info("This run is finished (%s): nothing to train. Results: %s", done, cfg.paths.output_dir)
+    return results.get(f"best {cfg.monitor.metric}")
 
 
 def print_table(title: str, rows: dict[str, float]) -> None:

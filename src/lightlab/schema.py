@@ -106,6 +106,7 @@ LIMIT = BatchCount(int, 0, also=(None,))
 
 RULES: dict[str, Number | OneOf] = {
     ".seed": Number(int, 0, 2**32 - 1),
+    ".resume": OneOf(("auto", "never", "must")),
     # data
     ".num_classes": Number(int, 1, also=(None,)),
     ".channels": Number(int, 1, 3),

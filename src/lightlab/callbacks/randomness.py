@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from lightlab.keys import mix, seed_everything
+from lightlab.resume import position
 
 
 class KeyedRandomness(pl.Callback):
@@ -23,10 +24,6 @@ class KeyedRandomness(pl.Callback):
         seed_everything(mix(self.seed, 1, trainer.global_rank, step))
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        loops = checkpoint["loops"]["fit_loop"]
-        epoch, batch = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]
-        ended = batch["is_last_batch"] or epoch["ready"] == epoch["processed"]
-        position = (epoch["ready"], 0) if ended else (epoch["ready"] - 1, batch["current"]["ready"])
-        trainer.datamodule.resume_at(*position)  # type: ignore[attr-defined]
+        trainer.datamodule.resume_at(*position(checkpoint["loops"]["fit_loop"]))  # type: ignore[attr-defined]
         # With max_steps set, Lightning would end the checkpoint's epoch a second time and count it as another.
         trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
