@@ -126,6 +126,20 @@ def test_a_flipped_byte_anywhere_is_refused_or_harmless(saved):
         assert torch.equal(loaded["state_dict"]["layer.weight"], torch.arange(300.0))
 
 
+@pytest.mark.parametrize(("offset", "bit"), [(10, 8), (38, 16)], ids=["compressed", "a folder"])
+def test_a_flipped_bit_in_the_directory_is_refused(saved, offset, bit):
+    """No checksum covers these: torch would read a member that is marked as a folder as memory that nobody wrote."""
+    whole = saved.read_bytes()
+    entries = [at for at in range(len(whole)) if whole.startswith(b"PK\x01\x02", at)]
+    assert len(entries) > 4
+    for entry in entries:
+        damaged = bytearray(whole)
+        damaged[entry + offset] ^= bit
+        saved.write_bytes(damaged)
+        with pytest.raises(UserError, match="damaged"):
+            checkpoint.load(saved)
+
+
 def test_missing_and_foreign_files_are_refused(tmp_path):
     with pytest.raises(UserError, match="no such checkpoint"):
         checkpoint.load(tmp_path / "none.ckpt")

@@ -5,6 +5,7 @@ A checkpoint holds the resolved configuration beside the weights, so `eval.py` a
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from lightlab import files, folder
 from lightlab.build import build, check_trusted
 from lightlab.errors import UserError
 
+log = logging.getLogger("lightlab")
+
 
 class SafeCheckpointIO(TorchCheckpointIO):
     """Saves whole files, the one before last.ckpt kept; loads with `load`, whatever Lightning asks."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         save(checkpoint, Path(path), folder.older(Path(path)))
+        log.debug("saved %s at step %d", path, checkpoint["global_step"])
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         return load(Path(path))
@@ -47,7 +51,7 @@ def load(path: Path) -> dict[str, Any]:
     """A checkpoint's content on the CPU. Raises UserError for a missing, damaged or unsafe file."""
     try:
         if damaged := files.damage(path):
-            raise UserError(f"{path} is damaged ({damaged} fails its checksum); use another checkpoint of the run.")
+            raise UserError(f"{path} is damaged ({damaged}); use another checkpoint of the run.")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such checkpoint.") from None

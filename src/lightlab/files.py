@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+FOLDER = 0x10  # in the attributes of a zip file's member
+
 
 @contextlib.contextmanager
 def replacing(path: Path, older: Path | None = None) -> Iterator[BinaryIO]:
@@ -53,9 +55,17 @@ def keep(path: Path, older: Path) -> None:
 
 
 def damage(path: Path) -> str | None:
-    """The first member of a zip file that fails its checksum, or None. Raises BadZipFile, EOFError or OSError."""
+    """What is wrong with a zip file of members stored as they are, or None. Raises BadZipFile, EOFError or OSError.
+
+    Each member's checksum is looked at, and what its entry says of it, which no checksum covers: torch would read one
+    that is marked as a folder as memory that nobody wrote.
+    """
     with zipfile.ZipFile(path) as archive:
-        return archive.testzip()
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED or member.external_attr & FOLDER:
+                return f"{member.filename} is no plain file"
+        broken = archive.testzip()
+    return f"{broken} fails its checksum" if broken else None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -46,7 +46,7 @@ def fetch(url: str, folder: Path) -> Path:
         with _opener().open(url, timeout=PATIENCE) as answer, files.replacing(part) as file:
             _copy(answer, file, folder)
         if broken := files.damage(part):
-            raise UserError(f"{url}: the file is damaged ({broken} fails its checksum); ask its owner for another.")
+            raise UserError(f"{url}: the file is damaged ({broken}); ask its owner for another.")
         part.replace(path)
     except zipfile.BadZipFile:
         raise UserError(f"{url} is no checkpoint file (no zip archive); give the address of the file itself.") from None
