@@ -138,6 +138,7 @@ LAUNCHERS = (
     "TORCHELASTIC_RUN_ID",
     "SLURM_STEP_ID",
     folder.RUN_TIME,
+    folder.RESUMED,
 )
 SLURM = {"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_JOB_ID": "17", "SLURM_PROCID": "3", "SLURM_JOB_NAME": "train"}
 
@@ -205,11 +206,12 @@ def test_ranks_agree_on_a_name(monkeypatch, agent_store):
         os.environ.update(torchrun, RANK=str(rank), WORLD_SIZE="3", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
         time.sleep(0.3 * rank)  # rank 0 first: it must wait for the others
         names.put(folder.agree_on_run_time(f"name-{rank}"))
+        names.put(folder.agree(folder.RESUMED, f"checkpoint-{rank}"))
 
     ranks = [get_context("fork").Process(target=agree, args=[rank]) for rank in range(3)]
     for rank in ranks:
         rank.start()
-    assert [names.get() for _ in ranks] == ["name-0"] * 3
+    assert sorted(names.get() for _ in range(6)) == ["checkpoint-0"] * 3 + ["name-0"] * 3
     for rank in ranks:
         rank.join()
     del agent

@@ -291,5 +291,7 @@ def test_ddp_killed_and_repeated_is_bit_for_bit_the_same(tmp_path):
     output = run(tmp_path / "part", *DDP)
     assert output.count("Resuming from") == 1
     assert "last.ckpt is damaged" in output
+    assert "saved " in (folder / "run.log").read_text()
+    assert "saved " not in (folder / "run-rank1.log").read_text()  # only rank 0 writes
     assert not differences(saved_state(tmp_path / "full/runs/first"), saved_state(folder))
     assert rows(folder / "metrics.csv") == rows(tmp_path / "full/runs/first/metrics.csv")

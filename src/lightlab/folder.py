@@ -53,7 +53,19 @@ def agree(topic: str, proposal: str) -> str:
 
 
 def _through_store(topic: str, proposal: str) -> str:
-    """Rank 0 writes into the key-value store that torchrun's agent serves (or itself, until all have read)."""
+    """Rank 0 writes into the key-value store that torchrun's agent serves (or itself, until all have read).
+
+    Another rank that is ahead may find the store of the topic before, which is about to close: it tries once more.
+    """
+    from torch.distributed import DistNetworkError
+
+    try:
+        return _from_store(topic, proposal)
+    except DistNetworkError:
+        return _from_store(topic, proposal)
+
+
+def _from_store(topic: str, proposal: str) -> str:
     from torch.distributed import TCPStore
 
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])

@@ -14,6 +14,7 @@ USAGE = {
             "python src/train.py model=resnet18 data=cifar10_small trainer.max_epochs=20",
             "python src/train.py optimizer=nag scheduler=cosine model.optimizer.lr=0.1",
             "python src/train.py model=wgan_gp data=fashion_mnist trainer=ddp",
+            "python src/train.py model=lenet run_name=first   # repeated, it continues, in logs/runs/first",
             "python src/train.py ckpt_path=last            # resume the newest run",
             "python src/train.py -m seed=1,2,3 model=lenet,nin",
             "python src/train.py model=vit --cfg job       # show every option and its value",
@@ -33,7 +34,7 @@ USAGE = {
     ),
     "eval": (
         "Test a checkpoint, on its own data or on another set.",
-        "python src/eval.py ckpt_path=FILE|FOLDER|last [data=NAME] [split=test] [option=value ...]",
+        "python src/eval.py ckpt_path=FILE|FOLDER|URL|last [data=NAME] [split=test] [option=value ...]",
         ("python src/eval.py ckpt_path=last", "python src/eval.py ckpt_path=best.ckpt data=mnist"),
         ("data", "trainer", "extractor"),
     ),
@@ -45,7 +46,7 @@ USAGE = {
     ),
     "predict": (
         "Predict with a checkpoint: classes or reconstructions of images, or new images.",
-        "python src/predict.py ckpt_path=FILE|FOLDER|last input=IMAGES|VIDEO|CAMERA|num_samples=N [option=value ...]",
+        "python src/predict.py ckpt_path=FILE|FOLDER|URL|last input=IMAGES|VIDEO|CAMERA|num_samples=N [option=value ...]",
         (
             "python src/predict.py ckpt_path=last input=photos/",
             "python src/predict.py ckpt_path=last data=kaggle_cifar10",
