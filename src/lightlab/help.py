@@ -46,7 +46,7 @@ USAGE = {
     ),
     "predict": (
         "Predict with a checkpoint: classes or reconstructions of images, or new images.",
-        "python src/predict.py ckpt_path=FILE|FOLDER|URL|last input=IMAGES|VIDEO|CAMERA|num_samples=N [option=value ...]",
+        "python src/predict.py ckpt_path=FILE|FOLDER|last input=IMAGES|VIDEO|CAMERA|num_samples=N [option=value ...]",
         (
             "python src/predict.py ckpt_path=last input=photos/",
             "python src/predict.py ckpt_path=last data=kaggle_cifar10",
