@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import runpy
 import sys
 import time
@@ -55,25 +56,39 @@ class Command:
             time.sleep(0.002)
 
 
-def start(log_dir: Path, *arguments: str, script: str = "train", env: Mapping[str, str] | None = None) -> Command:
+def start(
+    log_dir: Path,
+    *arguments: str,
+    script: str = "train",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    limits: Mapping[int, int] | None = None,
+) -> Command:
+    """limits: of the process, as `resource.setrlimit` takes them."""
     log_dir.mkdir(parents=True, exist_ok=True)
     output = log_dir / f"output-{len(list(log_dir.glob('output-*')))}.txt"
     output.touch()
     inherited = {name: value for name, value in os.environ.items() if name != RUN_TIME}
     environment = {**inherited, "LIGHTLAB_LOG_DIR": str(log_dir), "OMP_NUM_THREADS": "1", **(env or {})}
     command = [str(ROOT / "src" / f"{script}.py"), *arguments]
-    process = SERVER.Process(target=_execute, args=(output, environment, command), daemon=False)
+    process = SERVER.Process(target=_execute, args=(output, environment, command, cwd, limits or {}), daemon=False)
     process.start()
     return Command(process, output)
 
 
-def _execute(output: Path, environment: dict[str, str], command: list[str]) -> None:
+def _execute(
+    output: Path, environment: dict[str, str], command: list[str], cwd: Path | None, limits: Mapping[int, int]
+) -> None:
     handle = os.open(output, os.O_WRONLY | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     os.environ.clear()
     os.environ.update(environment)
+    if cwd:
+        os.chdir(cwd)
+    for kind, limit in limits.items():
+        resource.setrlimit(kind, (limit, limit))
     import __main__
 
     __main__.__spec__ = None  # Lightning starts the other processes of DDP from sys.argv

@@ -98,7 +98,7 @@ def check(config_name: str, overrides: Sequence[str], config_dir: str | None = N
     """
     if config_dir and not Path(config_dir).is_dir():
         raise UserError(f"--config-dir={config_dir}: there is no such folder; name one with model/, data/, ... in it.")
-    lines = [_without_null(config_name, o, config_dir) for o in overrides]
+    lines = [_without_null(config_name, _literal(o), config_dir) for o in overrides]
     parsed, problems = _parse(lines)
     groups = [o for o in parsed if _is_group(o.key_or_group, config_dir)]
     wrong = {id(o): list(_group_problems(config_name, o, config_dir)) for o in groups}
@@ -121,6 +121,15 @@ def _unknown_to_the_defaults(
     base = compose(config_name, [str(o.input_line) for o in groups if not o.is_sweep_override()], config_dir)
     changed = [o for o in values if not (o.is_delete() or o.is_add() or o.is_force_add())]
     return {str(o.input_line) for o in changed if not keys.exists(base, o.key_or_group)}
+
+
+def _literal(line: str) -> str:
+    """The override with its value in quotes where Hydra's grammar has no place for it (é, a second =) as it stands."""
+    key, equals, value = line.partition("=")
+    quoted = f"{key}='{value}'"
+    if not value or set(value) & set("'\"()[]{},$") or not _parse([line])[1] or _parse([quoted])[1]:
+        return line
+    return quoted
 
 
 def _parse(lines: Sequence[str]) -> tuple[list[Override], list[str]]:

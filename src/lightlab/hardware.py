@@ -43,6 +43,9 @@ def settle(trainer: DictConfig) -> None:
             )
         if isinstance(trainer.strategy, DictConfig):
             trainer.strategy.process_group_backend = "gloo"
+    if trainer.accelerator == "cpu" and str(trainer.precision) in ("16-mixed", "16"):
+        log.warning("trainer.precision=%s needs a GPU; on the CPU this run uses bf16-mixed.", trainer.precision)
+        trainer.precision = "bf16-mixed"
     _check_precision(str(trainer.precision), trainer.accelerator)
     if spans_processes:
         kind = "GPU" if trainer.accelerator == "gpu" else "CPU"
@@ -92,7 +95,7 @@ def _check_accelerator(accelerator: str, gpus: int) -> None:
 
 
 def _check_precision(precision: str, accelerator: str) -> None:
-    if accelerator == "cpu" and precision in ("16-mixed", "16", "16-true"):
+    if accelerator == "cpu" and precision == "16-true":
         raise UserError(
             f"trainer.precision={precision} needs a GPU, and this run is on the CPU; use trainer.precision=bf16-mixed."
         )

@@ -65,6 +65,8 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     parsed = parser.parse_intermixed_args(list(arguments))
+    if parsed.resolve and not parsed.cfg:
+        _refuse("--resolve goes with --cfg")
     flags = [a for a in arguments if a not in parsed.overrides]
     overrides = [config.expand_shorthand(o) for o in parsed.overrides]
     asks_hydra = parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -62,7 +63,7 @@ class BatchCount(Number):
     """So many batches (an integer), or that share of them (a float)."""
 
     def problem(self, key: str, value: Any) -> str | None:
-        if isinstance(share := self.coerce(value), float) and 0 <= share <= 1:
+        if isinstance(share := self.coerce(value), float) and (0 < share <= 1 or share == self.low == 0):
             return None
         return super().problem(key, value)
 
@@ -70,7 +71,8 @@ class BatchCount(Number):
         return _number(value) if isinstance(value, str) else value
 
     def expected(self) -> str:
-        return "so many batches (an integer) or a share of them (a float from 0 to 1)"
+        least = " of at least 1" if self.low else ""
+        return f"so many batches (an integer{least}) or a share of them (a float from 0 to 1)"
 
 
 class Devices(Number):
@@ -92,7 +94,25 @@ class OneOf:
     def problem(self, key: str, value: Any) -> str | None:
         if value in self.also or str(value) in self.words:
             return None
-        return f"{key}={shown(value)}: expected {', '.join(self.words)}.{did_you_mean(str(value), self.words)}"
+        known = [*self.words, *(shown(v) for v in self.also if v is None or isinstance(v, bool))]
+        return f"{key}={shown(value)}: expected {', '.join(known)}.{did_you_mean(str(value), self.words)}"
+
+    def coerce(self, value: Any) -> Any:
+        return value
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words of the form of `pattern`; what that form is, in words."""
+
+    pattern: str
+    form: str
+    also: tuple[Any, ...] = ()
+
+    def problem(self, key: str, value: Any) -> str | None:
+        if value in self.also or (value is not None and re.fullmatch(self.pattern, str(value))):
+            return None
+        return f"{key}={shown(value)}: expected {self.form}."
 
     def coerce(self, value: Any) -> Any:
         return value
@@ -103,10 +123,18 @@ SHARE = Number(float, 0, 1)
 POSITIVE = Number(float, 0, open=True)
 NOT_NEGATIVE = Number(float, 0)
 LIMIT = BatchCount(int, 0, also=(None,))
+PLACE = Text(".*\\S.*", "a folder")
 
-RULES: dict[str, Number | OneOf] = {
+RULES: dict[str, Number | OneOf | Text] = {
     ".seed": Number(int, 0, 2**32 - 1),
     ".resume": OneOf(("auto", "never", "must")),
+    ".run_name": Text(r"(?!/)(?!(.*/)?\.\.(/|$)).*\S.*", "a name for the run's folder in logs/runs, such as run_name=first"),
+    ".split": OneOf(("train", "val", "test"), also=(None,)),
+    "paths.data_dir": PLACE,
+    "paths.log_dir": PLACE,
+    "paths.output_dir": PLACE,
+    "hydra.run.dir": PLACE,
+    "hydra.sweep.dir": PLACE,
     # data
     ".num_classes": Number(int, 1, also=(None,)),
     ".channels": Number(int, 1, 3),
@@ -189,11 +217,12 @@ RULES: dict[str, Number | OneOf] = {
     "trainer.devices": Devices(int, 1, also=("all", "auto", -1)),
     "trainer.max_epochs": Number(int, 1, also=(-1, None)),
     "trainer.min_epochs": Number(int, 1, also=(None,)),
+    "trainer.max_time": Text(r"\d+:\d\d:\d\d:\d\d|\{.*\}", "DD:HH:MM:SS, days to seconds, or null", also=(None,)),
     "trainer.max_steps": Number(int, 1, also=(-1,)),
     "trainer.min_steps": Number(int, 1, also=(None,)),
     "trainer.accumulate_grad_batches": COUNT,
     "trainer.gradient_clip_val": Number(float, 0, also=(None,)),
-    "trainer.limit_train_batches": LIMIT,
+    "trainer.limit_train_batches": BatchCount(int, 1, also=(None,)),
     "trainer.limit_val_batches": LIMIT,
     "trainer.limit_test_batches": LIMIT,
     "trainer.limit_predict_batches": LIMIT,
@@ -201,6 +230,8 @@ RULES: dict[str, Number | OneOf] = {
     "trainer.check_val_every_n_epoch": Number(int, 1, also=(None,)),
     "trainer.log_every_n_steps": Number(int, 0, also=(None,)),
     "trainer.fast_dev_run": Number(int, 1, also=(True, False)),
+    "trainer.deterministic": OneOf(("warn",), also=(True, False, None)),
+    "trainer.benchmark": OneOf((), also=(True, False, None)),
     # callbacks
     "monitor.mode": OneOf(("min", "max")),
     "augment.crop_mode": OneOf(("constant", "reflect")),
@@ -214,7 +245,7 @@ RULES: dict[str, Number | OneOf] = {
 
 
 @cache
-def rule_for(key: str) -> Number | OneOf | None:
+def rule_for(key: str) -> Number | OneOf | Text | None:
     """The rule of the values of a dotted key, or None."""
     return next((rule for ending, rule in RULES.items() if f".{key}".endswith(ending)), None)
 
@@ -225,10 +256,10 @@ def type_problem(key: str, current: Any, value: Any) -> str | None:
         return None
     if rule := rule_for(key):
         return rule.problem(key, value)
-    if current is None or value is None:
-        return None
     if isinstance(current, bool):
         return None if isinstance(value, bool) else f"{key}={shown(value)}: expected true or false."
+    if current is None or value is None:
+        return None
     if isinstance(current, int | float):
         return _number_problem(key, [current], value)
     if isinstance(current, ListConfig):

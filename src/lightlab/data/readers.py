@@ -230,11 +230,18 @@ class KaggleCsv:
         path = self.root / self.labels
         if not path.is_file():
             raise UserError(f"data set {self.root.name}: no {path}; {_elsewhere(self.root)}")
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(read_text(path).splitlines()))
         if not rows or None in rows[0].values() or not {"id", "label"} <= rows[0].keys():
             raise UserError(f"{path}: expected a first line `id,label` and then one row per image")
         return {row["id"]: row["label"] for row in rows}
+
+
+def read_text(path: Path) -> str:
+    """A file's text in UTF-8, with or without the mark that some editors put in front."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is no text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
 
 
 def read_idx(path: Path) -> Tensor:

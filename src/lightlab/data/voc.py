@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from lightlab.data.boxes import AnnotatedImages, Annotation, annotation
-from lightlab.data.readers import SplitName, _elsewhere, _image_files
+from lightlab.data.readers import SplitName, _elsewhere, _image_files, read_text
 from lightlab.errors import UserError
 
 
@@ -116,7 +116,7 @@ class Voc:
         if split == "train" and not file.is_file():
             file = folder / "trainval.txt"
         if file.is_file():
-            return [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+            return [line.split()[0] for line in read_text(file).splitlines() if line.strip()]
         return sorted(set(self._trees) & set(self._images)) if split == "train" else None
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from lightlab.data.boxes import AnnotatedImages, Annotation, annotation
 from lightlab.data.look import open_files
-from lightlab.data.readers import SplitName, _elsewhere, _image_files
+from lightlab.data.readers import SplitName, _elsewhere, _image_files, read_text
 from lightlab.errors import UserError
 
 PLACES = ("images/{0}", "images/{0}2017", "{0}/images")
@@ -39,7 +39,7 @@ class Yolo:
         if names:
             return list(map(str, names))
         if (self.root / "classes.txt").is_file():
-            return (self.root / "classes.txt").read_text(encoding="utf-8").split("\n")[:-1]
+            return read_text(self.root / "classes.txt").split("\n")[:-1]
         train = self._images("train") or []
         most = max((int(row[0]) for path in train for row in _rows(_label_file(path))[0]), default=-1)
         return [str(i) for i in range(most + 1)]
@@ -81,7 +81,7 @@ class Yolo:
                 raise UserError(f"data.reader.file={self.file}: there is no {files[0]}")
             return {}
         try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            content = yaml.safe_load(read_text(file))
         except yaml.YAMLError as error:
             raise UserError(f"{file}: is no YAML ({' '.join(str(error).split())})") from error
         if not isinstance(content, dict):
@@ -109,7 +109,7 @@ class Yolo:
 def _listed(place: Path) -> list[Path]:
     if place.is_dir():
         return _image_files(place)
-    lines = place.read_text(encoding="utf-8").split("\n")
+    lines = read_text(place).split("\n")
     return [(place.parent / line.strip()).resolve() for line in lines if line.strip()]
 
 
@@ -126,7 +126,7 @@ def _rows(path: Path) -> tuple[list[list[float]], bool]:
     if not path.is_file():
         return [], False
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             row = [float(word) for word in line.split()]
         except ValueError:
