@@ -42,8 +42,11 @@ lock: $(READY)  ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --group bolts --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 
+errors: $(READY)  ## Write docs/errors.md anew: mistakes, and what is said of them
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mistakes.py
+
 clean:  ## Remove the environment and caches; keep data and logs
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup train test lint format lock clean
+.PHONY: help setup train test lint format lock errors clean

@@ -232,7 +232,7 @@ def no_gpu(monkeypatch):
         (["trainer=fsdp"], "GPU"),
         (["trainer=ddp", "trainer.accelerator=gpu"], "needs a GPU"),
         (["trainer=fsdp", "trainer.accelerator=cpu"], "trainer=ddp"),
-        (["trainer=cpu", "trainer.precision=16-mixed"], "bf16-mixed"),
+        (["trainer=cpu", "trainer.precision=16-true"], "bf16-mixed"),
         (["trainer.devices=2"], "trainer=ddp"),
     ],
     ids=str,

@@ -114,8 +114,12 @@ def _option_problems(path: str, node: Any, found: Any) -> Iterator[str]:
     given = [str(k) for k in node if k not in KEYWORDS]
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     takes = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    unknown = [name for name in given if name not in takes and not open_ended]
+    strange = [name for name in unknown if not did_you_mean(name, takes)]
+    if len(strange) > 1:
+        yield f"{path}: {node['_target_']} has no options {', '.join(strange)}. It takes {', '.join(takes)}."
     for name in given:
-        if name not in takes and not open_ended:
+        if name in unknown and not (name in strange and len(strange) > 1):
             hint = did_you_mean(name, takes) or f" It takes {', '.join(takes)}."
             yield f"{path}.{name}: {node['_target_']} has no option {name!r}.{hint}"
         elif name not in takes and (close := slip(name, takes)):

@@ -29,7 +29,7 @@ from yaml import YAMLError
 from lightlab import overrides as keys
 from lightlab.errors import UserError, did_you_mean, raise_all
 from lightlab.folder import RUN_TIME
-from lightlab.schema import options_of, rule_for, shown
+from lightlab.schema import Text, options_of, rule_for, shown
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -238,7 +238,8 @@ def _check_values(
         cfg = compose(name, groups, config_dir)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         return [brief(error)]
-    problems: list[str] = []
+    if problems := list(_empty_choices(cfg)):
+        return problems
     rest: list[Override] = []
     OmegaConf.set_readonly(cfg.hydra, False)
     try:
@@ -260,6 +261,18 @@ def _check_values(
     except (HydraException, OmegaConfBaseException) as error:
         problems.append(brief(error))
     return problems
+
+
+def _empty_choices(cfg: DictConfig) -> Iterator[str]:
+    """Models and data sets whose YAML makes no object."""
+    for group in ("model", "data"):
+        chosen = cfg.hydra.runtime.choices.get(group)
+        if chosen is not None and "_target_" not in (cfg.get(group) or {}):
+            known = sorted(path.stem for path in (CONFIGS / group / "base").glob("*.yaml"))
+            yield (
+                f"{group}={chosen}: its YAML makes no {group}, it has no _target_; begin it with `defaults: "
+                f"[base/<one of {', '.join(known)}>, _self_]`."
+            )
 
 
 def _node_problems(cfg: Any, path: str) -> Iterator[str]:
@@ -288,7 +301,7 @@ def _node_problems(cfg: Any, path: str) -> Iterator[str]:
         rule = rule_for(where)
         if isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not rule):
             yield from _node_problems(value, where)
-        elif is_own and rule and (found := rule.problem(where, value)):
+        elif rule and (is_own or isinstance(rule, Text)) and (found := rule.problem(where, value)):
             yield found
         if path in keys.OPEN and value is not None and "_target_" not in value:
             yield f"{where} is no object, it has no _target_; perhaps {path}={key} is missing?"
@@ -337,6 +350,8 @@ def brief(error: Exception) -> str:
         group, package, there = lacking.groups()
         remedy = "set " + " or ".join(f"{key}=..." for key in there.split(", ")) if there else "leave it out"
         return f"{group}=...: this model has no {package} to choose; {remedy}."
+    if "INTERVAL_SWEEP" in str(error):
+        return "interval(...) needs a sweeper that draws from a range; without one list the values: -m <key>=0.1,0.3,1."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     asides = ("To append", "Config search path", "full_key", "object_type", "reference_type")
     kept = itertools.takewhile(lambda line: not line.startswith(asides), lines)

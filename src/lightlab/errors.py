@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+
+
+_SPACE = "free some space or set paths.log_dir=<a folder on another disk>"
+LIMITS = {  # by errno: of the machine, not of the program
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: _SPACE,
+    errno.EMFILE: "raise the limit with ulimit -n 4096, or lower data.num_workers",
+    errno.ENFILE: "close other programs, or lower data.num_workers",
+    errno.EROFS: "set paths.log_dir=<a folder you may write to>",
+    errno.EACCES: "give yourself the right, or name another file or folder",
+    errno.EADDRINUSE: "set the environment variable MASTER_PORT to a free port, or unset it",
+}
+NO_MEMORY = "can't allocate memory"  # as torch says it on a CPU
 
 
 class UserError(Exception):
@@ -26,7 +41,28 @@ def message_of(error: BaseException) -> str | None:
         return " ".join(str(error).split())
     if isinstance(error, UserError):
         return str(error).rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2].strip()
+    return next((found for e in reversed(list(_chain(error))) if (found := _limit_of(e))), None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and those that it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _limit_of(error: BaseException) -> str | None:
+    """What the machine has too little of or does not allow, and what to do about it; None for any other error."""
+    if isinstance(error, OSError) and error.errno in LIMITS:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; {LIMITS[error.errno]}."
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or NO_MEMORY in str(error):
+        return f"Out of memory ({_first_sentence(error)}); lower data.batch_size or data.image_size, or use a smaller model."
     return None
+
+
+def _first_sentence(error: BaseException) -> str:
+    return str(error).strip().partition(". ")[0].splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:

@@ -69,10 +69,18 @@ def _settle_extractor(cfg: DictConfig, run: Path) -> None:
         extractor.checkpoint = str(find_classifier("last", Path(cfg.paths.log_dir), extractor.name, cfg.data.name))
 
 
+class _RunLog(logging.FileHandler):
+    """A full disk is told once, by what the run has to write; not at each line of its log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def start_log(run: Path) -> None:
     """Our messages to the console; everything, the libraries' warnings too, to the run's log."""
     rank = folder.rank()
-    file = logging.FileHandler(run / (folder.LOG if rank == 0 else f"run-rank{rank}.log"), encoding="utf-8")
+    file = _RunLog(run / (folder.LOG if rank == 0 else f"run-rank{rank}.log"), encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     screen = logging.StreamHandler(sys.stdout)
     screen.addFilter(lambda record: rank == 0 and record.name.startswith("lightlab") and record.levelno >= logging.INFO)

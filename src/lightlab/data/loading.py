@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lightlab.data.sampling import Batch as Order
 from lightlab.data.sampling import EvenBatches, KeyedBatches
 from lightlab.errors import UserError
+
+FILES, FILES_PER_WORKER = 60, 25  # open files of a run, and of a worker of its two loaders
 
 
 class Batches:
@@ -32,6 +35,7 @@ def loader(dataset: Dataset[Any], sampler: Sampler[Order], num_workers: int, see
     """A loader of a dataset whose items are whole batches, asked for by the sampler."""
     if num_workers == 0:
         return Batches(dataset, sampler)
+    _allow_files(num_workers)
     return DataLoader(
         dataset,
         batch_size=None,  # the sampler yields whole batches
@@ -41,6 +45,23 @@ def loader(dataset: Dataset[Any], sampler: Sampler[Order], num_workers: int, see
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _allow_files(num_workers: int) -> None:
+    """Let this process open as many files as its workers need; UserError where the system does not allow it.
+
+    A worker holds pipes and one file per tensor that waits; short of them, workers die one by one with a traceback.
+    """
+    needed = FILES + FILES_PER_WORKER * num_workers
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UserError(
+            f"data.num_workers={num_workers} needs about {needed} open files, and the limit is {hard}; raise it with "
+            f"ulimit -n {max(4096, needed)}, or set data.num_workers=0."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def training_order(data: Any, size: int) -> KeyedBatches:
