@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import gzip
 import json
-import os
 import re
 import resource
 import shlex
@@ -502,7 +501,7 @@ RUNS = [
         "checkpoints",
         "another network",
         "train ckpt_path=run model.network.hidden=[5]",
-        ["another model", "hidden"],
+        ["run/checkpoints/last.ckpt", "options"],
         run,
     ),
     Mistake("checkpoints", "another number of classes", f"{PETS} ckpt_path=run", ["another model"], all_of(run, pets)),
@@ -665,9 +664,9 @@ INTRODUCTION = """\
 # Mistakes, and what is said of them
 
 Written by `make errors`; `tests/test_mistakes.py` gives each command and compares. Each line that is said begins with
-`error:`, the exit code is 2, and where the run has a folder already, its `run.log` has the traceback and a last line names
-it. Nothing that was there is changed. A fault of the program, or of a module of your own, ends with its traceback and
-exit code 1.
+`error:`, and the exit code is 2. Where the run has a folder already, its `run.log` has the traceback, and a last line
+names the file. Nothing that was there is changed. A fault of the program, or of a module of your own, ends with its
+traceback and exit code 1.
 
 The commands stand for `python src/<command>.py ...`; options that only make a run short are left out, and long lists of
 names are shortened.

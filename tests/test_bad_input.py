@@ -2,7 +2,6 @@
 
 import os
 import re
-from pathlib import Path
 
 import pytest
 from commands import run, start
@@ -50,7 +49,7 @@ PETS = (*TINY, "data=image_folder", "data.image_size=8", "data.batch_size=2", "t
 def test_names_of_any_kind_and_stray_files_are_no_mistakes(tmp_path):
     """Spaces, accents, = in paths; a file name that is not UTF-8; what systems leave behind; data that is read-only."""
     root = pets(tmp_path).rename(tmp_path / "my pêts=a b")
-    os.rename(os.fsencode(root / "cat/0.png"), os.fsencode(root / "cat") + b"/\xff.png")
+    (root / "cat/0.png").rename(root / "cat" / os.fsdecode(b"\xff.png"))
     for name in ("Thumbs.db", ".DS_Store", "notes.txt", "cat/Thumbs.db", "cat/.hidden.png", ".thumbnails/0.png"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(b"x")

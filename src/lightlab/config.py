@@ -125,7 +125,7 @@ def _unknown_to_the_defaults(
 
 def _literal(line: str) -> str:
     """The override with its value in quotes where Hydra's grammar has no place for it (é, a second =) as it stands."""
-    key, equals, value = line.partition("=")
+    key, _, value = line.partition("=")
     quoted = f"{key}='{value}'"
     if not value or set(value) & set("'\"()[]{},$") or not _parse([line])[1] or _parse([quoted])[1]:
         return line

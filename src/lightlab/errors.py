@@ -6,7 +6,6 @@ import difflib
 import errno
 from collections.abc import Iterable, Iterator
 
-
 _SPACE = "free some space or set paths.log_dir=<a folder on another disk>"
 LIMITS = {  # by errno: of the machine, not of the program
     errno.ENOSPC: _SPACE,
@@ -57,7 +56,8 @@ def _limit_of(error: BaseException) -> str | None:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; {LIMITS[error.errno]}."
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or NO_MEMORY in str(error):
-        return f"Out of memory ({_first_sentence(error)}); lower data.batch_size or data.image_size, or use a smaller model."
+        reason = _first_sentence(error)
+        return f"Out of memory ({reason}); lower data.batch_size or data.image_size, or use a smaller model."
     return None
 
 
