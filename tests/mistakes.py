@@ -645,7 +645,7 @@ def said(text: str, folder: Path) -> str:
 def row(what: str, command: str, said: str) -> str:
     """One line of the page's tables: lists of many names are shortened, the place of the log is left out."""
     problems = [line.removeprefix("error: ") for line in said.splitlines() if not line.startswith("Full traceback: ")]
-    shown = [re.sub(r"((?:[^\s,]+, ){3})(?:[^\s,]+, ){2,}[^\s,.;)]+", r"\1...", problem) for problem in problems]
+    shown = [re.sub(r"((?:[^\s,]+, ){3})(?:[^\s,]+, ){2,}[^\s,.;)]+\.?", r"\1...", problem) for problem in problems]
     cells = [" ".join(filter(None, (what, _code(command)))), "<br>".join(map(_code, shown))]
     return f"| {' | '.join(cells)} |"
 

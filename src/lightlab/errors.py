@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 
 _SPACE = "free some space or set paths.log_dir=<a folder on another disk>"
 LIMITS = {  # by errno: of the machine, not of the program
@@ -40,14 +41,7 @@ def message_of(error: BaseException) -> str | None:
         return " ".join(str(error).split())
     if isinstance(error, UserError):
         return str(error).rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2].strip()
-    return next((found for e in reversed(list(_chain(error))) if (found := _limit_of(e))), None)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and those that it came from."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+    return _limit_of(error) or (message_of(error.__cause__) if error.__cause__ else None)
 
 
 def _limit_of(error: BaseException) -> str | None:
@@ -56,13 +50,10 @@ def _limit_of(error: BaseException) -> str | None:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; {LIMITS[error.errno]}."
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or NO_MEMORY in str(error):
-        reason = _first_sentence(error)
-        return f"Out of memory ({reason}); lower data.batch_size or data.image_size, or use a smaller model."
+        asked = re.search(r"ried to allocate ([\d.]+ \w+)", str(error))
+        size = f" (asked for {asked[1]})" if asked else ""
+        return f"Out of memory{size}; lower data.batch_size or data.image_size, or use a smaller model."
     return None
-
-
-def _first_sentence(error: BaseException) -> str:
-    return str(error).strip().partition(". ")[0].splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
