@@ -39,7 +39,11 @@ def test_no_count_is_any_of_these(key, value):
         ("model.critic_optimizer.lr", [0.1], [-1]),
         ("seed", [0, 2**32 - 1], [-1, 2**32, None, 0.5]),
         ("trainer.devices", [1, 8, "all", "auto", -1, [0, 1]], [0, -2, "gpu", [], [-1]]),
-        ("trainer.limit_train_batches", [0, 5, 0.5, 1.0, None], [1.5, -1, "x"]),
+        ("trainer.limit_train_batches", [5, 0.5, 1.0, None], [0, 0.0, 1.5, -1, "x"]),
+        ("trainer.limit_val_batches", [0, 0.0, 5, 0.5, 1.0, None], [1.5, -1, "x"]),
+        ("trainer.deterministic", [True, False, "warn", None], ["maybe", 3]),
+        ("trainer.max_time", ["00:12:00:00", "1:00:00:00", None], ["abc", "12:00", 5, ""]),
+        ("run_name", ["first", "a b=é", "a/b"], [None, "", "/a", "..", "../a", "a/../b"]),
         ("trainer.gradient_clip_val", [None, 0, 0.5, 10], [-1, "x"]),
         ("trainer.precision", [32, "32-true", "bf16-mixed", None], ["17", "fp8", 8]),
         ("trainer.max_epochs", [1, -1, None], [0, -2]),
@@ -103,4 +107,4 @@ def test_each_rule_is_of_use():
     for ending, rule in schema.RULES.items():
         key = f"a{ending}" if ending.startswith(".") else ending
         assert rule_for(key) is rule
-        assert key in str(rule.problem(key, "no such value"))
+        assert key in str(rule.problem(key, ""))
