@@ -254,6 +254,7 @@ def damaged(damage: Callable[[bytes], bytes]) -> Callable[[Path], object]:
 PETS = "train data=image_folder data.root=pets data.image_size=8 data.batch_size=2 data.num_workers=0"
 BOXES = "train model=yolo data=yolo data.root=boxes data.image_size=64 data.batch_size=2"
 COCO = "train model=yolo data=coco data.root=boxes data.image_size=64 data.batch_size=2 data.reader.train=train.json"
+SCENES = "train data=digit_scenes data.image_size=64 data.reader.train_size=2 data.reader.val_size=1"
 MINE = "train --config-dir=mine model=mine"
 
 RUNS = [
@@ -316,6 +317,18 @@ RUNS = [
         "an image that is too small",
         "train model=ssd data=digit_scenes data.image_size=8",
         ["set data.image_size=40"],
+    ),
+    Mistake(
+        "options",
+        "batch norm and one image",
+        f"{SCENES} model=ssdlite data.batch_size=1",
+        ["batch norm in SSD cannot learn from batches of 1"],
+    ),
+    Mistake(
+        "options",
+        "frozen statistics of no weights",
+        f"{SCENES} model=yolo data.batch_size=2 model.network.backbone.norm=frozen",
+        ["set model.network.backbone.checkpoint=<file>"],
     ),
     Mistake(
         "options",
@@ -499,12 +512,57 @@ RUNS = [
     Mistake("checkpoints", "no run to resume", "train ckpt_path=last", ["there is no"]),
     Mistake(
         "checkpoints",
-        "another network",
-        "train ckpt_path=run model.network.hidden=[5]",
-        ["run/checkpoints/last.ckpt", "options"],
+        "fewer epochs than are done",
+        "train ckpt_path=run trainer.max_epochs=1",
+        ["trainer.max_epochs=2 or more"],
         run,
     ),
-    Mistake("checkpoints", "another number of classes", f"{PETS} ckpt_path=run", ["another model"], all_of(run, pets)),
+    Mistake(
+        "checkpoints",
+        "another learning rate",
+        "train ckpt_path=run model.optimizer.lr=0.5",
+        ["model.optimizer.lr: ", " -> 0.5"],
+        run,
+    ),
+    Mistake(
+        "checkpoints", "another batch size", "train ckpt_path=run data.batch_size=8", ["data.batch_size: 32 -> 8"], run
+    ),
+    Mistake("checkpoints", "another seed", "train ckpt_path=run seed=1", ["seed: 0 -> 1"], run),
+    Mistake(
+        "checkpoints",
+        "another optimizer",
+        "train ckpt_path=run optimizer=sgd",
+        ["model.optimizer._target_: torch.optim.AdamW -> torch.optim.SGD"],
+        run,
+    ),
+    Mistake(
+        "checkpoints",
+        "another network",
+        "train ckpt_path=run model.network.hidden=[5]",
+        ["model.network.hidden: [4] -> [5]"],
+        run,
+    ),
+    Mistake(
+        "checkpoints",
+        "another number of classes",
+        f"{PETS} ckpt_path=run",
+        ["readers.Digits -> lightlab.data.readers.ImageFolder"],
+        all_of(run, pets),
+    ),
+    Mistake(
+        "checkpoints",
+        "a folder that is not to be continued",
+        "train hydra.run.dir=run resume=never",
+        ["holds a run already"],
+        run,
+    ),
+    Mistake(
+        "checkpoints",
+        "nothing that must be continued",
+        "train run_name=first resume=must",
+        ["has no checkpoint to continue from"],
+    ),
+    Mistake("checkpoints", "an address of another kind", "train ckpt_path=ftp://127.0.0.1/a.ckpt", ["http"]),
     Mistake(
         "checkpoints",
         "half a file",
@@ -639,6 +697,7 @@ def said(text: str, folder: Path) -> str:
     text = (
         text[max(text.find("error: "), 0) :].rstrip().replace(str(folder), "<folder>").replace(str(ROOT), "<lightlab>")
     )
+    text = re.sub(r"archive/data/\d+", "archive/data/<n>", text)
     return re.sub(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?", "<time>", text)
 
 

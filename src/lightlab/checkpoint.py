@@ -6,6 +6,7 @@ A checkpoint holds the resolved configuration beside the weights, so `eval.py` a
 from __future__ import annotations
 
 import logging
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} is not a whole checkpoint file ({error}); use another checkpoint of the run."
         ) from error
     except (RuntimeError, ValueError, KeyError, torch.serialization.pickle.UnpicklingError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))  # torch's own words advise to load it unsafely
+        reason = f"it asks for {wanted[1]}" if wanted else type(error).__name__
         raise UserError(
             f"{path} cannot be loaded as plain data ({reason}); it was not written by lightlab, or is damaged."
         ) from error

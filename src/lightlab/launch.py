@@ -130,8 +130,6 @@ def _named_folder(overrides: list[str]) -> list[str]:
     name = _given(overrides, "run_name")
     if name is None or _given(overrides, "hydra.run.dir") is not None:
         return []
-    if name in ("", "null") or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise UserError(f"run_name={name}: expected a name for the run's folder in logs/runs, such as run_name=first.")
     return ["hydra.run.dir='${paths.log_dir}/runs/${run_name}'"]
 
 

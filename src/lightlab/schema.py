@@ -128,7 +128,9 @@ PLACE = Text(".*\\S.*", "a folder")
 RULES: dict[str, Number | OneOf | Text] = {
     ".seed": Number(int, 0, 2**32 - 1),
     ".resume": OneOf(("auto", "never", "must")),
-    ".run_name": Text(r"(?!/)(?!(.*/)?\.\.(/|$)).*\S.*", "a name for the run's folder in logs/runs, such as run_name=first"),
+    ".run_name": Text(
+        r"(?!/)(?!(.*/)?\.\.(/|$)).*\S.*", "a name for the run's folder in logs/runs, such as run_name=first"
+    ),
     ".split": OneOf(("train", "val", "test"), also=(None,)),
     "paths.data_dir": PLACE,
     "paths.log_dir": PLACE,
