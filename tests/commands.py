@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import resource
 import runpy
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -74,6 +75,26 @@ def start(
     process = SERVER.Process(target=_execute, args=(output, environment, command, cwd, limits or {}), daemon=False)
     process.start()
     return Command(process, output)
+
+
+def start_two(log_dir: Path, *arguments: str, env: Mapping[str, str] | None = None) -> list[Command]:
+    """Two ranks of one run, with what srun sets for each of two tasks on a node; they start in milliseconds too."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    slurm = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
+    slurm |= {"SLURM_JOB_ID": "1234", "SLURM_STEP_ID": "5", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost"}
+    slurm |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **(env or {})}
+    ranks = ({"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)} for i in range(2))
+    return [start(log_dir, *arguments, "trainer=ddp_cpu", env=slurm | rank) for rank in ranks]
+
+
+def run_two(log_dir: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+    """The output of rank 0 of a run of two that succeeds."""
+    ranks = start_two(log_dir, *arguments, env=env)
+    codes = [rank.wait() for rank in ranks]
+    assert codes == [0, 0], [rank.text for rank in ranks]
+    return ranks[0].text
 
 
 def _execute(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import run, runs, start
+from commands import run, run_two, runs
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
@@ -110,18 +110,7 @@ def test_two_nodes_equal_one_process(tmp_path, single):
 
 
 def test_two_slurm_tasks_equal_one_process(tmp_path, single):
-    """What srun sets for each of two tasks on one node."""
-    slurm = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
-    slurm |= {"SLURM_JOB_ID": "1234", "SLURM_STEP_ID": "5"}
-    slurm |= {"SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "MASTER_ADDR": "127.0.0.1"}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        slurm["MASTER_PORT"] = str(probe.getsockname()[1])
-    tasks = [
-        start(tmp_path, *SHORT, "trainer=ddp_cpu", env={**slurm, "SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)})
-        for i in range(2)
-    ]
-    assert [task.wait() for task in tasks] == [0, 0], [task.text for task in tasks]
+    run_two(tmp_path, *SHORT)
     (found,) = runs(tmp_path)
     assert found.name == "slurm-1234.5"
     assert_same_run(single, found)

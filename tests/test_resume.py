@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import commands
 import pytest
 import pytorch_lightning as pl
 import torch
+from interruptions import differences
 from torch import nn
 from torchvision.transforms import v2
 
@@ -87,6 +88,7 @@ def fit(
     data: dict[str, Any] | None = None,
     ema: bool = False,
     every_n_steps: int | None = 1,
+    callbacks: Sequence[pl.Callback] = (),
     **options: Any,
 ) -> pl.Trainer:
     """Train for three epochs, from `resume` on."""
@@ -116,7 +118,7 @@ def train(
     trainer = pl.Trainer(
         **{"max_epochs": 3, **options},
         accelerator="cpu",
-        callbacks=[KeyedRandomness(0), checkpoints, *average],
+        callbacks=[KeyedRandomness(0), checkpoints, *average, *callbacks],
         logger=logger,
         plugins=[checkpoint.SafeCheckpointIO()],
         log_every_n_steps=1,

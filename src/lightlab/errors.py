@@ -24,11 +24,26 @@ NO_MEMORY = "can't allocate memory"  # as torch says it on a CPU
 class UserError(Exception):
     """One mistake or several that the user can mend. Each is one line: what, where, expected, remedy.
 
-    An entry point prints the lines, writes the traceback to the run's log and exits with code 2.
+    An entry point prints the lines, writes the traceback to the run's log and exits with `code`.
     """
+
+    code = 2
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(" ".join(line.strip() for line in p.splitlines()) for p in problems))
+
+
+class LostProcess(UserError):
+    """A process of the run has ended or does not answer, so that the others cannot go on."""
+
+    code = 1
+
+
+class Interrupted(SystemExit):
+    """A signal has ended the run. The exit code is 128 and the signal's number, as a shell has it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
 
 
 def message_of(error: BaseException) -> str | None:

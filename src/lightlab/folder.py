@@ -17,6 +17,7 @@ DOWNLOADS = "downloads"
 ONCE = ("ckpt_path", "hydra.run.dir", "resume", "weights_only_init")  # options of one command, not of its run
 RUN_TIME = "LIGHTLAB_RUN_TIME"  # environment variables: the processes of one run share its folder
 RESUMED = "LIGHTLAB_RESUMED"  # and the checkpoint that they continue from
+LAUNCHER = "LIGHTLAB_LAUNCHER"  # and the process that has started this one as a rank of its run
 
 
 def rank() -> int:

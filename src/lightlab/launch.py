@@ -8,7 +8,10 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -16,17 +19,21 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lightlab import folder, lock
-from lightlab.errors import UserError, message_of
+from lightlab.errors import Interrupted, UserError, message_of
 
 log = logging.getLogger("lightlab")
 Task = Callable[[Any], float | None]
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 def launch(task: Task, config_name: str) -> None:
     """Run `task(cfg)` for the command line's configuration, or once for each job of a sweep (-m); then exit.
 
-    Exit codes: 0 done, 1 a fault of the program, 2 a mistake of the user, 130 interrupted.
+    Exit codes: 0 done, 1 a fault of the program or a lost process, 2 a mistake of the user, 130 interrupted (SIGINT),
+    143 terminated (SIGTERM).
     """
+    _listen()
+    _end_with_launcher()
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
         from lightlab.help import text
@@ -39,8 +46,40 @@ def launch(task: Task, config_name: str) -> None:
     except UserError as error:
         sys.exit(report_failure(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
     sys.exit(max(failures, default=0))
+
+
+def _listen() -> None:
+    """Before and after training there is nothing to save: SIGTERM and SIGINT leave at once, SIGUSR1 does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        raise Interrupted(number)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda number, frame: None)
+
+
+def _end_with_launcher() -> None:
+    """A rank that torchrun or another rank has started ends when that process does, whatever it is doing."""
+    if folder.LAUNCHER not in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    launcher = int(os.environ.get(folder.LAUNCHER, os.getppid()))
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def prepared(arguments: Sequence[str], config_name: str) -> list[str]:
@@ -217,6 +256,8 @@ def _one_job(task: Task, cfg: Any) -> float | None:
         sys.argv[:] = argv
         HydraConfig.instance().cfg = state
         _leave_process_group()
+        if ranks := sys.modules.get("lightlab.ranks"):
+            ranks.wait()
         for name in set(os.environ) - set(environment):
             del os.environ[name]
 
@@ -243,7 +284,7 @@ def report_failure(error: BaseException) -> int:
             f"error: {details.rstrip()}" if message is None else "\n".join(f"error: {m}" for m in message.splitlines())
         )
         print(said + where, file=sys.stderr, flush=True)
-    return 1 if message is None else 2
+    return 1 if message is None else getattr(error, "code", 2)
 
 
 def quoted(path: Path | str) -> str:

@@ -42,6 +42,7 @@ from lightlab.profiler import Unprofiled
 AROUND = ("on_train_batch_start", "on_train_batch_end")
 INSIDE = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
 PARTS = ("optimizer_step", "optimizer_zero_grad", "backward", "configure_gradient_clipping", "clip_gradients")
+UNUSUAL = {*INSIDE, *PARTS} - {"on_before_backward", "on_before_optimizer_step"}  # for which Lightning's step is used
 TRANSFER = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
 
@@ -71,7 +72,7 @@ class Plan:
         self.callbacks = {h: [c for c in trainer.callbacks if _overrides(c, pl.Callback, h)] for h in AROUND + INSIDE}
         own = {hook for hook in AROUND + INSIDE + PARTS if _overrides(module, pl.LightningModule, hook)}
         self.heard = own.union(hook for hook, listeners in self.callbacks.items() if listeners)
-        self.direct = self.lean and self.heard.isdisjoint(INSIDE + PARTS)
+        self.direct = self.lean and self.heard.isdisjoint(UNUSUAL)
         self.takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
         self.before_transfer, self.transfer, self.after_transfer = map(self._batch_hook, TRANSFER)
 
@@ -146,6 +147,9 @@ class LeanEpochLoop(_TrainingEpochLoop):
         plan.call("on_train_batch_end", output, batch, batch_idx)
         self._end_batch()
 
+    def _broadcast_sigterm_tensor(self) -> None:
+        """Nothing: the processes agree on signals in `callbacks.signals`, and not before each batch."""
+
     def _optimize(self, batch: Any, batch_idx: int) -> Any:
         kwargs = OrderedDict(batch=batch)
         if self.plan.takes_index:
@@ -199,6 +203,7 @@ class LeanOptimization(_AutomaticOptimization):
         usual = trainer.accumulate_grad_batches == 1 and not trainer.gradient_clip_val and not self._skip_backward
         if not (usual and self.plan.direct):
             return super().run(optimizer, batch_idx, kwargs)
+        plan = self.plan
         step, zero_grad = self.optim_progress.optimizer.step, self.optim_progress.optimizer.zero_grad
         result = ClosureResult(None)
 
@@ -213,7 +218,9 @@ class LeanOptimization(_AutomaticOptimization):
                 if result.closure_loss is None:
                     Closure.warning_cache.warn("`training_step` returned `None`. If this was on purpose, ignore this.")
                 else:
+                    plan.call("on_before_backward", result.closure_loss)
                     result.closure_loss.backward()
+                plan.call("on_before_optimizer_step", optimizer)
             return result.loss
 
         step.increment_ready()

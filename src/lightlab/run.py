@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
 import time
 import warnings
@@ -15,7 +14,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from rich.console import Console
 from rich.table import Column, Table
@@ -23,12 +21,14 @@ from rich.table import Column, Table
 from lightlab import checkpoint as checkpoints
 from lightlab import files, folder, hardware, lock
 from lightlab.build import build, check_targets, plain
-from lightlab.callbacks.checkpoints import RunCheckpoint
+from lightlab.callbacks.checkpoints import checkpoint_keeper
+from lightlab.callbacks.signals import use_own_signals
 from lightlab.errors import UserError, did_you_mean
 from lightlab.loggers import ContinuedCSVLogger
 from lightlab.loops import use_lean_loops
 from lightlab.metrics.extractors import find_classifier
 from lightlab.profiler import Unprofiled
+from lightlab.ranks import use_own_launcher
 from lightlab.resume import Start, holds_a_run
 
 log = logging.getLogger("lightlab")
@@ -156,6 +156,8 @@ def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
     extra = {} if cfg.trainer.profiler else {"profiler": Unprofiled()}
     plugins = [checkpoints.SafeCheckpointIO()]
     trainer = build(cfg.trainer, "trainer", callbacks=callbacks, logger=loggers or False, plugins=plugins, **extra)
+    use_own_launcher(trainer)
+    use_own_signals(trainer)
     return use_lean_loops(trainer)
 
 
@@ -203,17 +205,11 @@ def fit(
         )
     path = None if start.weights_only else start.path
     if path or holds_a_run(Path(cfg.paths.output_dir)):  # what was logged by a run that came to no checkpoint is void
-        _continue_logs(trainer, start.content["global_step"] if path else 0)
+        _continue_logs(trainer, _logged_step(start.content, module) if path else 0)
     if folder.rank() == 0:
         _record(cfg)
     started = time.monotonic()
-    try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
-    except SIGTERMException:
-        log.info("Terminated in epoch %d; continue with ckpt_path=%s.", trainer.current_epoch + 1, cfg.paths.output_dir)
-        sys.exit(128 + signal.SIGTERM)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
     return time.monotonic() - started
 
 
@@ -222,6 +218,13 @@ def _record(cfg: DictConfig) -> None:
     run = Path(cfg.paths.output_dir)
     files.write_text(run / folder.CONFIG, OmegaConf.to_yaml(cfg))
     folder.record_overrides(run, (a for a in sys.argv[1:] if not a.startswith("--")))
+
+
+def _logged_step(content: dict[str, Any], module: pl.LightningModule) -> int:
+    """Where a checkpoint is on the logs' axis, which counts batches where players take turns."""
+    if module.automatic_optimization:
+        return content["global_step"]
+    return content["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
 
 
 def _continue_logs(trainer: pl.Trainer, step: int) -> None:
@@ -254,10 +257,6 @@ def test_best(
     best = keeper.best if keeper and keeper.best.is_file() and not trainer.fast_dev_run else None  # type: ignore[attr-defined]
     results = trainer.test(module, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
     return dict(results[0]) if results else {}
-
-
-def checkpoint_keeper(trainer: pl.Trainer) -> RunCheckpoint | None:
-    return next((c for c in trainer.callbacks if isinstance(c, RunCheckpoint)), None)  # type: ignore[attr-defined]
 
 
 def report(cfg: DictConfig, trainer: pl.Trainer, results: dict[str, float], seconds: float) -> float | None:

@@ -241,6 +241,7 @@ RULES: dict[str, Number | OneOf | Text] = {
     "model.attention": OneOf(("none", "se", "cbam", "eca")),
     "ema.decay": SHARE,
     "early_stopping.patience": Number(int, 0),
+    "signals.seconds_to_agree": POSITIVE,
     "checkpoint.every_n_minutes": Number(float, 0, open=True, also=(None,)),
     "checkpoint.every_n_steps": Number(int, 1, also=(None,)),
 }

@@ -39,6 +39,7 @@ class RunCheckpoint(Checkpoint):
         self.every_n_minutes, self.every_n_steps = every_n_minutes, every_n_steps
         self.best_score: float | None = None
         self._saved_at, self._saved_step = time.monotonic(), 0
+        self._postponed = False  # last.ckpt is due when the validation that follows has ended
         self._best_is_now = False  # best.ckpt was written in the state that last.ckpt is about to hold
 
     @property
@@ -63,17 +64,22 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loop = trainer.fit_loop.epoch_loop
-        if loop._should_accumulate() or loop._num_ready_batches_reached():
-            return  # between two optimizer steps of an epoch only; the epoch's end is saved with its validation
-        ends_here = trainer.should_stop or trainer.global_step == trainer.max_steps
-        if ends_here or self._due(trainer):
-            self._save(trainer, self.last)
+        if not is_between_steps(trainer):
+            return
+        if trainer.should_stop or trainer.global_step == trainer.max_steps:
+            self._save(trainer, self.last)  # the run ends here
+        elif self._due(trainer):
+            self._postponed = validation_follows(trainer)
+            if not self._postponed:
+                self._save(trainer, self.last)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
         if fitting and not trainer.fit_loop.epoch_loop._num_ready_batches_reached():
             self._save_if_better(trainer)
+            if self._postponed:
+                self._save(trainer, self.last)
+        self._postponed = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         cut_short = not trainer.fit_loop.epoch_loop._num_ready_batches_reached()
@@ -93,6 +99,10 @@ class RunCheckpoint(Checkpoint):
                 f"the processes begin at different steps ({', '.join(map(str, steps))}): they do not see the same "
                 f"{self.folder}; set paths.log_dir to a folder that all machines share."
             )
+
+    def save_last(self, trainer: pl.Trainer) -> None:
+        """Write last.ckpt now; the caller sees to it that the run can be continued from here."""
+        self._save(trainer, self.last)
 
     def _due(self, trainer: pl.Trainer) -> bool:
         if self.every_n_steps:
@@ -141,3 +151,20 @@ class RunCheckpoint(Checkpoint):
         except OSError:  # a file system without links, or a strategy whose checkpoint is a folder
             return False
         return True
+
+
+def is_between_steps(trainer: pl.Trainer) -> bool:
+    """At the end of a batch: was it the last of an optimizer step, but not of an epoch, which its validation ends?"""
+    loop = trainer.fit_loop.epoch_loop
+    return not (loop._should_accumulate() or loop._num_ready_batches_reached())
+
+
+def validation_follows(trainer: pl.Trainer) -> bool:
+    """At the end of a batch: does a validation come before the next? A run resumed from here would leave it out."""
+    fetcher = trainer.fit_loop._data_fetcher
+    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+
+
+def checkpoint_keeper(trainer: pl.Trainer) -> RunCheckpoint | None:
+    """The trainer's RunCheckpoint, or None where the run keeps no checkpoints."""
+    return next((c for c in trainer.callbacks if isinstance(c, RunCheckpoint)), None)  # type: ignore[attr-defined]

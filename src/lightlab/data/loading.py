@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,6 +43,7 @@ def loader(dataset: Dataset[Any], sampler: Sampler[Order], num_workers: int, see
         sampler=sampler,
         num_workers=num_workers,
         collate_fn=_as_it_is,
+        worker_init_fn=_deaf,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
     )
@@ -97,3 +99,10 @@ def rank_of(data: Any) -> tuple[int, int]:
 
 def _as_it_is(batch: Any) -> Any:
     return batch
+
+
+def _deaf(worker: int) -> None:
+    """What is sent to all processes of a run is the training process's to answer: it still needs its batches."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

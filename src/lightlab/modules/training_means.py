@@ -34,6 +34,10 @@ class TrainingMeans(pl.Callback):
             self._sums[name] = self._sums[name] + value.detach().float()
             self._counts[name] += 1
 
+    def not_finite(self) -> list[str]:
+        """The names whose mean is no longer a finite number."""
+        return [name for name, total in self._sums.items() if not math.isfinite(total)]
+
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._reset()
 
