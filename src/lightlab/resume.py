@@ -22,7 +22,8 @@ log = logging.getLogger("lightlab")
 SHOWN = 6  # differences that a message names
 
 # What may change in a run that is continued, as patterns of keys; a * stands for dots too.
-ONLY_HERE = ("run_name", "ckpt_path", "resume", "weights_only_init", "test", "doctor", "paths.*", "logger*")
+ONLY_HERE = ("run_name", "ckpt_path", "resume", "weights_only_init", "paths.*", "logger*")
+ONLY_ASKED = ("test", "doctor", "preflight")
 PLACES = ("*.root", "*.dirpath", "*.cache_dir", "*.log_dir", "*.data_dir", "*.save_dir", "trainer.default_root_dir")
 LOADING = ("data.num_workers", "data.download")
 LENGTH = ("trainer.max_*", "trainer.min_*")
@@ -34,7 +35,15 @@ SHOWING = (
     *("console", "samples", "filmstrip", "interpolation", "reconstructions", "overlays", "health"),
     *("confusion_matrix", "class_histogram", "neighbours", "signals", "finite"),
 )
-HARMLESS = (*ONLY_HERE, *PLACES, *LOADING, *LENGTH, *WATCHING, *(f"callbacks.{name}.*" for name in SHOWING))
+HARMLESS = (
+    *ONLY_HERE,
+    *ONLY_ASKED,
+    *PLACES,
+    *LOADING,
+    *LENGTH,
+    *WATCHING,
+    *(f"callbacks.{name}.*" for name in SHOWING),
+)
 # What may change too, and changes the order of sums: the run goes on, but is not the same bit for bit.
 ROUNDING = (
     *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy*"),
