@@ -1,10 +1,15 @@
-"""A GAN whose noise is a function of the images, so that it does not depend on how many processes share a batch."""
+"""Algorithms whose noise is a function of the images: it does not depend on how many processes share a batch."""
+
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
-from lightlab.keys import content_keys, normals
+from lightlab.keys import content_keys, normals, uniforms
+from lightlab.modules.bigan import BiGAN
 from lightlab.modules.gan import GAN
+from lightlab.modules.vae import VAE
+from lightlab.modules.vae_gan import VAEGAN
 
 
 class GivenNoise(GAN):
@@ -19,3 +24,27 @@ class NotedNoise(GAN):
         z = super().noise(real)
         torch.save(z, f"{self.trainer.default_root_dir}/noise-{self.global_rank}.pt")
         return z
+
+
+class GivenBiGAN(BiGAN):
+    noise = GivenNoise.noise
+
+
+class GivenVAEGAN(VAEGAN):
+    noise = GivenNoise.noise
+
+
+class GivenVAE(VAE):
+    """Both the latents' noise and the binarisation of the images."""
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        keys = content_keys(batch[0], self.trainer.global_step)
+
+        def normal(x: Tensor) -> Tensor:
+            return normals(keys, x[0].numel()).view_as(x).to(x.dtype)
+
+        def uniform(x: Tensor) -> Tensor:
+            return uniforms(keys, x[0].numel()).view_as(x).to(x.dtype)
+
+        with patch("torch.randn_like", normal), patch("torch.rand_like", uniform):
+            return super().training_step(batch, batch_idx)

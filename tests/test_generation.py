@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import run, runs, start
+from commands import run, run_two, runs, start
+from interruptions import HERE
 from PIL import Image
 from test_distributed import results, weights
 
@@ -59,24 +60,35 @@ def test_predict_draws_the_same_images_for_the_same_seed(trained, tmp_path):
     assert len({image.tobytes() for image in first}) == 6
 
 
-def test_ddp_equals_one_process(tmp_path):
-    """No batch norm, and noise that does not depend on who draws it: the same weights and figures to 1e-6."""
-    options = (
-        "model=hinge_gan",
-        "model._target_=given_noise.GivenNoise",
-        "model.generator.norm=layer",
-        "model.n_critic=2",
-    )
-    options += (*QUICK, *NARROW, *FEW, "model.penalty.weight=1.0")
-    here = {"PYTHONPATH": str(Path(__file__).parent)}
-    found = []
-    for name, trainer in (("one", "cpu"), ("two", "ddp_cpu")):
-        command = start(tmp_path / name, *options, f"trainer={trainer}", env=here)
-        assert command.wait() == 0, command.text
-        found.append(runs(tmp_path / name)[0])
-    one, two = (weights(folder) for folder in found)
+NO_BATCH_NORM = ("model.generator.norm=layer",)
+ALIKE = {
+    "GAN": ("model=hinge_gan", "GivenNoise", *NO_BATCH_NORM, "model.n_critic=2", *NARROW, "model.penalty.weight=1.0"),
+    "BiGAN": ("model=bigan", "GivenBiGAN", *NO_BATCH_NORM, "model.discriminator.norm=layer", *NARROW),
+    "VAE": ("model=vae", "GivenVAE", "optimizer=sgd", "model.optimizer.lr=0.001"),
+    "VAE+GAN": ("model=vae_gan", "GivenVAEGAN", "model.decoder.norm=layer", "model.discriminator.norm=layer"),
+    "autoencoder": ("model=autoencoder", "", "optimizer=sgd", "model.optimizer.lr=0.01"),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_ddp_equals_one_process(tmp_path, name):
+    """No batch norm, and noise that does not depend on who draws it: the same weights and figures to 1e-6.
+
+    Both processes log the same.
+    """
+    model, given, *options = ALIKE[name]
+    options += [f"model._target_=given_noise.{given}"] if given else []
+    options += [] if name == "autoencoder" else FEW
+    options += ["model.encoder.norm=layer"] if name in ("BiGAN", "VAE+GAN") else []
+    options += ["+callbacks.noted={_target_: interruptions.Noted}", "run_name=run"]
+    run(tmp_path / "one", model, *QUICK, *options, "trainer=cpu", env=HERE)
+    run_two(tmp_path / "two", model, *QUICK, *options, env=HERE)
+    found = [tmp_path / processes / "runs" / "run" for processes in ("one", "two")]
+    one, two = map(weights, found)
     assert max(float((one[k] - two[k]).abs().max()) for k in one) < 1e-6
     assert results(found[1]) == pytest.approx(results(found[0]), rel=1e-4, abs=1e-6)
+    first, second = ((found[1] / f"metrics-{rank}.json").read_text() for rank in range(2))
+    assert first == second
 
 
 def test_ddp_draws_other_noise_on_each_process(tmp_path):
