@@ -101,7 +101,7 @@ def fit(
         **{"reader": Noise(), **facts, "mean": [0.5], "std": [0.25], **loading, **(data or {})}
     )
     checkpoints = keeper(str(folder / "checkpoints"), "val/acc", "max", every_n_steps=every_n_steps)
-    return train(folder, module, datamodule, checkpoints, resume, ema, **options)
+    return train(folder, module, datamodule, checkpoints, resume, ema, callbacks, **options)
 
 
 def train(
@@ -111,6 +111,7 @@ def train(
     checkpoints: RunCheckpoint,
     resume: Path | None,
     ema: bool = False,
+    callbacks: Sequence[pl.Callback] = (),
     **options: Any,
 ) -> pl.Trainer:
     average = [WeightAverage(decay=0.9)] if ema else []
@@ -157,16 +158,6 @@ def state(trainer: pl.Trainer, folder: Path, resume: Path | None) -> dict[str, A
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
-
-
-def differences(a: Any, b: Any, where: str = "") -> list[str]:
-    """The places in which two nested values are not the same bit for bit."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return [d for k in {*a, *b} for d in differences(a.get(k), b.get(k), f"{where}/{k}")]
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple) and len(a) == len(b):
-        return [d for i, pair in enumerate(zip(a, b, strict=True)) for d in differences(*pair, f"{where}/{i}")]
-    same = torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b
-    return [] if same else [where]
 
 
 def continue_each(
