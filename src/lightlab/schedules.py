@@ -59,6 +59,26 @@ def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> Sche
     return _per_step(_OneCycle(optimizer, rates, max(total_steps, 2) + 1, pct_start=rise, cycle_momentum=momentum))
 
 
+def triangular(
+    optimizer: Optimizer, total_steps: int, rise: float = 0.2, start: float = 0.0, final: float = 0.0
+) -> Schedule:
+    """A line from `start` times the rate up to it over the first `rise` share, and one down to `final` times it.
+
+    Page 2019 (How to Train Your ResNet); Jordan 2024, arXiv:2404.00498, listing 4. A step's rate is the line's at its
+    middle, so that none is zero.
+    """
+    total_steps = _known(total_steps)
+    peak = rise * total_steps
+
+    def factor(step: int) -> float:
+        middle = min(step + 0.5, total_steps)
+        if middle < peak:
+            return start + (1 - start) * middle / peak
+        return final + (1 - final) * (total_steps - middle) / max(total_steps - peak, 1)
+
+    return _per_step(torch_schedules.LambdaLR(optimizer, factor))
+
+
 def plateau(
     optimizer: Optimizer, total_steps: int, monitor: str, mode: Literal["min", "max"], factor: float, patience: int
 ) -> Schedule:

@@ -7,8 +7,9 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from lightlab.callbacks.quality import gather, images_of
+from lightlab.callbacks.quality import gather
 from lightlab.errors import UserError
+from lightlab.examples import images_of
 from lightlab.metrics.neighbours import nearest_neighbour_accuracy
 
 Kept = tuple[list[Tensor], list[Tensor]]  # features (B, D) and labels (B,) of each batch

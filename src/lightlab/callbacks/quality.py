@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lightlab.callbacks.class_histogram import draw_histogram, write_table
 from lightlab.errors import UserError
+from lightlab.examples import images_of
 from lightlab.keys import latents, mix
 from lightlab.metrics.distances import frechet_distance, kernel_distance
 from lightlab.metrics.histogram import class_counts, confidence, smallest_class_share
@@ -187,18 +188,6 @@ def compare(real: Tensor, fake: Tensor) -> dict[str, float]:
     precision, recall = precision_recall(real[evenly(len(real), most)], fake[evenly(len(fake), most)])
     distances = {"frechet": frechet_distance(real, fake), "kernel": kernel_distance(real, fake)}
     return {**distances, "precision": precision, "recall": recall}
-
-
-def images_of(
-    trainer: pl.Trainer, split: str, most: int, batch_size: int, rank: int = 0, world_size: int = 1
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """At most `most` images of a split, evenly taken, in evaluation batches on the device: every world_size-th."""
-    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-    device = trainer.strategy.root_device
-    dataset = datamodule.eval_loader(split).dataset
-    for indices in torch.tensor(evenly(len(dataset), most)).split(batch_size)[rank::world_size]:
-        batch = datamodule.transfer_batch_to_device(dataset[indices, torch.zeros_like(indices)], device, 0)
-        yield datamodule.on_after_batch_transfer(batch, 0)
 
 
 def gather(trainer: pl.Trainer, batches: list[Tensor], device: torch.device) -> Tensor:

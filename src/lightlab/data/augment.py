@@ -20,10 +20,14 @@ _FLIP, _CROP_Y, _CROP_X, _CUTOUT_Y, _CUTOUT_X, _CHOICE, _MIXUP, _CUTMIX = range(
 
 def random_flip(images: Tensor, keys: Tensor) -> Tensor:
     """Mirror each image left to right with probability 1/2."""
-    b = len(images)
-    flipped = (uniform(keys, _FLIP) < 0.5).long()
-    # Picking from both versions copies whole images; torch.where would go pixel by pixel, four times slower.
-    return torch.cat([images, images.flip(-1)]).index_select(0, torch.arange(b, device=images.device) + b * flipped)
+    return _mirror(images, (uniform(keys, _FLIP) < 0.5).long())
+
+
+def alternating_flip(images: Tensor, keys: Tensor) -> Tensor:
+    """Mirror each image whose key is odd: of KeyedBatches with `alternate`, one epoch of two, so that two epochs show
+    every image both ways.  Jordan 2024, arXiv:2404.00498, section 3.6.
+    """
+    return _mirror(images, keys & 1)
 
 
 def random_crop(images: Tensor, keys: Tensor, padding: int, mode: str = "constant") -> Tensor:
@@ -76,7 +80,8 @@ def cutmix(images: Tensor, labels: Tensor, keys: Tensor, num_classes: int, alpha
 class Augment:
     """The augmentations of a data set: `geometry` on the images as stored (uint8), then `mix` on float images.
 
-    crop_padding, cutout: pixels; mixup, cutmix: alpha. 0 is off. With both mixup and cutmix, each batch draws one.
+    flip_order: random, a coin for each image and epoch, or alternating. crop_padding, cutout: pixels; mixup, cutmix:
+    alpha. 0 is off. With both mixup and cutmix, each batch draws one.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class Augment:
         crop_padding: int = 0,
         crop_mode: str = "constant",
         flip: bool = False,
+        flip_order: str = "random",
         cutout: int = 0,
         mixup: float = 0.0,
         cutmix: float = 0.0,
@@ -91,12 +97,19 @@ class Augment:
         for name, value in {"crop_padding": crop_padding, "cutout": cutout, "mixup": mixup, "cutmix": cutmix}.items():
             if value < 0:
                 raise UserError(f"data.augment.{name} is {value}; set it to 0 (off) or a positive number")
+        if flip_order not in ("random", "alternating"):
+            raise UserError(f"data.augment.flip_order is {flip_order}; set it to random or alternating")
         self.crop_padding, self.crop_mode, self.flip, self.cutout = crop_padding, crop_mode, flip, cutout
-        self.mixup, self.cutmix = mixup, cutmix
+        self.flip_order, self.mixup, self.cutmix = flip_order, mixup, cutmix
+
+    @property
+    def alternates(self) -> bool:
+        """Do the keys' turns matter?"""
+        return self.flip and self.flip_order == "alternating"
 
     def geometry(self, images: Tensor, keys: Tensor) -> Tensor:
         if self.flip:
-            images = random_flip(images, keys)
+            images = alternating_flip(images, keys) if self.alternates else random_flip(images, keys)
         if self.crop_padding:
             images = random_crop(images, keys, self.crop_padding, self.crop_mode)
         return cutout(images, keys, self.cutout) if self.cutout else images
@@ -108,6 +121,13 @@ class Augment:
             return images, labels
         function, alpha = on[_generator(keys, _CHOICE).integers(len(on))]
         return function(images, labels, keys, num_classes, alpha)
+
+
+def _mirror(images: Tensor, which: Tensor) -> Tensor:
+    """Mirrored where `which`, int64 (B,), is 1."""
+    b = len(images)
+    # Picking from both versions copies whole images; torch.where would go pixel by pixel, four times slower.
+    return torch.cat([images, images.flip(-1)]).index_select(0, torch.arange(b, device=images.device) + b * which)
 
 
 def _below(n: int, keys: Tensor, stream: int) -> Tensor:

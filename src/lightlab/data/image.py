@@ -30,7 +30,8 @@ class ImageDataModule(pl.LightningDataModule):
 
     Facts (num_classes, channels, ...) are checked against the data; those that are None are found in it.
     batch_size: images per step over all processes. val_fraction: of the training images, stratified, where the reader
-    has no validation split. transform: a torchvision v2 transform per image, for readers of files.
+    has no validation split. on_device: keep the images of sets in memory on the device, which gathers the batches.
+    transform: a torchvision v2 transform per image, for readers of files.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ImageDataModule(pl.LightningDataModule):
         val_fraction: float = 0.1,
         seed: int = 0,
         num_workers: int = 0,
+        on_device: bool = False,
         shuffle: bool = True,
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
@@ -60,6 +62,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.num_classes, self.classes = num_classes, list(classes) if classes else None
         self.channels, self.image_size, self.mean, self.std = channels, image_size, list(mean), list(std)
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
+        self.on_device = on_device
         self.augment, self.transform, self.shuffle = augment, transform, shuffle
         self.val_fraction, self.seed = val_fraction, seed
         self.splits: dict[str, Split] = {}
@@ -154,7 +157,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch] | Batches:
         train = self.split("train")
-        return self._loader(train, training_order(self, len(train)), self.transform)
+        return self._loader(train, training_order(self, len(train), self.augment.alternates), self.transform)
 
     def val_dataloader(self) -> DataLoader[Batch] | Batches:
         return self.eval_loader("val")
@@ -177,12 +180,28 @@ class ImageDataModule(pl.LightningDataModule):
             raise UserError(
                 f"data.transform works on images from files, one by one; {self.name} is in memory: use data.augment."
             )
+        if self.on_device:
+            self._check_on_device(split)
+            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+            return loader(MemoryImages(split, device), sampler, 0, self.seed)
         dataset = (
             MemoryImages(split)
             if split.images is not None
             else FileImages(split, self.channels, self.image_size, transform)
         )
         return loader(dataset, sampler, self.num_workers, self.seed)
+
+    def _check_on_device(self, split: Split) -> None:
+        if split.images is None:
+            raise UserError(
+                f"data.on_device=true keeps images in the device's memory, but those of {self.name} are read from "
+                f"files; set data.reader.in_memory=true where the reader has it, or data.on_device=false."
+            )
+        if self.num_workers:
+            raise UserError(
+                f"data.num_workers is {self.num_workers}, but data.on_device=true leaves workers nothing to do; "
+                f"set data.num_workers=0."
+            )
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
@@ -200,17 +219,17 @@ class ImageDataModule(pl.LightningDataModule):
 
 
 class MemoryImages(Dataset[Batch]):
-    """A split in memory; an item is a whole batch, gathered at once."""
+    """A split in memory, or in a device's; an item is a whole batch, gathered there at once."""
 
-    def __init__(self, split: Split) -> None:
+    def __init__(self, split: Split, device: torch.device | str = "cpu") -> None:
         assert split.images is not None
-        self.images, self.labels = split.images, _labels(split)
+        self.images, self.labels = split.images.to(device), _labels(split).to(device)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
-        indices, keys = batch
+        indices, keys = (part.to(self.images.device) for part in batch)
         # index_select copies whole images; images[indices] goes pixel by pixel, eight times slower.
         return self.images.index_select(0, indices), self.labels.index_select(0, indices), keys
 

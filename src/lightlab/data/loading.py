@@ -66,10 +66,10 @@ def _allow_files(num_workers: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def training_order(data: Any, size: int) -> KeyedBatches:
+def training_order(data: Any, size: int, alternate: bool = False) -> KeyedBatches:
     """This process's share of a datamodule's training batches of `size` samples, from where `data.position` says.
 
-    Raises UserError where the processes cannot share a batch equally.
+    alternate: as in KeyedBatches. Raises UserError where the processes cannot share a batch equally.
     """
     rank, world_size = rank_of(data)
     if data.batch_size % world_size:
@@ -77,7 +77,7 @@ def training_order(data: Any, size: int) -> KeyedBatches:
             f"data.batch_size is {data.batch_size}, which {world_size} processes cannot share equally; "
             f"set data.batch_size={data.batch_size // world_size * world_size or world_size}."
         )
-    order = KeyedBatches(size, data.batch_size, data.seed, data.shuffle, rank, world_size)
+    order = KeyedBatches(size, data.batch_size, data.seed, data.shuffle, rank, world_size, alternate)
     order.set_epoch(data.position[0])
     order.start_at(data.position[1])
     data.position = (0, 0)

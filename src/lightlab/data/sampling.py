@@ -12,6 +12,7 @@ from torch.utils.data import Sampler
 from lightlab.keys import mix, mix_tensor
 
 Batch = tuple[Tensor, Tensor]
+_TURN = -3  # in place of an epoch: the turns of a run's first
 
 
 class KeyedBatches(Sampler[Batch]):
@@ -19,13 +20,21 @@ class KeyedBatches(Sampler[Batch]):
 
     `batch_size` is the global one: each process takes its share of the same batch. The last, smaller batch of an
     epoch is left out, so all gradients average the same number of images. Lightning calls `set_epoch`.
+    alternate: the lowest bit of a sample's key is its turn: random in the first epoch, then 0 and 1 by turns.
     """
 
     def __init__(
-        self, size: int, batch_size: int, seed: int, shuffle: bool = True, rank: int = 0, world_size: int = 1
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        shuffle: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+        alternate: bool = False,
     ) -> None:
         self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.alternate = rank, world_size, alternate
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -42,6 +51,9 @@ class KeyedBatches(Sampler[Batch]):
         start, self.start = self.start, 0
         order = self._order()
         keys = mix_tensor(mix(self.seed, self.epoch), order)
+        if self.alternate:
+            turn = mix_tensor(mix(self.seed, _TURN), order) + self.epoch
+            keys = keys & ~1 | turn & 1
         for first in range(start * self.batch_size, len(self) * self.batch_size, self.batch_size):
             share = slice(first + self.rank, first + self.batch_size, self.world_size)
             yield order[share], keys[share]

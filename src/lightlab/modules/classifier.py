@@ -18,20 +18,28 @@ from torchmetrics.classification import (
 )
 
 from lightlab.errors import UserError
+from lightlab.examples import images_of
 from lightlab.modules.optimizing import OptimizerFactory, build_optimizer
+from lightlab.modules.views import SHIFTS, mean_logits
 from lightlab.networks.attention import add_attention
+from lightlab.networks.choices import one_of
 from lightlab.networks.dropconnect import add_drop_connect
 from lightlab.networks.initialization import initialize
+from lightlab.networks.whitening import Whitening
 from lightlab.schedules import Schedule, total_steps
 
 AUXILIARY_WEIGHT = 0.3  # of each auxiliary classifier's loss (Szegedy et al. 2015, section 5)
+WHITENED = 1000  # training images whose patches a Whitening layer is fitted to
 
 
 class Classifier(pl.LightningModule):
     """A network, the normalisation of its input, and the measures of a classifier.
 
     Images are float (B, C, H, W) in [0, 1]; labels are int64 (B,), or float (B, num_classes) where images are mixed.
-    mean, std: of each channel of the training images. compile: let torch.compile specialise the network.
+    mean, std: of each channel of the training images. bias_lr: learning rate of biases and norms, as a multiple of the
+    optimizer's (Page 2019). channels_last: memory layout (B, H, W, C), which most convolutions prefer. test_views: over
+    which an evaluation averages the logits. compile: let torch.compile specialise the network.
+    A Whitening layer is fitted to training images when the first fit starts.
     """
 
     mean: Tensor
@@ -52,6 +60,9 @@ class Classifier(pl.LightningModule):
         attention: str = "none",
         attention_at: str | Sequence[str] = "block",
         drop_connect: float = 0.0,
+        bias_lr: float = 1.0,
+        channels_last: bool = False,
+        test_views: str = "none",
         compile: bool = False,
     ) -> None:
         super().__init__()
@@ -60,11 +71,15 @@ class Classifier(pl.LightningModule):
                 f"data.num_classes is {num_classes}: images without labels, or all of one class, cannot be classified; "
                 f"choose data with two classes or more, or a model that needs no labels (model=vae, model=dcgan)."
             )
+        one_of("test_views", test_views, SHIFTS, "model.test_views")
         initialize(network, init)
         add_attention(network, attention, attention_at)
         add_drop_connect(network, drop_connect)
         self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
+        self.bias_lr, self.channels_last, self.test_views = bias_lr, channels_last, test_views
+        if channels_last:
+            network.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
         if compile:
@@ -88,9 +103,19 @@ class Classifier(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, num_classes) for images in [0, 1]; a tuple with the auxiliary ones while a GoogLeNet trains."""
-        return self.network((images - self.mean).div_(self.std))  # one allocation, which is most of the cost
+        return self.network(self._normalised(images))
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return (images - self.mean).div_(self.std)  # one allocation, which is most of the cost
 
     # --- training
+
+    def on_fit_start(self) -> None:
+        for layer in self.network.modules():
+            if isinstance(layer, Whitening) and not layer.fitted:
+                layer.fit(self._normalised(images) for images, _ in images_of(self.trainer, "train", WHITENED, 100))
 
     def on_train_start(self) -> None:
         self.train_sums = self.train_sums.to(self.device)
@@ -117,7 +142,7 @@ class Classifier(pl.LightningModule):
                 f"The training loss is {float(loss)} in epoch {self.current_epoch + 1}; lower model.optimizer.lr or "
                 f"set trainer.gradient_clip_val. The checkpoints of the epochs before are kept."
             )
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        rate = self.trainer.optimizers[0].param_groups[-1]["lr"]  # of what decays
         self.log_dict({"train/loss": loss / count, "train/acc": correct / count, "train/lr": rate})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -145,7 +170,7 @@ class Classifier(pl.LightningModule):
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """Class probabilities (B, num_classes)."""
-        return self(batch[0]).float().softmax(1)
+        return mean_logits(self, batch[0], self.test_views).softmax(1)
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val")
@@ -158,7 +183,7 @@ class Classifier(pl.LightningModule):
 
     def _evaluate(self, stage: str, batch: tuple[Tensor, Tensor]) -> Tensor:
         images, labels = batch
-        logits = self(images).float()
+        logits = mean_logits(self, images, self.test_views)
         for name, metric in self._measures(stage).items():
             if name == "loss":
                 metric.update(cross_entropy(logits, labels), len(images))
@@ -178,7 +203,7 @@ class Classifier(pl.LightningModule):
     # --- optimization
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.optimizer, self.network, self.trainer)
+        optimizer = build_optimizer(self.optimizer, self.network, self.trainer, self.bias_lr)
         if self.scheduler is None:
             return optimizer
         return {
