@@ -50,6 +50,9 @@ COMMAND_LINE = [
     ("+trainer.max_epochs=3", ["write it without the +"]),
     ("data.augment.crop_mode=mirror", ["data.augment.crop_mode=mirror", "constant, reflect"]),
     ("model.init=xaver", ["Did you mean xavier?"]),
+    ("data.augment.flip_order=alternate", ["Did you mean alternating?"]),
+    ("model.test_views=mirror", ["expected none, flip, flip_and_shift"]),
+    ("model.bias_lr=0", ["out of range", "above 0"]),
     ("data.augment.mixp=0.2", ["Did you mean data.augment.mixup"]),
     ("+data.augment.mixp=0.2", ["Did you mean data.augment.mixup"]),
     ("data.agment.mixup=0.2", ["Did you mean data.augment"]),
@@ -346,7 +349,7 @@ RUNS = [
         "options",
         "a learning rate too high",
         "train optimizer=sgd scheduler=constant model.optimizer.lr=1e30 trainer.limit_train_batches=5",
-        ["loss is", "lr"],
+        ["the loss is", "lr"],
     ),
     # YAML of one's own
     Mistake(

@@ -1,13 +1,16 @@
 """Every classifier on every image data set: a new file in configs/ is tested without a new test."""
 
+import json
+
+import commands
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import IMAGE_DATA, at_hand, models_for
+from conftest import IMAGE_DATA, at_hand, models_for, names, real
 from hydra.utils import instantiate
 from one_step import train_and_restore
 
-from lightlab import run
+from lightlab import checkpoint, run
 from lightlab.config import compose, without_hydra
 
 # Very deep networks have the code paths of their shallow sisters; a step of theirs takes minutes on a CPU.
@@ -40,6 +43,21 @@ def fitting(model: str, datamodule: pl.LightningDataModule) -> list[str]:
     if model == "vit":
         return [f"model.network.patch_size={next(p for p in (8, 7, 4) if datamodule.image_size % p == 0)}"]
     return []
+
+
+@pytest.mark.parametrize("experiment", [name for name in names("experiment") if "speedrun" in name])
+def test_a_speedrun_trains_a_step_on_a_cpu_and_is_tested(experiment, tmp_path):
+    name = compose("train", [f"experiment={experiment}"]).data.name
+    stand_in = ["data=cifar10_small"] if name == "cifar10" else []
+    if name != "digits":
+        real(stand_in[0].removeprefix("data=") if stand_in else name)
+    small = ["trainer.max_epochs=1", "data.batch_size=16", "data.eval_batch_size=50", "trainer=cpu"]
+    limits = [f"trainer.limit_{stage}_batches=1" for stage in ("train", "val", "test")]
+    commands.run(tmp_path, f"experiment={experiment}", *stand_in, *small, *limits)
+    (folder,) = commands.runs(tmp_path)
+    assert json.loads((folder / "results.json").read_text())["steps"] == 1
+    saved = checkpoint.load(folder / "checkpoints" / "last.ckpt")["state_dict"]
+    assert saved["network.0.fitted"]
 
 
 def test_all_metrics_that_are_promised_are_logged(tmp_path):

@@ -66,6 +66,16 @@ def test_ddp_equals_one_process(tmp_path, single):
     assert (found / "metrics.csv").read_text().count("\n") == (single / "metrics.csv").read_text().count("\n")
 
 
+def test_all_processes_whiten_alike(tmp_path):
+    """The filters come from the same images, however many processes there are."""
+    options = ("model=airbench", "model.network.widths=[4]", "trainer.max_epochs=1", "trainer.limit_train_batches=1")
+    for trainer in ("cpu", "ddp_cpu"):
+        run(tmp_path / trainer, *options, f"trainer={trainer}", "test=false")
+    one, two = (weights(runs(tmp_path / trainer)[0]) for trainer in ("cpu", "ddp_cpu"))
+    assert one["network.0.fitted"]
+    assert torch.equal(one["network.0.weight"], two["network.0.weight"])
+
+
 def test_uneven_evaluation_with_batch_norm(tmp_path):
     """23 test images, each counted once. DDP broadcasts the buffers in each forward pass, also in evaluation: processes
     with unequal numbers of images must not wait for one another."""

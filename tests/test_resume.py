@@ -29,11 +29,13 @@ from lightlab.data.image import ImageDataModule
 from lightlab.data.readers import ImageFolder, Split
 from lightlab.loggers import ContinuedCSVLogger
 from lightlab.modules.classifier import Classifier
+from lightlab.networks.airbench import AirBench
 
 SCHEDULES: dict[str, Any] = {
     "cosine": partial(schedules.cosine, warmup=0.2),
     "step": partial(schedules.step, milestones=[0.5, 0.75], factor=0.1),
     "one_cycle": schedules.one_cycle,
+    "triangular": partial(schedules.triangular, start=0.2, final=0.05),
     "plateau": partial(schedules.plateau, monitor="val/loss", mode="min", factor=0.5, patience=0),
     "plateau on train/loss": partial(schedules.plateau, monitor="train/loss", mode="max", factor=0.5, patience=0),
 }
@@ -87,13 +89,15 @@ def fit(
     optimizer: Any = partial(torch.optim.SGD, lr=0.1, momentum=0.9),  # noqa: B008
     data: dict[str, Any] | None = None,
     ema: bool = False,
+    make_network: Callable[[], nn.Module] = network,
+    model: dict[str, Any] | None = None,
     every_n_steps: int | None = 1,
     callbacks: Sequence[pl.Callback] = (),
     **options: Any,
 ) -> pl.Trainer:
     """Train for three epochs, from `resume` on."""
     pl.seed_everything(0, verbose=False)
-    module = Classifier(network(), optimizer, 3, mean=[0.5], std=[0.25], scheduler=SCHEDULES[schedule])
+    module = Classifier(make_network(), optimizer, 3, [0.5], [0.25], SCHEDULES[schedule], **(model or {}))
     module.save_hyperparameters({"model": {}, "data": {}})
     facts = {"name": "noise", "kind": "image", "num_classes": 3, "classes": None, "channels": 1, "image_size": 8}
     loading = {"batch_size": 8, "eval_batch_size": 4, "augment": Augment(crop_padding=2, flip=True, cutout=2)}
@@ -186,6 +190,16 @@ CASES: dict[str, dict[str, Any]] = {
     "moving average": {"ema": True, "max_epochs": 2},
     "milestones, limit": {"schedule": "step", "limit_train_batches": 5},
     "validation inside epochs": {"val_check_interval": 3, "max_epochs": 2},
+    "all that a speedrun uses": {
+        "schedule": "triangular",
+        "optimizer": partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3, fused=True),
+        "data": {"augment": Augment(crop_padding=2, flip=True, flip_order="alternating"), "on_device": True},
+        "make_network": partial(AirBench, 1, 3, image_size=8, widths=[4, 4]),
+        "model": {"label_smoothing": 0.2, "bias_lr": 8, "channels_last": True, "test_views": "flip_and_shift"},
+        "ema": True,
+        "precision": "bf16-mixed",
+        "max_epochs": 2,
+    },
     "bf16-mixed": {"precision": "bf16-mixed", "max_epochs": 2},
     "validation every second epoch": {"check_val_every_n_epoch": 2},
     "max_steps inside an epoch": {"max_steps": 17},

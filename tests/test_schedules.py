@@ -51,6 +51,21 @@ def test_cosine_of_a_very_short_run_is_finite_and_never_zero(steps, warmup):
     assert all(0 < rate <= RATE for rate in rates(schedules.cosine, steps, warmup=warmup)[:-1])
 
 
+def test_triangle():
+    """The rate of a step is that of two straight lines at the step's middle; the mean rate is the lines' area."""
+    found = rates(schedules.triangular, 100, rise=0.2, start=0.5, final=0.1)
+    up = [RATE * (0.5 + 0.5 * (t + 0.5) / 20) for t in range(20)]
+    down = [RATE * (1 - 0.9 * (t + 0.5 - 20) / 80) for t in range(20, 100)]
+    assert found == pytest.approx([*up, *down, RATE * 0.1])
+    assert sum(found[:100]) / 100 == pytest.approx(RATE * (0.2 * 0.75 + 0.8 * 0.55))
+
+
+@pytest.mark.parametrize("rise", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_triangle_of_a_very_short_run_is_finite_and_never_zero(steps, rise):
+    assert all(0 < rate <= RATE for rate in rates(schedules.triangular, steps, rise=rise)[:-1])
+
+
 def test_steps():
     found = rates(schedules.step, 8, milestones=[0.5, 0.75], factor=0.1)
     assert found == pytest.approx([RATE] * 4 + [RATE / 10] * 2 + [RATE / 100] * 3)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from lightlab.data.augment import Augment, cutmix, cutout, mixup, random_crop, random_flip
+from lightlab.data.sampling import KeyedBatches
 from lightlab.errors import UserError
 from lightlab.keys import mix_tensor
 
@@ -49,6 +50,22 @@ def test_flip_is_the_image_or_its_mirror(shape, dtype):
     images, keys = batch(shape, dtype)
     for image, flipped in zip(images, random_flip(images, keys), strict=True):
         assert torch.equal(flipped, image) != torch.equal(flipped, image.flip(-1))
+
+
+def test_alternating_flip_shows_each_image_both_ways_in_two_epochs():
+    images, _ = batch((40, 1, 5, 4))
+    augment, order = Augment(flip=True, flip_order="alternating"), KeyedBatches(40, 8, seed=1, alternate=True)
+    seen: list[dict[int, torch.Tensor]] = []
+    for number in range(4):
+        order.set_epoch(number)
+        shown = [zip(i.tolist(), augment.geometry(images[i], keys), strict=True) for i, keys in order]
+        seen.append(dict(pair for pairs in shown for pair in pairs))
+    for i, image in enumerate(images):
+        first, second, third, fourth = (epoch[i] for epoch in seen)
+        assert torch.equal(first, image) != torch.equal(first, image.flip(-1))
+        assert torch.equal(second, first.flip(-1))
+        assert torch.equal(third, first)
+        assert torch.equal(fourth, second)
 
 
 @both
@@ -163,6 +180,8 @@ def test_mixup_and_cutmix_take_turns():
     assert abs(mixups - n / 2) < 5 * (n / 4) ** 0.5
 
 
-def test_negative_settings_are_refused():
+def test_impossible_settings_are_refused():
     with pytest.raises(UserError, match=r"data\.augment\.cutout is -1; set it to 0"):
         Augment(cutout=-1)
+    with pytest.raises(UserError, match=r"flip_order is alternate; set it to random or alternating"):
+        Augment(flip=True, flip_order="alternate")

@@ -19,8 +19,8 @@ def epoch(sampler: KeyedBatches, number: int, start: int = 0) -> list[dict[int, 
 @pytest.mark.parametrize("world_size", [2, 3, 4, 6, 12])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_ranks_share_the_batch_of_one_process(world_size, shuffle):
-    whole = epoch(KeyedBatches(100, 12, seed=3, shuffle=shuffle), 5)
-    shares = [epoch(KeyedBatches(100, 12, 3, shuffle, rank, world_size), 5) for rank in range(world_size)]
+    whole = epoch(KeyedBatches(100, 12, seed=3, shuffle=shuffle, alternate=True), 5)
+    shares = [epoch(KeyedBatches(100, 12, 3, shuffle, rank, world_size, True), 5) for rank in range(world_size)]
     for batch, parts in zip(whole, zip(*shares, strict=True), strict=True):
         assert {len(part) for part in parts} == {12 // world_size}
         assert {index: key for part in parts for index, key in part.items()} == batch
@@ -29,6 +29,20 @@ def test_ranks_share_the_batch_of_one_process(world_size, shuffle):
 def test_key_is_a_function_of_seed_epoch_and_index():
     batches = epoch(KeyedBatches(40, 8, seed=3), 5)
     assert all(key == mix(mix(3, 5), index) for batch in batches for index, key in batch.items())
+
+
+def test_turns_alternate_and_leave_the_rest_of_a_key_alone():
+    """The lowest bit of a sample's key changes from each epoch to the next; in the first it is as often 0 as 1."""
+    plain, alternating = KeyedBatches(1000, 10, seed=3), KeyedBatches(1000, 10, seed=3, alternate=True)
+    turns = []
+    for number in range(4):
+        for before, after in zip(epoch(plain, number), epoch(alternating, number), strict=True):
+            assert {i: key // 2 for i, key in before.items()} == {i: key // 2 for i, key in after.items()}
+        keys = {i: key for batch in epoch(alternating, number) for i, key in batch.items()}
+        turns.append([keys[i] % 2 for i in range(1000)])
+    assert turns[0] == turns[2]
+    assert turns[1] == turns[3] == [1 - turn for turn in turns[0]]
+    assert abs(sum(turns[0]) - 500) < 5 * 250**0.5
 
 
 def test_an_epoch_has_each_sample_once_but_for_the_rest():

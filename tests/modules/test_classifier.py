@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import log_softmax
 
 from lightlab.data.augment import mixup
+from lightlab.errors import UserError
 from lightlab.modules.classifier import AUXILIARY_WEIGHT, Classifier
 from lightlab.modules.optimizing import build_optimizer
 from lightlab.networks.googlenet import GoogLeNet
@@ -102,6 +103,58 @@ def test_biases_and_norms_do_not_decay():
     for name, parameter in network.named_parameters():
         factor = 1 - 0.1 * 0.5 if parameter.ndim > 1 else 1.0
         assert torch.allclose(parameter, factor * before[name]), name
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+def test_biases_and_norms_have_a_rate_of_their_own(weight_decay):
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 3))
+    factory = partial(torch.optim.SGD, lr=0.1, weight_decay=weight_decay)
+    groups = build_optimizer(factory, network, bias_lr=8).param_groups
+    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    assert len(rates) == len(list(network.parameters()))
+    for parameter in network.parameters():
+        assert rates[id(parameter)] == pytest.approx(0.1 if parameter.ndim > 1 else 0.8)
+    assert groups[-1]["lr"] == 0.1  # what train/lr tells
+
+
+def test_a_multiple_of_a_rate_that_is_not_given_is_refused():
+    with pytest.raises(UserError, match=r"model\.bias_lr is 2 .* set it to 1"):
+        build_optimizer(partial(torch.optim.SGD), nn.Linear(2, 2), bias_lr=2)
+
+
+def test_views_are_averaged_in_evaluation_only():
+    """Against the definition of flip_and_shift."""
+    torch.manual_seed(0)
+    network, images = (
+        nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16, 3)),
+        torch.rand(5, 1, 6, 6),
+    )
+    module = classifier(network, 3, test_views="flip_and_shift").eval()
+    padded = nn.functional.pad(images, (1, 1, 1, 1), mode="reflect")
+    shifted = [images, padded[..., :6, :6], padded[..., 2:, 2:]]
+    plain = [(module(view) + module(view.flip(-1))) / 2 for view in shifted]
+    expected = (plain[0] + (plain[1] + plain[2]) / 2) / 2
+    assert torch.allclose(module.predict_step((images,), 0), expected.softmax(1), atol=1e-6)
+    labels = torch.arange(5) % 3
+    assert torch.isclose(module.training_step((images, labels), 0), nn.functional.cross_entropy(module(images), labels))
+
+
+def test_an_image_and_its_mirror_have_the_same_logits():
+    torch.manual_seed(0)
+    images, network = torch.rand(5, 1, 6, 6), nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    module = classifier(network, 3, test_views="flip")
+    assert torch.allclose(module.predict_step((images,), 0), module.predict_step((images.flip(-1),), 0), atol=1e-6)
+    assert not torch.allclose(module(images), module(images.flip(-1)), atol=0.01)
+
+
+def test_memory_layout_is_used_and_does_not_change_the_logits():
+    torch.manual_seed(0)
+    network, images = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3)), torch.rand(2, 3, 6, 6)
+    expected = classifier(network, 3)(images)
+    module = classifier(network, 3, channels_last=True)
+    assert torch.allclose(module(images), expected, atol=1e-6)
+    assert module(images).is_contiguous(memory_format=torch.channels_last)
+    assert not expected.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_frozen_parameters_are_left_to_themselves():

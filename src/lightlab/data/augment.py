@@ -36,7 +36,8 @@ def random_crop(images: Tensor, keys: Tensor, padding: int, mode: str = "constan
     mode: as in `torch.nn.functional.pad`; constant pads zeros (He et al. 2016, section 4.2), reflect mirrors.
     """
     b, c, h, w = images.shape
-    padded = F.pad(images, (padding,) * 4, mode=mode).contiguous()
+    exact = images.half() if images.is_cuda and images.dtype == torch.uint8 else images  # CUDA reflects no integers
+    padded = F.pad(exact, (padding,) * 4, mode=mode).to(images.dtype).contiguous()
     y, x = (_below(2 * padding + 1, keys, stream) for stream in (_CROP_Y, _CROP_X))
     image, channel, row, _ = padded.stride()
     starts = torch.arange(b, device=images.device) * image + y * row + x

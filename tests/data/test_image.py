@@ -1,0 +1,40 @@
+"""Images that stay on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from lightlab.data.augment import Augment
+from lightlab.data.image import ImageDataModule, MemoryImages
+from lightlab.data.readers import Digits, ImageFolder, Split
+from lightlab.errors import UserError
+
+FACTS = {"name": "set", "kind": "image", "classes": None, "image_size": 28, "batch_size": 8, "eval_batch_size": 8}
+
+
+def data(reader: Any, channels: int = 1, **options: Any) -> ImageDataModule:
+    facts = {**FACTS, "num_classes": None, "channels": channels, "mean": [0.5] * channels, "std": [0.2] * channels}
+    return ImageDataModule(reader, **facts, augment=Augment(), **options)
+
+
+def test_a_batch_is_gathered_where_the_images_are():
+    split = Split(images=torch.zeros(6, 1, 4, 4, dtype=torch.uint8), labels=torch.arange(6))
+    batch = MemoryImages(split, "meta")[torch.tensor([1, 5]), torch.zeros(2, dtype=torch.long)]
+    assert {part.device.type for part in batch} == {"meta"}
+    assert [tuple(part.shape) for part in batch] == [(2, 1, 4, 4), (2,), (2,)]
+
+
+def test_the_batches_are_the_same():
+    for ours, theirs in zip(*(data(Digits(), on_device=on).train_dataloader() for on in (True, False)), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_files_and_workers_do_not_fit(image_folder):
+    files = ImageFolder(root=str(image_folder), channels=3, image_size=28, in_memory=False)
+    with pytest.raises(UserError, match=r"read from files; set data\.reader\.in_memory=true"):
+        data(files, 3, val_fraction=0.25, on_device=True).train_dataloader()
+    with pytest.raises(UserError, match=r"data\.num_workers is 2, .* set data\.num_workers=0"):
+        data(Digits(), on_device=True, num_workers=2).train_dataloader()
