@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 from lightlab.keys import mix, mix_tensor
 
 Batch = tuple[Tensor, Tensor]
-_TURN = -3  # in place of an epoch: the turns of a run's first
+_TURN = -4  # in place of an epoch: the turns of a run's first
 
 
 class KeyedBatches(Sampler[Batch]):
