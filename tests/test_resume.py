@@ -213,14 +213,17 @@ def test_resume_is_exact_from_every_step(tmp_path, options):
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 0)])
-@pytest.mark.parametrize("files", [False, True], ids=["memory", "files"])
-def test_resume_is_exact_with_workers(tmp_path, files, before, after):
+@pytest.mark.parametrize("source", ["memory", "files", "cached files"])
+def test_resume_is_exact_with_workers(tmp_path, source, before, after):
+    """Some go on without the cache that the run had, which must not matter."""
     data: dict[str, Any] = {}
-    if files:
+    if source != "memory":
         transform = v2.Compose([v2.RandomHorizontalFlip(), v2.RandomAffine(20, (0.2, 0.2)), v2.ColorJitter(0.5)])
         data = {"reader": noise_folder(tmp_path / "data"), "transform": transform}
-    full = run(tmp_path / "full", keeper=KeepAll, data={**data, "num_workers": before})
-    continue_each(tmp_path, full, slice(4, None, 9), data={**data, "num_workers": after})
+    cached = {"cache": source == "cached files", "cache_dir": str(tmp_path / "cache")}
+    full = run(tmp_path / "full", keeper=KeepAll, data={**data, **cached, "num_workers": before})
+    continue_each(tmp_path, full, slice(4, None, 18), data={**data, **cached, "num_workers": after})
+    continue_each(tmp_path, full, slice(13, None, 18), data={**data, "num_workers": after})
     assert not differences(full["weights"], run(tmp_path / "again", data={**data, "num_workers": after})["weights"])
 
 

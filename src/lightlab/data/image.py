@@ -5,7 +5,10 @@ Images stay uint8 until they are on the device; there they are resized, augmente
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,13 +18,15 @@ from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightlab.data.augment import Augment
+from lightlab.data.cache import open_cache
 from lightlab.data.decode import read_image
 from lightlab.data.loading import Batches, evaluation_order, loader, training_order
-from lightlab.data.readers import Reader, Split
+from lightlab.data.readers import Reader, Split, SplitName
 from lightlab.data.sampling import stratified_split
 from lightlab.errors import UserError
 from lightlab.keys import seed_everything
 
+log = logging.getLogger("lightlab")
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
@@ -31,7 +36,8 @@ class ImageDataModule(pl.LightningDataModule):
     Facts (num_classes, channels, ...) are checked against the data; those that are None are found in it.
     batch_size: images per step over all processes. val_fraction: of the training images, stratified, where the reader
     has no validation split. on_device: keep the images of sets in memory on the device, which gathers the batches.
-    transform: a torchvision v2 transform per image, for readers of files.
+    transform: a torchvision v2 transform per image, for readers of files. cache: keep what readers of files decode,
+    before `transform`, in a file below cache_dir.
     """
 
     def __init__(
@@ -56,8 +62,12 @@ class ImageDataModule(pl.LightningDataModule):
         on_device: bool = False,
         shuffle: bool = True,
         transform: Callable[[Tensor], Tensor] | None = None,
+        cache: bool = False,
+        cache_dir: str | None = None,
     ) -> None:
         super().__init__()
+        if cache and cache_dir is None:
+            raise UserError("data.cache=true needs a folder for the decoded images; set data.cache_dir=<folder>.")
         self.reader, self.name, self.kind = reader, name, kind
         self.num_classes, self.classes = num_classes, list(classes) if classes else None
         self.channels, self.image_size, self.mean, self.std = channels, image_size, list(mean), list(std)
@@ -65,6 +75,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.on_device = on_device
         self.augment, self.transform, self.shuffle = augment, transform, shuffle
         self.val_fraction, self.seed = val_fraction, seed
+        self.cache_dir = Path(cache_dir) if cache and cache_dir else None
         self.splits: dict[str, Split] = {}
         self.position = (0, 0)
 
@@ -95,7 +106,7 @@ class ImageDataModule(pl.LightningDataModule):
         if stage in ("fit", "validate") and "train" not in self.splits:
             self._split_train()
         if stage in ("test", "predict") and "test" not in self.splits:
-            test = self.reader.read("test")
+            test = self._read("test")
             if test is not None:
                 self.splits["test"] = self._checked(test)
 
@@ -116,7 +127,7 @@ class ImageDataModule(pl.LightningDataModule):
         return len(self.split("train")) // self.batch_size
 
     def _split_train(self) -> None:
-        train, val = self.reader.read("train"), self.reader.read("val")
+        train, val = self._read("train"), self._read("val")
         if train is None or train.labels is None:
             raise UserError(f"{self.name}: there are no training images with labels; use a data set that has them.")
         train = self._checked(train)
@@ -148,6 +159,16 @@ class ImageDataModule(pl.LightningDataModule):
                 f"labels count from 0 to num_classes - 1."
             )
         return split
+
+    def _read(self, name: SplitName) -> Split | None:
+        """What the reader has, with a place for what is decoded of it where one is asked for."""
+        split = self.reader.read(name)
+        if split is None or self.cache_dir is None:
+            return split
+        if split.paths is None:
+            log.info("data.cache: %s, %s, is in memory already; there is nothing to keep.", self.name, name)
+            return split
+        return replace(split, cache=open_cache(split.paths, self.channels, self.image_size, self.cache_dir))
 
     # --- batches
 
@@ -235,13 +256,16 @@ class MemoryImages(Dataset[Batch]):
 
 
 class FileImages(Dataset[Batch]):
-    """A split on disk; an item is a whole batch, decoded one by one. A sample's key seeds its transform."""
+    """A split on disk; an item is a whole batch, decoded one by one where the split's cache does not have it.
+
+    A sample's key seeds its transform.
+    """
 
     def __init__(
         self, split: Split, channels: int, image_size: int, transform: Callable[[Tensor], Tensor] | None = None
     ) -> None:
         assert split.paths is not None
-        self.paths, self.labels = split.paths, _labels(split)
+        self.paths, self.labels, self.cache = split.paths, _labels(split), split.cache
         self.channels, self.image_size, self.transform = channels, image_size, transform
 
     def __len__(self) -> int:
@@ -249,13 +273,26 @@ class FileImages(Dataset[Batch]):
 
     def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
         indices, keys = batch
-        pairs = zip(indices.tolist(), keys.tolist(), strict=True)
-        return torch.stack([self._image(i, key) for i, key in pairs]), self.labels[indices], keys
+        images = self._decoded(indices)
+        if self.transform is not None:
+            images = torch.stack([self._transformed(*pair) for pair in zip(images, keys.tolist(), strict=True)])
+        return images, self.labels[indices], keys
 
-    def _image(self, index: int, key: int) -> Tensor:
-        image = read_image(self.paths[index], self.channels, self.image_size)
-        if self.transform is None:
-            return image
+    def _decoded(self, indices: Tensor) -> Tensor:
+        if self.cache is None:
+            return torch.stack([self._decode(i) for i in indices.tolist()])
+        images, lacking = self.cache.read(indices)
+        for position in lacking:
+            index = int(indices[position])
+            images[position] = self._decode(index)
+            self.cache.write(index, images[position])
+        return images
+
+    def _decode(self, index: int) -> Tensor:
+        return read_image(self.paths[index], self.channels, self.image_size)
+
+    def _transformed(self, image: Tensor, key: int) -> Tensor:
+        assert self.transform is not None
         seed_everything(key)
         image = self.transform(image)
         if image.dtype != torch.uint8 and not (image.is_floating_point() and image.min() >= 0 and image.max() <= 1):
@@ -287,6 +324,7 @@ def _subset(split: Split, indices: Tensor) -> Split:
         paths=pick(split.paths),
         labels=None if split.labels is None else split.labels[indices],
         ids=pick(split.ids),
+        cache=None if split.cache is None else split.cache.pick(indices),
     )
 
 

@@ -4,7 +4,6 @@ area, and learns silently from one that is NaN or outside. What can be mended is
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from lightlab.data.boxes import Annotation
+from lightlab.data.cache import fingerprint
 from lightlab.errors import raise_all
 
 log = logging.getLogger("lightlab")
@@ -181,7 +181,7 @@ def open_files(paths: Sequence[Path], decode: bool = True, cache_dir: Path | str
 
     Remembered below `cache_dir` for as long as no file's name, size or time changes.
     """
-    cache = _cache_file(paths, decode, Path(cache_dir)) if cache_dir else None
+    cache = Path(cache_dir) / f"{fingerprint(paths, decode)}.json" if cache_dir else None
     if cache and cache.is_file():
         try:
             return [File(**file) for file in json.loads(cache.read_text(encoding="utf-8"))]
@@ -210,11 +210,3 @@ def _open(path: Path, decode: bool) -> File:
             return File(height, width, turned)
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
         return File(error=f"{type(error).__name__}: {error}")
-
-
-def _cache_file(paths: Sequence[Path], decode: bool, cache_dir: Path) -> Path:
-    facts = [str(decode)]
-    for path in paths:
-        state = path.stat() if path.is_file() else None
-        facts.append(f"{path} {state.st_size} {state.st_mtime_ns}" if state else f"{path} missing")
-    return cache_dir / f"{hashlib.sha256('|'.join(facts).encode()).hexdigest()[:24]}.json"

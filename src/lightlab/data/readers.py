@@ -22,6 +22,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from lightlab.data.cache import ImageCache
 from lightlab.data.decode import read_image
 from lightlab.errors import UserError
 
@@ -35,12 +36,16 @@ _MEGABYTES = {"MNIST": 11, "FashionMNIST": 30, "CIFAR10": 170, "CIFAR100": 169}
 
 @dataclass(frozen=True)
 class Split:
-    """Images in memory, uint8 (N, C, H, W), or as files; labels int64 (N,), None where unknown; ids name files."""
+    """Images in memory, uint8 (N, C, H, W), or as files; labels int64 (N,), None where unknown; ids name files.
+
+    cache: where decoded files are kept, if anywhere.
+    """
 
     images: Tensor | None = None
     paths: list[Path] | None = None
     labels: Tensor | None = None
     ids: list[str] | None = None
+    cache: ImageCache | None = None
 
     @property
     def labelled(self) -> bool:
