@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
-import time
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import torch
+from timing import table, take_turns
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import to_pil_image
@@ -37,13 +37,10 @@ def main() -> None:
 
     torch.set_num_threads(1)
     images, source = load(args.kind, n=16 * args.batch_size)
-    batches = list(images.split(args.batch_size))
-    ways = contestants(images)
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(args.rounds + 1):
-        for name, way in ways.items():
-            rates[name].append(rate(way, batches))
-    report(f"{source}, {tuple(images.shape[1:])}, batch {args.batch_size}", {k: v[1:] for k, v in rates.items()})
+    batches = cycle(images.split(args.batch_size))
+    ways = {name: lambda way=way: len(way(next(batches))) for name, way in contestants(images).items()}
+    title = f"{source}, {tuple(images.shape[1:])}, batch {args.batch_size}, torch {torch.__version__}, 1 thread"
+    table(title, take_turns(ways, args.rounds))
 
 
 def load(kind: str, n: int) -> tuple[Tensor, str]:
@@ -72,24 +69,6 @@ def contestants(images: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
         "torchvision v2, per tensor": lambda batch: torch.stack([on_tensor(image) for image in batch]),
         "torchvision v2, per PIL image": lambda batch: torch.stack([on_pil(to_pil_image(image)) for image in batch]),
     }
-
-
-def rate(way: Callable[[Tensor], Tensor], batches: list[Tensor]) -> float:
-    """Images per second of this process's CPU time, over at least 0.2 s."""
-    start, done = time.process_time(), 0
-    while (spent := time.process_time() - start) < 0.2:
-        done += len(way(batches[done // len(batches[0]) % len(batches)]))
-    return done / spent
-
-
-def report(title: str, rates: dict[str, list[float]]) -> None:
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    ours = next(iter(medians.values()))
-    print(f"{title}, torch {torch.__version__}, 1 thread")
-    print(f"{'lightlab is':>12} {'median/s':>10} {'min/s':>10} {'max/s':>10} {'n':>3}  way")
-    for name, values in rates.items():
-        ratio = f"x {ours / medians[name]:.1f}"
-        print(f"{ratio:>12} {medians[name]:10,.0f} {min(values):10,.0f} {max(values):10,.0f} {len(values):3}  {name}")
 
 
 if __name__ == "__main__":
