@@ -18,9 +18,10 @@ import torch
 import torchvision
 from conftest import real
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from lightlab.data.decode import read_image
-from lightlab.data.readers import Cifar, Digits, Idx, ImageFolder, KaggleCsv, read_idx
+from lightlab.data.readers import Cifar, Digits, Idx, ImageFolder, KaggleCsv, read_digits, read_idx
 from lightlab.errors import UserError
 
 
@@ -44,6 +45,13 @@ def test_digits_split_by_class_without_overlap():
     assert ((share - 0.2).abs() < 0.01).all()
     assert (train.images.min(), train.images.max()) == (0, 255)
     assert Digits().read("val") is None
+
+
+def test_digits_are_those_that_sklearn_loads():
+    grey, labels = load_digits(return_X_y=True)
+    rows = read_digits()
+    assert np.array_equal(rows[:, :-1], grey)
+    assert np.array_equal(rows[:, -1], labels)
 
 
 # MNIST and its kin
