@@ -1,0 +1,244 @@
+"""What grows with the data, the model and the processes: time per image and memory. Flat where it should be?
+
+    python benchmarks/growth.py [--sizes 1000 10000 100000 1000000] [--widths 64 256 1024] [--ranks 1 2]
+                                [--epochs 3] [--plot docs/pictures/growth.png]
+
+data: batches of 128, cropped and flipped, of grey images of 28 x 28 that are mapped from one file, as a tensor and as
+files in the cache; each size has its own process. model: whole epochs of train.py and of a bare loop over a perceptron
+of two hidden layers. ranks: whole epochs of LeNet in 1 and in 2 processes over gloo. Memory is what a process has for
+itself (RssAnon); mapped pages belong to the kernel, which may take them back. The file has holes instead of pixels,
+which cost the same. CPU time, one thread in each process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import zlib
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from throughput import Duel, find_data
+from timing import ROOT, Cost, in_own_process, now, since
+
+from lightlab.data.augment import Augment
+from lightlab.data.cache import ImageCache
+from lightlab.data.image import ImageDataModule
+from lightlab.data.readers import Split
+
+SIDE = 28
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[1_000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--widths", nargs="+", type=int, default=[64, 256, 1024])
+    parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--epochs", type=int, default=3, help="of a run, the first not counted")
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--child", nargs=3, metavar=("KIND", "SIZE", "FOLDER"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(load_images(args.child[0], int(args.child[1]), Path(args.child[2]))))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        data = [against_size(kind, n, folder) for kind in ("tensor", "cache") for n in args.sizes]
+        models = [against_width(width, args.epochs, folder) for width in args.widths]
+        ranks = [against_ranks(n, args.epochs, folder) for n in args.ranks]
+    for title, rows in (("data", data), ("model", models), ("ranks", ranks)):
+        tell(title, rows)
+    if args.plot:
+        plot(data, models, ranks, args.plot)
+
+
+# --- data
+
+
+def against_size(kind: str, size: int, folder: Path) -> Row:
+    return json.loads(in_own_process([__file__, "--child", kind, str(size), str(folder)]))
+
+
+class Mapped:
+    """`size` images of zeros, mapped from a file: as one tensor, or as the cache of as many files."""
+
+    classes = ("0", "1")
+
+    def __init__(self, kind: str, size: int, folder: Path) -> None:
+        self.kind, self.size, self.file = kind, size, folder / f"{kind}{size}"
+        pixels = SIDE * SIDE
+        with self.file.open("wb") as file:
+            file.truncate(size * pixels)
+            if kind == "cache":
+                file.seek(size * pixels)
+                file.write(np.full(size, zlib.crc32(bytes(pixels)), "<u4").tobytes())
+
+    def read(self, split: str) -> Split | None:
+        size = {"train": self.size, "val": 100}.get(split, 0)
+        if not size:
+            return None
+        labels = torch.arange(size) % 2
+        if self.kind == "tensor":
+            images = torch.from_file(str(self.file), shared=True, size=self.size * SIDE * SIDE, dtype=torch.uint8)
+            return Split(images=images.view(-1, 1, SIDE, SIDE)[:size], labels=labels)
+        paths = [Path(f"folder/of/images/{i}.png") for i in range(size)]
+        cache = ImageCache(self.file, self.size, (1, SIDE, SIDE)).pick(torch.arange(size))
+        return Split(paths=paths, labels=labels, cache=cache)
+
+
+def load_images(kind: str, size: int, folder: Path) -> Row:
+    """What batches cost: seconds to the first one, microseconds per image then, megabytes more than without data."""
+    torch.set_num_threads(1)
+    facts = {"name": "mapped", "kind": "image", "num_classes": 2, "classes": None, "channels": 1, "image_size": SIDE}
+    loading = {"batch_size": 128, "eval_batch_size": 512, "augment": Augment(crop_padding=3, flip=True)}
+    reader = Mapped(kind, size, folder)
+    take(batches(ImageDataModule(Mapped(kind, 1000, folder), **facts, mean=[0.5], std=[0.5], **loading)), 20_000)
+    before, started = private_memory(), now()
+    endless = batches(ImageDataModule(reader, **facts, mean=[0.5], std=[0.5], **loading))
+    next(endless)
+    first = since(started)[0]
+    count = max(size, 200_000)
+    started = now()
+    seen = take(endless, count)
+    cost = since(started)[0]
+    return {
+        "data": kind,
+        "images": size,
+        "first batch s": first,
+        "us per image": 1e6 * cost / seen,
+        "MB": private_memory() - before,
+    }
+
+
+def batches(data: ImageDataModule) -> Iterator[torch.Tensor]:
+    """Augmented training batches without end, epoch by epoch."""
+    epoch = 0
+    while True:
+        data.resume_at(epoch, 0)
+        for images, _, keys in data.train_dataloader():
+            yield data.augment.geometry(images, keys).float()
+        epoch += 1
+
+
+def take(endless: Iterator[torch.Tensor], count: int) -> int:
+    seen = 0
+    while seen < count:
+        seen += len(next(endless))
+    return seen
+
+
+def private_memory() -> float:
+    """Megabytes of this process that are no file's."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) / 1000
+
+
+# --- model and ranks
+
+
+class MemoryDuel(Duel):
+    """Also the memory of both contestants: with parameters, gradients and Adam's two moments, 16 bytes a parameter."""
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        self.before = private_memory()
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        super().on_train_end(trainer, module)
+        found = json.loads(self.path.read_text())
+        found["MB"] = private_memory() - self.before
+        found["parameters"] = sum(p.numel() for p in module.parameters())
+        self.path.write_text(json.dumps(found))
+
+
+class Stopwatch(pl.Callback):
+    """What an epoch costs each process, its own images only."""
+
+    def __init__(self, path: str) -> None:
+        self.path, self.marks = Path(path), []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.marks.append(now())
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.marks.append(now())
+        if trainer.is_global_zero:
+            images = trainer.num_training_batches * trainer.datamodule.batch_size // trainer.world_size
+            epochs: list[Cost] = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(self.marks)]
+            self.path.write_text(json.dumps({"images": images, "epochs": epochs[1:], "MB": private_memory()}))
+
+
+def train(folder: Path, callback: str, *options: str) -> Any:
+    data_dir, _ = find_data("fashion_mnist", folder)
+    written = folder / "written.json"
+    given = ["data=fashion_mnist", "data.batch_size=128", "test=false", f"paths.data_dir={data_dir}"]
+    given += [f"paths.log_dir={folder}/logs", f"+callbacks.watch={{_target_: growth.{callback}, path: {written}}}"]
+    in_own_process([str(ROOT / "src/train.py"), *given, *options])
+    return json.loads(written.read_text())
+
+
+def against_width(width: int, epochs: int, folder: Path) -> Row:
+    options = ["model=mlp", f"model.network.hidden=[{width},{width}]", "optimizer=adam", "trainer=cpu"]
+    options += [f"trainer.max_epochs={epochs}", "trainer.limit_train_batches=100", "trainer.limit_val_batches=1"]
+    found = train(folder, "MemoryDuel", *options)
+    cost = {name: min(cpu for cpu, _ in seconds) / found["images"] for name, seconds in found["seconds"].items()}
+    return {
+        "width": width,
+        "parameters": found["parameters"],
+        "us per image": 1e6 * cost["train.py"],
+        "us, bare loop": 1e6 * cost["bare loop"],
+        "MB of both": found["MB"],
+    }
+
+
+def against_ranks(ranks: int, epochs: int, folder: Path) -> Row:
+    options = ["model=lenet", *(["trainer=cpu"] if ranks == 1 else ["trainer=ddp_cpu", f"trainer.devices={ranks}"])]
+    options += [f"trainer.max_epochs={epochs}", "trainer.limit_train_batches=100", "trainer.limit_val_batches=1"]
+    found = train(folder, "Stopwatch", *options)
+    cpu, wall = (min(epoch[i] for epoch in found["epochs"]) / found["images"] for i in (0, 1))
+    return {"ranks": ranks, "us per own image": 1e6 * cpu, "wall us": 1e6 * wall, "MB": found["MB"]}
+
+
+# --- what is told
+
+
+def tell(title: str, rows: list[Row]) -> None:
+    print(title)
+    print("  " + "".join(f"{name:>16}" for name in rows[0]))
+    for row in rows:
+        print("  " + "".join(f"{v:16,.2f}" if isinstance(v, float) else f"{v:>16}" for v in row.values()), flush=True)
+
+
+def plot(data: list[Row], models: list[Row], ranks: list[Row], file: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 3.2), layout="constrained")
+    left, memory, model, processes = figure.subplots(1, 4)
+    for kind, name in (("tensor", "mapped tensor"), ("cache", "files in the cache")):
+        rows = [row for row in data if row["data"] == kind]
+        sizes = [row["images"] for row in rows]
+        left.plot(sizes, [row["us per image"] for row in rows], "o-", label=name)
+        memory.plot(sizes, [max(row["MB"], 0.1) for row in rows], "o-", label=name)
+    left.set(xscale="log", xlabel="images", ylabel="CPU µs per image", title="loading and augmentation")
+    memory.set(xscale="log", yscale="log", xlabel="images", ylabel="MB", title="memory of the process")
+    left.set_ylim(bottom=0)
+    sizes = [row["parameters"] for row in models]
+    model.plot(sizes, [row["us per image"] for row in models], "o-", label="train.py")
+    model.plot(sizes, [row["us, bare loop"] for row in models], "s--", label="bare loop")
+    model.set(xscale="log", yscale="log", xlabel="parameters", ylabel="CPU µs per image", title="training, by model")
+    processes.bar([str(row["ranks"]) for row in ranks], [row["us per own image"] for row in ranks])
+    processes.set(xlabel="processes", ylabel="CPU µs per own image", title="training, by processes")
+    for axes in (left, memory, model):
+        axes.legend(fontsize="small")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=80)
+
+
+if __name__ == "__main__":
+    main()
