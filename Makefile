@@ -28,6 +28,9 @@ train: $(READY)  ## Train the default: LeNet on the bundled handwritten digits
 test: $(READY)  ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
+bench: $(READY)  ## Run the benchmarks that need no GPU, in 20 minutes at most; results go to logs/bench
+	$(BIN)/python benchmarks/all.py
+
 lint: $(READY)  ## Check style, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,4 +52,4 @@ clean:  ## Remove the environment and caches; keep data and logs
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup train test lint format lock errors clean
+.PHONY: help setup train test bench lint format lock errors clean

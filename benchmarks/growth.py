@@ -1,7 +1,7 @@
 """What grows with the data, the model and the processes: time per image and memory. Flat where it should be?
 
     python benchmarks/growth.py [--sizes 1000 10000 100000 1000000] [--widths 64 256 1024] [--ranks 1 2]
-                                [--epochs 3] [--plot docs/pictures/growth.png]
+                                [--epochs 3] [--only data model ranks] [--rows rows.json] [--plot growth.png]
 
 data: batches of 128, cropped and flipped, of grey images of 28 x 28 that are mapped from one file, as a tensor and as
 files in the cache; each size has its own process. model: whole epochs of train.py and of a bare loop over a perceptron
@@ -42,21 +42,25 @@ def main() -> None:
     parser.add_argument("--widths", nargs="+", type=int, default=[64, 256, 1024])
     parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--epochs", type=int, default=3, help="of a run, the first not counted")
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--rows", type=Path, help="where what is measured is written, and read for the parts left out")
+    parser.add_argument("--plot", type=Path, help="the picture to draw")
     parser.add_argument("--child", nargs=3, metavar=("KIND", "SIZE", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         print(json.dumps(load_images(args.child[0], int(args.child[1]), Path(args.child[2]))))
         return
+    rows: dict[str, list[Row]] = json.loads(args.rows.read_text()) if args.rows and args.rows.is_file() else {}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        data = [against_size(kind, n, folder) for kind in ("tensor", "cache") for n in args.sizes]
-        models = [against_width(width, args.epochs, folder) for width in args.widths]
-        ranks = [against_ranks(n, args.epochs, folder) for n in args.ranks]
-    for title, rows in (("data", data), ("model", models), ("ranks", ranks)):
-        tell(title, rows)
+        for part in args.only:
+            rows[part] = []
+            for row in PARTS[part](args, Path(scratch)):
+                rows[part].append(row)
+                tell(part, row, first=len(rows[part]) == 1)
+    if args.rows:
+        args.rows.write_text(json.dumps(rows, indent=1))
     if args.plot:
-        plot(data, models, ranks, args.plot)
+        plot(rows, args.plot)
 
 
 # --- data
@@ -187,12 +191,12 @@ def against_width(width: int, epochs: int, folder: Path) -> Row:
     options = ["model=mlp", f"model.network.hidden=[{width},{width}]", "optimizer=adam", "trainer=cpu"]
     options += [f"trainer.max_epochs={epochs}", "trainer.limit_train_batches=100", "trainer.limit_val_batches=1"]
     found = train(folder, "MemoryDuel", *options)
-    cost = {name: min(cpu for cpu, _ in seconds) / found["images"] for name, seconds in found["seconds"].items()}
+    ours, bare = (1e6 * min(cpu for cpu, _ in found[name]) / found["images"] for name in ("ours", "bare"))
     return {
         "width": width,
         "parameters": found["parameters"],
-        "us per image": 1e6 * cost["train.py"],
-        "us, bare loop": 1e6 * cost["bare loop"],
+        "us per image": ours,
+        "us, bare loop": bare,
         "MB of both": found["MB"],
     }
 
@@ -208,31 +212,37 @@ def against_ranks(ranks: int, epochs: int, folder: Path) -> Row:
 # --- what is told
 
 
-def tell(title: str, rows: list[Row]) -> None:
-    print(title)
-    print("  " + "".join(f"{name:>16}" for name in rows[0]))
-    for row in rows:
-        print("  " + "".join(f"{v:16,.2f}" if isinstance(v, float) else f"{v:>16}" for v in row.values()), flush=True)
+PARTS = {
+    "data": lambda a, folder: (against_size(kind, n, folder) for kind in ("tensor", "cache") for n in a.sizes),
+    "model": lambda a, folder: (against_width(width, a.epochs, folder) for width in a.widths),
+    "ranks": lambda a, folder: (against_ranks(ranks, a.epochs, folder) for ranks in a.ranks),
+}
 
 
-def plot(data: list[Row], models: list[Row], ranks: list[Row], file: Path) -> None:
+def tell(part: str, row: Row, first: bool) -> None:
+    if first:
+        print(f"{part}\n  " + "".join(f"{name:>16}" for name in row))
+    print("  " + "".join(f"{v:16,.2f}" if isinstance(v, float) else f"{v:>16}" for v in row.values()), flush=True)
+
+
+def plot(rows: dict[str, list[Row]], file: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.2), layout="constrained")
     left, memory, model, processes = figure.subplots(1, 4)
     for kind, name in (("tensor", "mapped tensor"), ("cache", "files in the cache")):
-        rows = [row for row in data if row["data"] == kind]
-        sizes = [row["images"] for row in rows]
-        left.plot(sizes, [row["us per image"] for row in rows], "o-", label=name)
-        memory.plot(sizes, [max(row["MB"], 0.1) for row in rows], "o-", label=name)
+        data = [row for row in rows["data"] if row["data"] == kind]
+        sizes = [row["images"] for row in data]
+        left.plot(sizes, [row["us per image"] for row in data], "o-", label=name)
+        memory.plot(sizes, [max(row["MB"], 0.1) for row in data], "o-", label=name)
     left.set(xscale="log", xlabel="images", ylabel="CPU µs per image", title="loading and augmentation")
     memory.set(xscale="log", yscale="log", xlabel="images", ylabel="MB", title="memory of the process")
     left.set_ylim(bottom=0)
-    sizes = [row["parameters"] for row in models]
-    model.plot(sizes, [row["us per image"] for row in models], "o-", label="train.py")
-    model.plot(sizes, [row["us, bare loop"] for row in models], "s--", label="bare loop")
+    sizes = [row["parameters"] for row in rows["model"]]
+    model.plot(sizes, [row["us per image"] for row in rows["model"]], "o-", label="train.py")
+    model.plot(sizes, [row["us, bare loop"] for row in rows["model"]], "s--", label="bare loop")
     model.set(xscale="log", yscale="log", xlabel="parameters", ylabel="CPU µs per image", title="training, by model")
-    processes.bar([str(row["ranks"]) for row in ranks], [row["us per own image"] for row in ranks])
+    processes.bar([str(row["ranks"]) for row in rows["ranks"]], [row["us per own image"] for row in rows["ranks"]])
     processes.set(xlabel="processes", ylabel="CPU µs per own image", title="training, by processes")
     for axes in (left, memory, model):
         axes.legend(fontsize="small")

@@ -55,7 +55,7 @@ def compare(model: str, epochs: int, scratch: Path, peers: bool) -> None:
     in_own_process([str(ROOT / "src/train.py"), *options, duel])
     result = json.loads((scratch / "duel.json").read_text())
     print(f"{model} on {source}, torch {torch.__version__}, lightning {pl.__version__}, 1 thread, {epochs} epochs each")
-    report(result["images"], result["seconds"])
+    report(result["images"], {"train.py": result["ours"], "bare loop": result["bare"], **result["peers"]})
 
 
 def find_data(name: str, scratch: Path) -> tuple[Path, str]:
@@ -105,8 +105,7 @@ class BareLoop:
         self.val = list(parts)[: trainer.num_val_batches[0]] if trainer.num_val_batches else list(parts)
         self.scale, self.shift = 1 / (255 * module.std), module.mean / module.std
 
-    def epoch(self) -> Cost:
-        started = now()
+    def epoch(self) -> None:
         network, optimizer, size = self.network.train(), self.optimizer, self.size
         sums = torch.zeros(2)
         for indices in torch.randperm(len(self.train))[: self.steps * size].split(size):
@@ -120,41 +119,48 @@ class BareLoop:
             sums[0] += loss.detach() * size
             sums[1] += (logits.argmax(1) == labels).sum()
         evaluate(network.eval(), self.normalise, self.val)
-        return since(started)
 
     def normalise(self, images: Tensor) -> Tensor:
         return images.float().mul_(self.scale).sub_(self.shift)
 
 
 class Duel(pl.Callback):
-    """Before each epoch of the run, one of each contestant on the same data; writes down what all cost."""
+    """Before each epoch of the run, one of the bare loop and of each peer on the same data; writes down what all cost.
 
-    contestants: dict[str, type[Any]] = {"bare loop": BareLoop}  # noqa: RUF012
+    A loop whose `epoch` returns a cost has counted for itself.
+    """
+
+    bare_loop: type[Any] = BareLoop
+    peers: dict[str, type[Any]] = {}  # noqa: RUF012
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
-        self.seconds: dict[str, list[Cost]] = {"train.py": []}
+        self.ours: list[Cost] = []
+        self.others: dict[str, list[Cost]] = {}
         self.started: Cost | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.started is None:
-            self.loops = {name: kind(module, trainer.datamodule, trainer) for name, kind in self.contestants.items()}
+            kinds = {"bare": self.bare_loop, **self.peers}
+            self.loops = {name: kind(module, trainer.datamodule, trainer) for name, kind in kinds.items()}
         else:
-            self.seconds["train.py"].append(since(self.started))
+            self.ours.append(since(self.started))
         for name, loop in self.loops.items():
-            self.seconds.setdefault(name, []).append(loop.epoch())
+            started = now()
+            self.others.setdefault(name, []).append(loop.epoch() or since(started))
         self.started = now()
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert self.started is not None
-        self.seconds["train.py"].append(since(self.started))
+        self.ours.append(since(self.started))
+        others = {name: costs[1:] for name, costs in self.others.items()}
         images = trainer.num_training_batches * trainer.datamodule.batch_size
-        counted = {name: epochs[1:] for name, epochs in self.seconds.items()}
-        self.path.write_text(json.dumps({"images": images, "seconds": counted}))
+        found = {"images": images, "ours": self.ours[1:], "bare": others.pop("bare"), "peers": others}
+        self.path.write_text(json.dumps(found))
 
 
 class Contest(Duel):
-    contestants = {"bare loop": BareLoop, "usual loop": UsualLoop, "template style": TemplateStyle}  # noqa: RUF012
+    peers = {"usual loop": UsualLoop, "template style": TemplateStyle}  # noqa: RUF012
 
 
 @torch.no_grad()
