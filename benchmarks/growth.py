@@ -226,28 +226,39 @@ def tell(part: str, row: Row, first: bool) -> None:
 
 
 def plot(rows: dict[str, list[Row]], file: Path) -> None:
+    """Time and memory of the parts that were measured."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 3.2), layout="constrained")
-    left, memory, model, processes = figure.subplots(1, 4)
-    for kind, name in (("tensor", "mapped tensor"), ("cache", "files in the cache")):
-        data = [row for row in rows["data"] if row["data"] == kind]
-        sizes = [row["images"] for row in data]
-        left.plot(sizes, [row["us per image"] for row in data], "o-", label=name)
-        memory.plot(sizes, [max(row["MB"], 0.1) for row in data], "o-", label=name)
-    left.set(xscale="log", xlabel="images", ylabel="CPU µs per image", title="loading and augmentation")
-    memory.set(xscale="log", yscale="log", xlabel="images", ylabel="MB", title="memory of the process")
-    left.set_ylim(bottom=0)
-    sizes = [row["parameters"] for row in rows["model"]]
-    model.plot(sizes, [row["us per image"] for row in rows["model"]], "o-", label="train.py")
-    model.plot(sizes, [row["us, bare loop"] for row in rows["model"]], "s--", label="bare loop")
-    model.set(xscale="log", yscale="log", xlabel="parameters", ylabel="CPU µs per image", title="training, by model")
-    processes.bar([str(row["ranks"]) for row in rows["ranks"]], [row["us per own image"] for row in rows["ranks"]])
-    processes.set(xlabel="processes", ylabel="CPU µs per own image", title="training, by processes")
-    for axes in (left, memory, model):
+    parts = [part for part in PARTS if rows.get(part)]
+    figure = Figure(figsize=(3.4 * (len(parts) + ("data" in parts)), 3.2), layout="constrained")
+    panels = iter(figure.subplots(1, len(parts) + ("data" in parts), squeeze=False)[0])
+    if "data" in parts:
+        plot_data(rows["data"], next(panels), next(panels))
+    if "model" in parts:
+        axes, sizes = next(panels), [row["parameters"] for row in rows["model"]]
+        for name, style in (("us per image", "o-"), ("us, bare loop", "s--")):
+            axes.plot(sizes, [row[name] for row in rows["model"]], style, label=name)
+        axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel="CPU µs per image", title="training, by model")
         axes.legend(fontsize="small")
+    if "ranks" in parts:
+        axes = next(panels)
+        axes.bar([str(row["ranks"]) for row in rows["ranks"]], [row["us per own image"] for row in rows["ranks"]])
+        axes.set(xlabel="processes", ylabel="CPU µs per own image", title="training, by processes")
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=80)
+
+
+def plot_data(rows: list[Row], time: Any, memory: Any) -> None:
+    for kind, name in (("tensor", "mapped tensor"), ("cache", "files in the cache")):
+        points = [row for row in rows if row["data"] == kind]
+        sizes = [row["images"] for row in points]
+        time.plot(sizes, [row["us per image"] for row in points], "o-", label=name)
+        memory.plot(sizes, [max(row["MB"], 0.1) for row in points], "o-", label=name)
+    time.set(xscale="log", xlabel="images", ylabel="CPU µs per image", title="loading and augmentation")
+    time.set_ylim(bottom=0)
+    memory.set(xscale="log", yscale="log", xlabel="images", ylabel="MB", title="memory of the process")
+    for axes in (time, memory):
+        axes.legend(fontsize="small")
 
 
 if __name__ == "__main__":

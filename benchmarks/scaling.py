@@ -5,9 +5,9 @@
 step: seconds of one GPU's forward and backward pass and optimizer step, measured. bytes: of a gradient (4 in fp32, 2 in
 bf16). overlap: the share of the step, its backward pass, during which gradients are already on their way.
 
-A ring all-reduce sends 2 (n - 1) / n of the gradients through each GPU's link (Patarasuk & Yuan 2009), here first inside
-the nodes and then between them: n is the GPUs of a node on NVLink, then the nodes, whose GPUs each send their eighth
-through their own network card. What does not fit beside the backward pass is waited for.
+A ring all-reduce sends 2 (n - 1) / n of the gradients through each GPU's link (Patarasuk & Yuan 2009), here first
+inside the nodes and then between them: n is the GPUs of a node on NVLink, then the nodes, whose GPUs each send their
+eighth through their own network card. What does not fit beside the backward pass is waited for.
 """
 
 from __future__ import annotations

@@ -67,9 +67,10 @@ def report(images: int, seconds: dict[str, list[Cost]]) -> None:
 
 
 def spread(values: list[float], form: str) -> str:
-    """The median, and the quartiles around it."""
-    low, _, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
-    return f"{statistics.median(values):{form}}, quartiles [{low:{form}} .. {high:{form}}]"
+    """The median, and the quartiles around it; of fewer than four values the smallest and the largest."""
+    few = len(values) < 4
+    low, high = (min(values), max(values)) if few else statistics.quantiles(values, n=4)[::2]
+    return f"{statistics.median(values):{form}}, {'range' if few else 'quartiles'} [{low:{form}} .. {high:{form}}]"
 
 
 def take_turns(ways: dict[str, Callable[[], int]], rounds: int, seconds: float = 0.2) -> dict[str, list[float]]:
