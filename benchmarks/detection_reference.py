@@ -233,7 +233,7 @@ class DetectionDuel(Duel):
         if trainer.num_val_batches and trainer.num_val_batches[0]:
             networks: dict[str, Any] = {
                 "train.py, last epoch": module.network,
-                "reference, last epoch": self.loop.network,
+                "reference, last epoch": self.loops["bare"].network,
             }
             result["learned"] = {name: self.tested(module, network, trainer) for name, network in networks.items()}
         self.path.write_text(json.dumps(result))

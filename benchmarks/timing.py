@@ -62,8 +62,9 @@ def report(images: int, seconds: dict[str, list[Cost]]) -> None:
             pairs = [a / b for a, b in zip(rates[ours], rates[name], strict=True)]
             print(f"  ratio {spread(pairs, '.3f')}  images per {unit}, {ours} / {name}, n={len(pairs)} pairs of epochs")
         for name, values in rates.items():
-            ends = f"[{min(values):,.0f} .. {max(values):,.0f}]"
-            print(f"        {statistics.median(values):10,.0f} per {unit:5} {ends}  {name}", flush=True)
+            form = ",.0f" if min(values) >= 100 else ",.2f"
+            ends = f"[{min(values):{form}} .. {max(values):{form}}]"
+            print(f"        {statistics.median(values):10{form}} per {unit:5} {ends}  {name}", flush=True)
 
 
 def spread(values: list[float], form: str) -> str:

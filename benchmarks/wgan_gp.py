@@ -19,7 +19,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from throughput import ROOT, Duel, find_data, in_own_process, report
+from throughput import Duel, find_data
+from timing import ROOT, in_own_process, report
 from torch import Tensor
 
 CYCLES = 40
