@@ -11,7 +11,8 @@ def train(cfg: DictConfig) -> float | None:
 
     cfg = run.open_folder(cfg)
     if cfg.doctor:
-        return doctor.examine(cfg)
+        doctor.examine(cfg)
+        return None
     cfg, datamodule = run.build_data(cfg)
     start = resume.find(cfg)
     if start.results:

@@ -190,20 +190,20 @@ def test_sigterm_to_the_launcher_ends_all(tmp_path):
     os.kill(command.pid, signal.SIGTERM)
     assert command.wait() == 143, command.text
     assert not alive(second)
-    run = tmp_path / RUN
-    assert f"saved {run / LAST}" in command.text
+    assert f"; continue with ckpt_path={tmp_path / RUN}." in command.text
 
 
 def test_a_stalled_process_is_given_up(tmp_path):
-    command, second = launched(tmp_path, "trainer.strategy.timeout.minutes=0.05")
-    os.kill(second, signal.SIGSTOP)
-    assert command.wait() == 1, command.text
-    assert "trainer.strategy.timeout" in command.text
-    assert not alive(second)
+    first, second = start(2, tmp_path, "trainer.max_epochs=1000", "trainer.strategy.timeout.minutes=0.15")
+    first.wait_until(lambda: len(diary(tmp_path / RUN)) > 2)
+    os.kill(second.pid, signal.SIGSTOP)
+    assert first.wait() == 1, first.text
+    assert "trainer.strategy.timeout" in first.text
+    second.process.kill()
 
 
 def test_an_error_of_another_process_is_told(tmp_path):
     """Rank 1 alone meets it, and rank 0 says what it was."""
     (command,) = start(1, tmp_path, "trainer=ddp_cpu", "+callbacks.failing={_target_: interruptions.Failing, rank: 1}")
     assert command.wait() == 2, command.text
-    assert "error: Process 1 of 2 ended with exit code 2: the cat is on the keyboard.; its log is" in command.text
+    assert "error: Process 1 of 2 ended with exit code 2: the cat is on the keyboard; its log is" in command.text

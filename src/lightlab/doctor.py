@@ -66,7 +66,8 @@ class Findings:
 
 def examine(cfg: DictConfig) -> None:
     """Print a table of all that is found; raise UserError with what must be mended."""
-    found, made = Findings(), {}
+    found = Findings()
+    made: dict[str, Any] = {}
 
     def data() -> str:
         _, made["data"] = run.build_data(cfg)
@@ -141,7 +142,7 @@ class Trial:
         self.module: Any = copy.deepcopy(module)
         self.data = _few(datamodule, FEW if brief else None, trainer.world_size)
         if hasattr(self.module, "scheduler"):
-            self.module.scheduler = None  # it would ask for the length of the run
+            self.module.scheduler = None  # type: ignore[assignment]  # it would ask for the length of the run
         self.trainer = _trainer_of_one_batch(cfg, getattr(module, "n_critic", 1))
         self.monitor = cfg.monitor.metric
 

@@ -63,7 +63,9 @@ class Launcher(_SubprocessScriptLauncher):
         except RuntimeError as error:  # torch.distributed's own are of this kind
             if not any(word in str(error).lower() for word in LOST):
                 raise
-            raise LostProcess(self._reason(patience=0 if "timed out" in str(error).lower() else GRACE)) from error
+            lost = LostProcess(self._reason(patience=0 if "timed out" in str(error).lower() else GRACE))
+            lost.code = self._exit_code()
+            raise lost from error
 
     def wait(self) -> None:
         self._over.set()
@@ -83,12 +85,15 @@ class Launcher(_SubprocessScriptLauncher):
             return
         print(f"error: {self._reason()}", file=sys.stderr, flush=True)
         self.kill(signal.SIGKILL)
-        code = self._failed()[0][1]
-        os._exit(code if code > 0 else 1)
+        os._exit(self._exit_code())
 
     def _failed(self) -> list[tuple[int, int]]:
         """Rank and exit code of each process that has not ended well."""
         return [(rank, code) for rank, p in enumerate(self.procs, 1) if (code := p.poll())]
+
+    def _exit_code(self) -> int:
+        """That of the process that failed first; 1 where a signal or nothing is known to have ended it."""
+        return next((code for _, code in self._failed() if code > 0), 1)
 
     def _reason(self, patience: float = 0) -> str:
         """What became of the others; one whose connection is closed may take `patience` seconds to end."""
@@ -112,4 +117,4 @@ def _last_words(log: Path) -> str:
     """The message of the error at the end of a log."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     errors = [line.strip() for line in lines[-30:] if "Error: " in line]
-    return f": {errors[-1].partition('Error: ')[2]}" if errors else ""
+    return f": {errors[-1].partition('Error: ')[2].rstrip('.')}" if errors else ""

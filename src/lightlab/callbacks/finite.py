@@ -67,10 +67,10 @@ class FiniteGuard(pl.Callback):
         raise UserError(f"{where}: {' and '.join(faults)}; {unchanged}. {_sentence(remedy)} {_last_good(trainer)}")
 
 
-def _seem_finite(tensors: Sequence[Tensor], loss: Tensor | None = None) -> bool:
-    """False where a value is NaN or infinite. One number comes from the device: the sum of each tensor's largest."""
-    largest = torch._foreach_norm(tensors, math.inf) if tensors else []
-    values = [x.float() for x in (*largest, *([] if loss is None else [loss]))]
+def _seem_finite(tensors: list[Tensor], loss: Tensor | None = None) -> bool:
+    """False where a value is NaN or infinite, or so large that its square is. One number comes from the device."""
+    norms = torch._foreach_norm(tensors) if tensors else []
+    values = [x.float() for x in (*norms, *([] if loss is None else [loss]))]
     return not values or math.isfinite(torch.stack(values).sum().item())
 
 
