@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from torch import Tensor
 
 from lightlab.callbacks.overlays import confident, drawn_on
-from lightlab.data.annotations import Boxes, write_coco, write_csv, write_voc, write_yolo
+from lightlab.data.annotations import Boxes, stems, write_coco, write_csv, write_voc, write_yolo
 from lightlab.data.boxes import read_whole
 from lightlab.data.image import to_float
 from lightlab.errors import UserError, did_you_mean
@@ -32,17 +32,20 @@ WRITERS: dict[str, tuple[str, Writer]] = {  # format: where, and who writes it
 
 @torch.inference_mode()
 def detect(cfg: DictConfig, trained: DictConfig, module: Any, paths: Sequence[Path], names: Sequence[str]) -> None:
-    """Boxes of `min_score` or more in `format`; `drawn/<name>.png` shows them. One image after another."""
+    """Boxes of `min_score` or more in `format`; `drawn/<name>.png` shows them. One image after another.
+
+    names: of the images, as the files of boxes call them.
+    """
     output, classes = Path(cfg.paths.output_dir), list(trained.data.classes)
     only = chosen_classes(cfg.classes, classes)
     found: list[Boxes] = []
-    for path, name in zip(paths, names, strict=True):
+    for path, name, stem in zip(paths, names, stems(names), strict=True):
         image = to_float(read_whole(path, trained.data.channels))
         (raw,) = module.detect([image.to(module.device)])
         kept = {key: value.cpu() for key, value in of_classes(confident(raw, cfg.min_score), only).items()}
         size = (image.shape[1], image.shape[2])
-        found.append(Boxes(path.name, size, kept["boxes"], kept["labels"], kept["scores"], kept.get("masks")))
-        write_png(output / "drawn" / f"{name}.png", drawn_on(image, kept, classes))
+        found.append(Boxes(name, size, kept["boxes"], kept["labels"], kept["scores"], kept.get("masks")))
+        write_png(output / "drawn" / f"{stem}.png", drawn_on(image, kept, classes))
     where, write = WRITERS[cfg.format or "coco"]
     write(output / where, found, classes)
     count(found, classes)

@@ -1,11 +1,11 @@
-"""Files that are written whole or not at all, and looked at before they are read. Needs no torch."""
+"""Files that are written whole or not at all, looked at before they are read, and names for them. Needs no torch."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,6 +52,18 @@ def keep(path: Path, older: Path) -> None:
         link.unlink(missing_ok=True)  # two names of one file: a rename between them does nothing
     except OSError:
         path.replace(older)  # a file system without links: for a moment, the older name is the only one
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names, with a number where another one is the same."""
+    found: dict[str, None] = {}
+    for stem in names:
+        name, count = stem, 1
+        while name in found:
+            count += 1
+            name = f"{stem}-{count}"
+        found[name] = None
+    return list(found)
 
 
 def damage(path: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from lightlab.data.sampling import EvenBatches
 from lightlab.detection import detect
 from lightlab.errors import UserError
 from lightlab.evaluation import is_swapped, swapped_data
+from lightlab.files import distinct
 from lightlab.keys import latents
 from lightlab.modules.protocols import Finder, Reconstructor, Sampler
 from lightlab.pictures import grid, pairs, to_uint8, visible, write_png
@@ -153,7 +155,7 @@ def find(cfg: DictConfig, trained: DictConfig, module: Any) -> None:
     if cfg.truth is not None:
         raise UserError(f"truth={cfg.truth}: it is of a video's tracks, and input={cfg.input} is none; leave it out.")
     paths = find_images(str(cfg.input))
-    detect(cfg, trained, module, paths, file_names([str(path) for path in paths]))
+    detect(cfg, trained, module, paths, relative_names(str(cfg.input), paths))
 
 
 @torch.inference_mode()
@@ -185,7 +187,7 @@ def reconstruct(cfg: DictConfig, trained: DictConfig, module: Any) -> None:
         errors += (again - batch).square().flatten(1).mean(1).tolist()
     reconstructed = torch.cat(after)
     page = pairs(torch.cat(before)[: ON_A_PAGE // 2], reconstructed[: ON_A_PAGE // 2], COLUMNS)
-    _write_images(cfg, "reconstructions", file_names(images.ids), reconstructed, page)
+    _write_images(cfg, "reconstructions", distinct(Path(id_).stem for id_ in images.ids), reconstructed, page)
     _write(cfg, ("file", "mse"), list(zip(images.ids, errors, strict=True)))
 
 
@@ -214,17 +216,12 @@ def _batches(cfg: DictConfig, trained: DictConfig, module: Any, split: Split) ->
         yield to_float(resize(batch.to(module.device), trained.data.image_size))
 
 
-def file_names(ids: Sequence[str]) -> list[str]:
-    """A file's name without suffix for each image: its own, with a number where another image has it."""
-    names: dict[str, None] = {}
-    for id_ in ids:
-        stem = name = Path(id_).stem
-        count = 1
-        while name in names:
-            count += 1
-            name = f"{stem}-{count}"
-        names[name] = None
-    return list(names)
+def relative_names(where: str, paths: Sequence[Path]) -> list[str]:
+    """The paths as seen from the folder that `where` is, or from the one that they share."""
+    folder = Path(where).expanduser()
+    if not folder.is_dir():
+        folder = Path(os.path.commonpath([path.parent for path in paths]))
+    return [path.relative_to(folder).as_posix() for path in paths]
 
 
 def _write_images(cfg: DictConfig, kind: str, names: Sequence[str], images: Tensor, page: Tensor) -> None:

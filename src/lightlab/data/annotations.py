@@ -9,7 +9,7 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -19,11 +19,12 @@ import yaml
 from torch import Tensor
 
 from lightlab.data.boxes import AnnotatedImages
+from lightlab.files import distinct
 
 
 @dataclass(frozen=True)
 class Boxes:
-    """The boxes of one image, true or detected. name: of its file. size: height and width. boxes: (N, 4); labels: (N,);
+    """The boxes of one image, true or detected. name: of its file, folders included. size: height and width. boxes: (N, 4); labels: (N,);
     scores: (N,) in [0, 1]; masks: (N, H, W), 0 or 1.
     """
 
@@ -50,9 +51,16 @@ def boxes_of(images: AnnotatedImages) -> list[Boxes]:
     return found
 
 
-def write_voc(folder: Path, images: Iterable[Boxes], classes: Sequence[str]) -> None:
-    """`folder`/<image>.xml each. VOC knows whole pixels, counted from 1, both corners in the box; scores are added."""
-    for image in images:
+def stems(names: Iterable[str]) -> list[str]:
+    """Names of files without their suffixes, folders included, with a number where another one is the same."""
+    return distinct(str(PurePosixPath(name).with_suffix("")) for name in names)
+
+
+def write_voc(folder: Path, images: Sequence[Boxes], classes: Sequence[str]) -> None:
+    """`folder`/<image>.xml each. VOC knows whole pixels, counted from 1, both corners in the box, which has
+    one pixel at least; scores are added.
+    """
+    for image, stem in zip(images, stems(i.name for i in images), strict=True):
         root = ElementTree.Element("annotation")
         _texts(root, filename=image.name)
         height, width = image.size
@@ -61,14 +69,15 @@ def write_voc(folder: Path, images: Iterable[Boxes], classes: Sequence[str]) -> 
             item = ElementTree.SubElement(root, "object")
             _texts(item, name=classes[label - 1], difficult=0)
             corners = ElementTree.SubElement(item, "bndbox")
-            _texts(corners, xmin=round(x1) + 1, ymin=round(y1) + 1, xmax=round(x2), ymax=round(y2))
+            right, bottom = max(round(x2), 1), max(round(y2), 1)
+            _texts(corners, xmin=min(round(x1) + 1, right), ymin=min(round(y1) + 1, bottom), xmax=right, ymax=bottom)
             if score is not None:
                 _texts(item, score=f"{score:.6g}")
         ElementTree.indent(root)
-        _write(folder / f"{Path(image.name).stem}.xml", ElementTree.tostring(root, encoding="unicode") + "\n")
+        _write(folder / f"{stem}.xml", ElementTree.tostring(root, encoding="unicode") + "\n")
 
 
-def write_coco(path: Path, images: Iterable[Boxes], classes: Sequence[str]) -> None:
+def write_coco(path: Path, images: Sequence[Boxes], classes: Sequence[str]) -> None:
     """One JSON file with images, categories and annotations, which have a `score` where boxes were detected."""
     content: dict[str, Any] = {"images": [], "annotations": []}
     for number, image in enumerate(images, 1):
@@ -92,21 +101,21 @@ def write_coco(path: Path, images: Iterable[Boxes], classes: Sequence[str]) -> N
     _write(path, json.dumps(content))
 
 
-def write_yolo(folder: Path, images: Iterable[Boxes], classes: Sequence[str]) -> None:
+def write_yolo(folder: Path, images: Sequence[Boxes], classes: Sequence[str]) -> None:
     """`folder`/labels/<image>.txt each, with the score as sixth number where boxes were detected, and data.yaml."""
-    for image in images:
+    for image, stem in zip(images, stems(i.name for i in images), strict=True):
         height, width = image.size
         lines = []
         for (x1, y1, x2, y2), label, score in image.rows():
             shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
             numbers = [f"{share:.9f}" for share in shares] + ([] if score is None else [f"{score:.6g}"])
             lines.append(" ".join([str(label - 1), *numbers]) + "\n")
-        _write(folder / "labels" / f"{Path(image.name).stem}.txt", "".join(lines))
+        _write(folder / "labels" / f"{stem}.txt", "".join(lines))
     facts = {"path": ".", "train": "images", "names": dict(enumerate(classes))}
     _write(folder / "data.yaml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
 
 
-def write_csv(path: Path, images: Iterable[Boxes], classes: Sequence[str]) -> None:
+def write_csv(path: Path, images: Sequence[Boxes], classes: Sequence[str]) -> None:
     """A row per box: image, class, score, x1, y1, x2, y2."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
