@@ -21,6 +21,7 @@ from lightlab import prediction
 from lightlab.config import without_hydra
 from lightlab.data.tracks import TrackFiles, read_tracks
 from lightlab.errors import UserError
+from lightlab.pictures import to_pil
 from lightlab.smoothing import KalmanSmoother
 from lightlab.tracking import ByteTrack, Steady
 from lightlab.video import Camera, Frame, VideoReader, VideoWriter
@@ -300,6 +301,33 @@ def test_each_frames_boxes_in_a_format_that_is_asked_for(tmp_path):
     assert len(content["annotations"]) == len(rows(output / "film.csv")) == 5
 
 
+@pytest.mark.parametrize(
+    ("form", "written"),
+    [
+        ("coco", ["boxes.json"]),
+        ("csv", ["boxes.csv"]),
+        ("voc", ["voc/a é.xml", "voc/b/a é.xml", "voc/b/a é-2.xml"]),
+        ("yolo", ["yolo/labels/a é.txt", "yolo/labels/b/a é.txt", "yolo/labels/b/a é-2.txt", "yolo/data.yaml"]),
+    ],
+)
+def test_images_of_one_name_in_several_folders_keep_their_boxes_apart(tmp_path, form, written):
+    names = ["a é.png", "b/a é.bmp", "b/a é.png"]
+    for t, name in enumerate(names):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        to_pil(picture(t)).save(tmp_path / "photos" / name)
+    output = predict(tmp_path / "out", f"input={tmp_path / 'photos'}", f"format={form}")
+    drawn = ["drawn/a é.png", "drawn/b/a é-2.png", "drawn/b/a é.png"]
+    files = {p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file()}
+    assert files == {*written, *drawn}
+    if form == "coco":
+        content = json.loads((output / "boxes.json").read_text())
+        assert [image["file_name"] for image in content["images"]] == names
+    if form == "csv":
+        assert [(row["image"], float(row["x1"])) for row in rows(output / "boxes.csv")] == [
+            (name, square_at(t)[0]) for t, name in enumerate(names)
+        ]
+
+
 def test_only_the_classes_that_are_asked_for(tmp_path):
     path = write(tmp_path / "film.mp4", 10)
     assert rows(predict(tmp_path / "a", f"input={path}", "classes=[cat]") / "film.csv") == []
@@ -344,12 +372,17 @@ def test_a_camera_is_filmed_until_ctrl_c(tmp_path, monkeypatch):
 def test_mistakes_are_one_sentence(tmp_path):
     path = write(tmp_path / "films/film.mp4", 3)
     (tmp_path / "notes.txt").write_text("frame by frame\n")
+    (tmp_path / "zero.csv").write_text("frame,track,x1,y1,x2,y2\n0,1,5,5,10,10\n")
     (tmp_path / "late.txt").write_text("900,1,5,5,10,10,1,-1,-1,-1\n")
     image = tmp_path / "photo.png"
     prediction.write_png(image, picture(0))
     for overrides, said in (
         ([f"input={path.parent}"], "there are videos"),
         ([f"input={path}", f"truth={tmp_path / 'notes.txt'}"], "line 1: 'frame by frame' is no box"),
+        (
+            [f"input={path}", f"truth={tmp_path / 'zero.csv'}"],
+            "line 2: '0,1,5,5,10,10' is no box; expected, with frames",
+        ),
         ([f"input={path}", f"truth={tmp_path / 'none.txt'}"], "cannot be read"),
         ([f"input={path}", f"truth={tmp_path / 'late.txt'}"], "its frames are 900 to 900"),
         ([f"input={image}", f"truth={tmp_path / 'late.txt'}"], "it is of a video's tracks"),
@@ -384,6 +417,13 @@ def test_tracks_survive_both_files(tmp_path):
             assert torch.equal(found[number]["ids"], frame["ids"])
             assert torch.allclose(found[number]["boxes"], frame["boxes"], atol=1e-3)
     assert (tmp_path / "x.txt").read_text().splitlines()[0] == "1,4,1.500,2.250,19.500,28.750,1,-1,-1,-1"
+
+
+@pytest.mark.parametrize("line", ["0,1,5,5,9,9", "1,1,nan,5,9,9", "1,1,5,5,0,9", "1,1,5,5,-9,9", "inf,1,5,5,9,9,0"])
+def test_a_truth_that_would_measure_nothing_is_refused(tmp_path, line):
+    (tmp_path / "gt.txt").write_text(f"1,2,5,5,9,9\n{line}\n")
+    with pytest.raises(UserError, match="line 2: "):
+        read_tracks(tmp_path / "gt.txt")
 
 
 def test_lines_to_be_ignored_and_tracks_that_are_twice_in_a_frame(tmp_path):

@@ -116,6 +116,27 @@ def test_voc_splits_come_from_its_lists_and_difficult_objects_are_crowds(tmp_pat
     assert reader.read("train").annotations[0].iscrowd.tolist() == [1, 0, 0]
 
 
+def test_voc_images_with_spaces_are_listed_and_what_has_no_partner_is_told(tmp_path, caplog):
+    reader = voc_folder(tmp_path, {"a b": xml("5 5 20 25"), "c": xml("5 5 20 25"), "d": xml("5 5 20 25")})
+    (tmp_path / "JPEGImages/c.png").unlink()
+    (tmp_path / "Annotations/d.xml").unlink()
+    with caplog.at_level(logging.WARNING, "lightlab"):
+        assert reader.read("train").names == ["a b.png"]
+    said = [record.getMessage().removeprefix(f"{tmp_path}: ") for record in caplog.records]
+    assert said == ["1 images without an XML file are left out (d)", "1 XML files without an image are left out (c)"]
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/val.txt").write_text("a b\n")
+    assert reader.read("val").names == ["a b.png"]
+
+
+def test_voc_boxes_of_less_than_a_pixel_have_one(tmp_path):
+    boxes = [[10.2, 10.2, 10.4, 10.4], [0, 0, 0.3, 0.3], [63.8, 47.8, 64, 48]]
+    write_voc(tmp_path / "Annotations", [Boxes("0.png", (48, 64), torch.tensor(boxes), torch.ones(3).long())], CLASSES)
+    save(tmp_path / "JPEGImages/0.png", (48, 64))
+    found = Voc(tmp_path).read("train").annotations[0].boxes.tolist()
+    assert found == [[9, 9, 10, 10], [0, 0, 1, 1], [63, 47, 64, 48]]
+
+
 def test_coco_ids_may_have_gaps_and_masks_come_as_polygons_and_run_lengths(tmp_path):
     save(tmp_path / "train2017/a.jpg", (40, 60))
     square = [[10, 5, 30, 5, 30, 25, 10, 25]]
@@ -187,6 +208,23 @@ def test_yolo_splits_polygons_and_images_without_file(tmp_path):
     assert len(b.boxes) == 0
     assert reader.read("val").names == ["c.jpg"]
     assert reader.read("test") is None
+
+
+@pytest.mark.parametrize("text", ["cat\ndog", "cat\ndog\n"])
+def test_a_list_of_classes_may_end_without_a_line_break(tmp_path, text):
+    (tmp_path / "classes.txt").write_text(text)
+    assert Yolo(tmp_path).classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    "text", ["nan 0.5 0.5 0.2 0.2", "inf 0.5 0.5 0.2 0.2", "0.5 0.5 0.5 0.2 0.2", "cat 0.5 0.5 1 1"]
+)
+def test_a_line_that_is_no_box_is_named(tmp_path, text):
+    save(tmp_path / "images/a.jpg", (48, 64))
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text(text)
+    with pytest.raises(UserError, match=r"a\.txt, line 1: "):
+        Yolo(tmp_path).read("train")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -386,6 +424,8 @@ WRONG_COCO = {
                       "bbox of annotation 1 is [5, 5, 15]; expected [x, y, width, height]"),
     "normalised": ({"annotations": [{"id": 1, "image_id": 1, "category_id": 5, "bbox": [0.1, 0.2, 0.3, 0.4]}]},
                    "boxes in [0, 1] where pixels are expected: 1 (a.png); multiply"),
+    "no file": ({"images": [{"id": 1}]}, "one of its images has no file_name; add it"),
+    "no name": ({"categories": [{"id": 5}]}, "one of its categories has no name; add it"),
     "no images": ({"images": [{"id": 1, "file_name": "b.png"}]}, "its first image, b.png, is in none of"),
 }  # fmt: skip
 

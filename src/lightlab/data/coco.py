@@ -115,6 +115,9 @@ class Coco:
                 raise UserError(f"{path}: is no whole JSON ({error}); write it again") from error
             if not isinstance(content, dict) or not {"images", "categories"} <= content.keys():
                 raise UserError(f"{path}: expected COCO's images, categories and annotations")
+            for key, wanted in (("images", {"id", "file_name"}), ("categories", {"id", "name"})):
+                if lacking := next((wanted - item.keys() for item in content[key] if not wanted <= item.keys()), None):
+                    raise UserError(f"{path}: one of its {key} has no {', '.join(sorted(lacking))}; add it")
             self.contents[path] = content
         return self.contents[path]
 

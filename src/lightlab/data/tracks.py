@@ -7,6 +7,7 @@ are any.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,9 @@ def read_tracks(path: Path) -> dict[int, Tracks]:
             continue
         try:
             frame, track, box = _from_table(dict(zip(rows[0], row, strict=False))) if table else _from_mot(row)
-        except (ValueError, KeyError, IndexError) as error:
+        except (ValueError, OverflowError, KeyError, IndexError) as error:
             raise UserError(
-                f"truth={path}, line {number}: {','.join(row)[:60]!r} is no box; expected frame,id,left,top,width,"
+                f"truth={path}, line {number}: {','.join(row)[:60]!r} is no box; expected, with frames from 1, frame,id,left,top,width,"
                 f"height,... (MOT challenge), or a CSV whose header has {', '.join([*HEADER[:2], *CORNERS])}."
             ) from error
         if box is None:
@@ -97,13 +98,20 @@ def _tracks(boxes: dict[int, list[float]]) -> Tracks:
 
 
 def _from_table(row: dict[str, str]) -> tuple[int, int, list[float]]:
-    return int(row["frame"]), int(row["track"]), [float(row[name]) for name in CORNERS]
+    return _checked(float(row["frame"]), float(row["track"]), [float(row[name]) for name in CORNERS])
 
 
 def _from_mot(row: list[str]) -> tuple[int, int, list[float] | None]:
     frame, track, left, top, width, height = (float(value) for value in row[:6])
+    if len(row) > 6 and float(row[6]) == 0:
+        return int(frame), int(track), None
+    return _checked(frame, track, [left - 1, top - 1, left - 1 + width, top - 1 + height])
+
+
+def _checked(frame: float, track: float, box: list[float]) -> tuple[int, int, list[float]]:
     if frame < 1 or frame % 1 or track % 1:
         raise ValueError("frame and id are whole numbers, frames from 1")
-    ignored = len(row) > 6 and float(row[6]) == 0
-    box = None if ignored else [left - 1, top - 1, left - 1 + width, top - 1 + height]
+    x1, y1, x2, y2 = box
+    if not (-math.inf < x1 < x2 < math.inf and -math.inf < y1 < y2 < math.inf):
+        raise ValueError("a box has finite corners and an area")
     return int(frame), int(track), box

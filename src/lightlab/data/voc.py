@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,6 +10,8 @@ from xml.etree import ElementTree
 from lightlab.data.boxes import AnnotatedImages, Annotation, annotation
 from lightlab.data.readers import SplitName, _elsewhere, _image_files, read_text
 from lightlab.errors import UserError
+
+log = logging.getLogger("lightlab")
 
 
 class Voc:
@@ -37,7 +40,8 @@ class Voc:
         """The names in the annotations of all splits, sorted."""
         if self.named:
             return list(self.named)
-        found = {o.findtext("name", "").strip() for tree in self._trees.values() if tree for o in tree.iter("object")}
+        trees = [tree for tree in self._trees.values() if tree is not None]
+        found = {item.findtext("name", "").strip() for tree in trees for item in tree.iter("object")}
         if not found:
             raise UserError(f"{self._folder / 'Annotations'}: no annotation names an object; nothing can be learned")
         return sorted(found)
@@ -116,8 +120,15 @@ class Voc:
         if split == "train" and not file.is_file():
             file = folder / "trainval.txt"
         if file.is_file():
-            return [line.split()[0] for line in read_text(file).splitlines() if line.strip()]
-        return sorted(set(self._trees) & set(self._images)) if split == "train" else None
+            lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
+            return [line if line in self._images else line.split()[0] for line in lines]  # `name 1` in lists of a class
+        if split != "train":
+            return None
+        both = set(self._trees) & set(self._images)
+        for what, names in (("images without an XML file", self._images), ("XML files without an image", self._trees)):
+            if left := sorted(set(names) - both):
+                log.warning("%s: %d %s are left out (%s)", self._folder, len(left), what, ", ".join(left[:3]))
+        return sorted(both)
 
 
 def _number(node: ElementTree.Element, where: str, file: Path) -> float:

@@ -39,7 +39,7 @@ class Yolo:
         if names:
             return list(map(str, names))
         if (self.root / "classes.txt").is_file():
-            return read_text(self.root / "classes.txt").split("\n")[:-1]
+            return read_text(self.root / "classes.txt").rstrip().split("\n")
         train = self._images("train") or []
         most = max((int(row[0]) for path in train for row in _rows(_label_file(path))[0]), default=-1)
         return [str(i) for i in range(most + 1)]
@@ -131,7 +131,7 @@ def _rows(path: Path) -> tuple[list[list[float]], bool]:
             row = [float(word) for word in line.split()]
         except ValueError:
             row = [0.0]
-        if row and (len(row) < 5 or len(row) % 2 == 0 or row[0] != int(row[0])):
+        if row and (len(row) < 5 or len(row) % 2 == 0 or row[0] % 1 != 0):
             raise UserError(f"{path}, line {number}: {line!r}; expected `class x_centre y_centre width height`")
         rows += [row] if row else []
     return rows, not rows
