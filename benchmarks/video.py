@@ -38,7 +38,7 @@ METHODS = {
     "kalman, lag 2": KalmanSmoother(lag=2),
     "kalman, lag 4": KalmanSmoother(lag=4),
     "kalman, lag 10": KalmanSmoother(lag=10),
-    "one_euro": OneEuro(beta=0.2),
+    "one_euro": OneEuro(),
 }
 
 

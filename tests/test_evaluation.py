@@ -85,12 +85,15 @@ def test_predictions_do_not_depend_on_how_the_images_are_named(trained, tmp_path
     assert 0.1 <= float(first[0]["probability"]) <= 1
 
 
-@pytest.mark.parametrize("where", ["nothing_here", "empty", "*.tiff"])
-def test_no_images_is_one_message(trained, tmp_path, where):
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [("nothing_here", "no such file or folder"), ("empty", "no images there"), ("*.tiff", "no images there")],
+)
+def test_no_images_is_one_message(trained, tmp_path, where, says):
     (tmp_path / "empty").mkdir()
     command = commands.start(tmp_path, f"ckpt_path={trained}", f"input={tmp_path}/{where}", script="predict")
     assert command.wait() == 2
-    assert "no images there" in command.text
+    assert says in command.text
     assert "Traceback (most" not in command.text
 
 

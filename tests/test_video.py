@@ -388,6 +388,7 @@ def test_mistakes_are_one_sentence(tmp_path):
         ([f"input={image}", f"truth={tmp_path / 'late.txt'}"], "it is of a video's tracks"),
         ([f"input={tmp_path / 'notes.txt'}"], "cannot be read as a video"),
         (["input=96"], "camera 96"),
+        ([f"input={tmp_path / 'none.mp4'}"], "there is no such file"),
     ):
         with pytest.raises(UserError, match=said) as caught:
             predict(tmp_path / "out", *overrides)

@@ -41,7 +41,10 @@ def detect(cfg: DictConfig, trained: DictConfig, module: Any, paths: Sequence[Pa
     found: list[Boxes] = []
     for path, name, stem in zip(paths, names, stems(names), strict=True):
         image = to_float(read_whole(path, trained.data.channels))
-        (raw,) = module.detect([image.to(module.device)])
+        try:
+            (raw,) = module.detect([image.to(module.device)])
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         kept = {key: value.cpu() for key, value in of_classes(confident(raw, cfg.min_score), only).items()}
         size = (image.shape[1], image.shape[2])
         found.append(Boxes(name, size, kept["boxes"], kept["labels"], kept["scores"], kept.get("masks")))
@@ -82,3 +85,5 @@ def count(found: Sequence[Boxes], classes: Sequence[str]) -> None:
         if any(per_image):
             table.add_row(name, str(sum(per_image)), str(sum(n > 0 for n in per_image)))
     Console().print(table)
+    if not table.row_count:
+        log.warning("No box was found; a lower min_score= shows what was less certain.")

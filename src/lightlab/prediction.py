@@ -124,6 +124,8 @@ def find_images(where: str) -> list[Path]:
         if video.is_video(path):
             raise UserError(f"input={where}: a video, in which only detectors find something; name images.")
         return [path]
+    if not path.is_dir() and not set(where) & set("*?["):
+        raise UserError(f"input={where}: there is no such file or folder; name an image, a folder or a glob.")
     found = path.rglob("*") if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
     files = sorted(found)
     images = [p for p in files if is_image(p, below=path if path.is_dir() else p.parent)]

@@ -123,7 +123,7 @@ class OneEuro:
 
     lag = 0
 
-    def __init__(self, min_cutoff: float = 1.0, beta: float = 0.05, d_cutoff: float = 1.0) -> None:
+    def __init__(self, min_cutoff: float = 1.0, beta: float = 0.2, d_cutoff: float = 1.0) -> None:
         self.min_cutoff, self.beta, self.d_cutoff = min_cutoff, beta, d_cutoff
 
     def step(self, state: Lowpassed | None, box: np.ndarray | None, seconds: float, score: float = 1.0) -> Lowpassed:

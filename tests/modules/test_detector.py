@@ -153,3 +153,10 @@ def test_masks_cannot_be_learned_from_boxes():
     with pytest.raises(UserError, match=r"bccd has boxes only.*model=faster_rcnn"):
         module.setup("fit")
     module.setup("predict")
+
+
+@pytest.mark.parametrize("maker", [detection.faster_rcnn, Yolo])
+def test_an_image_too_thin_to_be_looked_at_is_told(maker):
+    model = detector(network(maker)).eval()
+    with pytest.raises(UserError, match="900 x 3 pixels is too thin"), torch.inference_mode():
+        model.detect([painted()[0], torch.zeros(3, 3, 900)])

@@ -24,8 +24,8 @@ from lightlab.files import distinct
 
 @dataclass(frozen=True)
 class Boxes:
-    """The boxes of one image, true or detected. name: of its file, folders included. size: height and width. boxes: (N, 4); labels: (N,);
-    scores: (N,) in [0, 1]; masks: (N, H, W), 0 or 1.
+    """The boxes of one image, true or detected. name: of its file, folders included. size: height and width. boxes:
+    (N, 4); labels: (N,); scores: (N,) in [0, 1]; masks: (N, H, W), 0 or 1.
     """
 
     name: str

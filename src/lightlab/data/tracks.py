@@ -72,8 +72,9 @@ def read_tracks(path: Path) -> dict[int, Tracks]:
             frame, track, box = _from_table(dict(zip(rows[0], row, strict=False))) if table else _from_mot(row)
         except (ValueError, OverflowError, KeyError, IndexError) as error:
             raise UserError(
-                f"truth={path}, line {number}: {','.join(row)[:60]!r} is no box; expected, with frames from 1, frame,id,left,top,width,"
-                f"height,... (MOT challenge), or a CSV whose header has {', '.join([*HEADER[:2], *CORNERS])}."
+                f"truth={path}, line {number}: {','.join(row)[:60]!r} is no box; expected, with frames from 1, "
+                f"frame,id,left,top,width,height,... (MOT challenge), or a CSV whose header has "
+                f"{', '.join([*HEADER[:2], *CORNERS])}."
             ) from error
         if box is None:
             continue

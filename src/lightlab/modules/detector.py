@@ -72,7 +72,16 @@ class Detector(pl.LightningModule):
 
     def forward(self, images: list[Tensor], targets: list[Boxes] | None = None) -> Any:
         """A dict of losses in training, the network's detections in evaluation."""
-        return self.network(images, targets)
+        try:
+            return self.network(images, targets)
+        except RuntimeError as error:
+            if "Input and output sizes should be greater than 0" not in str(error):
+                raise
+            height, width = max((image.shape[1:] for image in images), key=lambda sides: max(sides) / min(sides))
+            raise UserError(
+                f"an image of {width} x {height} pixels is too thin for {type(self.network).__name__}: at the size "
+                f"that it looks at no pixel of the short side is left; crop the image or leave it out."
+            ) from error
 
     def detect(self, images: list[Tensor]) -> list[Boxes]:
         """boxes (N, 4), labels (N,) from 1, scores (N,) falling, masks uint8 (N, H, W) where the network makes any.
