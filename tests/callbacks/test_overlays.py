@@ -35,6 +35,13 @@ def test_a_box_is_drawn_at_its_place_in_an_enlarged_image():
         assert abs(int(value) - expected) <= 2  # the line's width
 
 
+@pytest.mark.parametrize(("side", "width"), [(400, 2), (4000, 8)])
+def test_lines_are_wider_in_a_large_image(side, width):
+    drawn = drawn_on(torch.zeros(3, 100, side), truth([20, 50, 300, 90]), ["cat"])
+    column = drawn[:, 70:, 150].any(0)  # across the lower line
+    assert abs(int(column.sum()) - width) <= 1
+
+
 def test_a_mask_colours_its_pixels_only():
     mask = torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
     mask[0, 40:60, 30:70] = 1

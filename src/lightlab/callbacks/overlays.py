@@ -18,6 +18,7 @@ from lightlab.pictures import MARGIN, PAPER, captioned, evenly, grid, to_uint8, 
 
 COLUMNS = 2  # pairs side by side
 SIDE = 256  # pixels: smaller images are enlarged, so that names can be read
+LARGE = 1000  # pixels of a side, for each of which boxes are drawn as wide again: a large image is seen from afar
 LINE = (12, 6)  # pixels: the height of a name, the width of a letter
 COLOURS = ["#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#fabed4"]
 Example = tuple[Tensor, Boxes, Boxes]  # image, truth, detections
@@ -132,7 +133,7 @@ def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:
         names = [f"{name} #{number}" for number, name in zip(ids, names, strict=True)]
     elif "scores" in boxes:
         names = [f"{name} {score:.2f}" for name, score in zip(names, boxes["scores"].tolist(), strict=True)]
-    width = 1 if "masks" in boxes else 2
+    width = (1 if "masks" in boxes else 2) * max(1, max(canvas.shape[1:]) // LARGE)
     canvas = draw_bounding_boxes(canvas, corners, colors=colours, width=width)
     shown = list(range(len(names))) if ids else readable(names, corners, canvas.shape[1] * canvas.shape[2])
     if not shown:
