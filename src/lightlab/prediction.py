@@ -245,15 +245,21 @@ def _write(cfg: DictConfig, header: Sequence[str], rows: Sequence[Sequence[Any]]
     _write_csv(path, header, [[*row[:-1], f"{row[-1]:.6f}"] for row in rows])
     table = Table(*header[:-1], Column(header[-1], justify="right"))
     for row in rows[:MOST_ROWS]:
-        table.add_row(*row[:-1], f"{row[-1]:.4f}")
+        table.add_row(*map(_printable, row[:-1]), f"{row[-1]:.4f}")
     if len(rows) > MOST_ROWS:
         table.add_row("...", f"{len(rows) - MOST_ROWS} more")
     Console().print(table)
     log.info("%d predictions: %s", len(rows), path)
 
 
+def _printable(name: Any) -> str:
+    """A file's name as text, also where its bytes are none."""
+    return os.fsencode(str(name)).decode("utf-8", "replace")
+
+
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    """Names of files keep their bytes, as the system has them."""
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)

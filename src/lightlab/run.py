@@ -80,7 +80,9 @@ class _RunLog(logging.FileHandler):
 def start_log(run: Path) -> None:
     """Our messages to the console; everything, the libraries' warnings too, to the run's log."""
     rank = folder.rank()
-    file = _RunLog(run / (folder.LOG if rank == 0 else f"run-rank{rank}.log"), encoding="utf-8")
+    file = _RunLog(
+        run / (folder.LOG if rank == 0 else f"run-rank{rank}.log"), encoding="utf-8", errors="backslashreplace"
+    )
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     screen = logging.StreamHandler(sys.stdout)
     screen.addFilter(lambda record: rank == 0 and record.name.startswith("lightlab") and record.levelno >= logging.INFO)
