@@ -227,6 +227,18 @@ def test_a_line_that_is_no_box_is_named(tmp_path, text):
         Yolo(tmp_path).read("train")
 
 
+def test_a_byte_order_mark_is_no_text_and_other_encodings_are_told(tmp_path):
+    save(tmp_path / "images/a.jpg", (48, 64))
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("0 0.5 0.5 0.2 0.2\n", encoding="utf-8-sig")
+    (tmp_path / "data.yaml").write_text("names: [Käse]\n", encoding="utf-8-sig")
+    assert Yolo(tmp_path).classes == ["Käse"]
+    assert Yolo(tmp_path).read("train").annotations[0].labels.tolist() == [1]
+    (tmp_path / "data.yaml").write_text("names: [Käse]\n", encoding="latin-1")
+    with pytest.raises(UserError, match=r"data\.yaml: .*; save it as UTF-8"):
+        Yolo(tmp_path).read("train")
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_instance_maps_of_8_and_16_bits(tmp_path, dtype):
     numbers = np.zeros((40, 50), dtype)
@@ -467,7 +479,7 @@ def test_annotations_without_any_box_cannot_be_learned(tmp_path):
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     for reader in (Voc(tmp_path / "x"), Coco(tmp_path / "x"), Yolo(tmp_path / "x"), InstanceMaps(tmp_path / "x")):
-        with pytest.raises(UserError, match=r"data set x: .*paths\.data_dir"):
+        with pytest.raises(UserError, match=r"data set x: .*data\.root.*paths\.data_dir"):
             reader.read("train")
 
 

@@ -74,6 +74,11 @@ def annotation(
     )
 
 
+def elsewhere(root: Path) -> str:
+    """What to do where a folder has no data set in it."""
+    return f"set data.root to a folder that has it, or paths.data_dir to the folder that has {root.name}/"
+
+
 class AnnotatedImages:
     """A split on disk: [i] -> (image uint8 (C, H, W), target). `names` are those of the images."""
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightlab.data.boxes import AnnotatedImages, Annotation, annotation
-from lightlab.data.readers import SplitName, _elsewhere
+from lightlab.data.boxes import AnnotatedImages, Annotation, annotation, elsewhere
+from lightlab.data.readers import SplitName, read_text
 from lightlab.errors import UserError
 
 PLACES = ("annotations/instances_{0}*.json", "annotations/{0}*.json", "{0}.json", "{0}/_annotations.coco.json")
@@ -94,7 +94,7 @@ class Coco:
         path = self._file("train")
         if path is None:
             raise UserError(
-                f"data set {self.root.name}: no {PLACES[0].format('train')} in {self.root}; {_elsewhere(self.root)}, "
+                f"data set {self.root.name}: no {PLACES[0].format('train')} in {self.root}; {elsewhere(self.root)}, "
                 f"or name the file with data.reader.train=..."
             )
         return path
@@ -110,7 +110,7 @@ class Coco:
     def _content(self, path: Path) -> dict[str, Any]:
         if path not in self.contents:
             try:
-                content = json.loads(path.read_text(encoding="utf-8"))
+                content = json.loads(read_text(path))
             except ValueError as error:
                 raise UserError(f"{path}: is no whole JSON ({error}); write it again") from error
             if not isinstance(content, dict) or not {"images", "categories"} <= content.keys():

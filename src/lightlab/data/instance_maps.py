@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightlab.data.boxes import AnnotatedImages, Annotation, annotation
-from lightlab.data.readers import SplitName, _elsewhere, _image_files
+from lightlab.data.boxes import AnnotatedImages, Annotation, annotation, elsewhere
+from lightlab.data.readers import SplitName, _image_files
 from lightlab.errors import UserError
 
 
@@ -42,7 +42,7 @@ class InstanceMaps:
         place = next((place for place in places if (place / self.images).is_dir()), None)
         if place is None:
             if split == "train":
-                raise UserError(f"data set {self.root.name}: no {self.root / self.images}; {_elsewhere(self.root)}")
+                raise UserError(f"data set {self.root.name}: no {self.root / self.images}; {elsewhere(self.root)}")
             return None
         maps = {path.stem: path for path in _image_files(place / self.maps)} if (place / self.maps).is_dir() else {}
         paths = _image_files(place / self.images)

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from xml.etree import ElementTree
 
-from lightlab.data.boxes import AnnotatedImages, Annotation, annotation
-from lightlab.data.readers import SplitName, _elsewhere, _image_files, read_text
+from lightlab.data.boxes import AnnotatedImages, Annotation, annotation, elsewhere
+from lightlab.data.readers import SplitName, _image_files, read_text
 from lightlab.errors import UserError
 
 log = logging.getLogger("lightlab")
@@ -92,7 +92,7 @@ class Voc:
         if not found:
             raise UserError(
                 f"data set {self.root.name}: no Annotations/ in {self.root} or {self.root / pattern}; "
-                f"{_elsewhere(self.root)}, or set data.root"
+                + elsewhere(self.root)
             )
         if len(found) > 1:
             raise UserError(f"{self.root} holds {', '.join(p.name for p in found)}; choose with data.reader.year=...")

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from lightlab.data.boxes import AnnotatedImages, Annotation, annotation
+from lightlab.data.boxes import AnnotatedImages, Annotation, annotation, elsewhere
 from lightlab.data.look import open_files
-from lightlab.data.readers import SplitName, _elsewhere, _image_files, read_text
+from lightlab.data.readers import SplitName, _image_files, read_text
 from lightlab.errors import UserError
 
 PLACES = ("images/{0}", "images/{0}2017", "{0}/images")
@@ -50,7 +50,7 @@ class Yolo:
             if split == "train":
                 raise UserError(
                     f"data set {self.root.name}: no data.yaml, images/train, train/images or images in {self.root}; "
-                    f"{_elsewhere(self.root)}, or set data.root"
+                    + elsewhere(self.root)
                 )
             return None
         files = open_files(paths, decode=False)
