@@ -615,7 +615,7 @@ RUNS = [
         ["makes no new images"],
         run,
     ),
-    Mistake("checkpoints", "an image that is not there", "predict ckpt_path=run input=a.png", ["no images there"], run),
+    Mistake("checkpoints", "an image that is not there", "predict ckpt_path=run input=a.png", ["no such file"], run),
     Mistake("checkpoints", "a folder without images", "predict ckpt_path=run input=run", ["no images there"], run),
     Mistake(
         "checkpoints",
