@@ -214,6 +214,9 @@ def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
             return _one_job(task, cfg)
         except Exception as error:
             code = report_failure(error)
+            if folder.LAUNCHER in os.environ:  # of a rank that another has started: it waits, and Python's end may too
+                logging.shutdown()
+                os._exit(code)
             traceback.clear_frames(error.__traceback__)  # they hold the loaders, whose workers end with them
             gc.collect()
             if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN:
