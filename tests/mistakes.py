@@ -116,7 +116,7 @@ COMMAND_LINE = [
     ("--nonsense", ["unrecognized arguments: --nonsense"]),
     ("--resolve", ["--resolve goes with --cfg"]),
     ("--config-dir=/no/such/folder", ["there is no such folder"]),
-    ("ckpt_path=no.ckpt", ["there is no such file or folder"]),
+    ("ckpt_path=configs/no.ckpt", ["there is no such file or folder"]),
     ("trainer.max_epochs==3", ["expected an integer"]),
     ("model=dcgan model.n_critic=0", ["model.n_critic=0 is out of range", "at least 1"]),
     ("model=dcgan trainer.gradient_clip_val=1", ["set model.gradient_clip_val=1"]),
