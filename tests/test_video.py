@@ -240,6 +240,7 @@ def test_seconds_and_frames_limit_a_video():
 
 
 def test_ctrl_c_is_noted_once_and_interrupts_the_second_time():
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     with until_interrupted() as stopped:
         assert not stopped()
         os.kill(os.getpid(), signal.SIGINT)
@@ -248,6 +249,7 @@ def test_ctrl_c_is_noted_once_and_interrupts_the_second_time():
             os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, inherited)
 
 
 # --- predict.py

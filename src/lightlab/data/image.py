@@ -53,7 +53,7 @@ class ImageDataModule(pl.LightningDataModule):
         std: Sequence[float],
         batch_size: int,
         eval_batch_size: int,
-        augment: Augment,
+        augment: Augment | None,
         root: str = "",
         download: bool = False,
         val_fraction: float = 0.1,
@@ -73,7 +73,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.channels, self.image_size, self.mean, self.std = channels, image_size, list(mean), list(std)
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.on_device = on_device
-        self.augment, self.transform, self.shuffle = augment, transform, shuffle
+        self.augment, self.transform, self.shuffle = augment or Augment(), transform, shuffle
         self.val_fraction, self.seed = val_fraction, seed
         self.cache_dir = Path(cache_dir) if cache and cache_dir else None
         self.splits: dict[str, Split] = {}
