@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -16,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from lightlab.data.boxes import AnnotatedImages, Target
 from lightlab.data.detection_augment import apply, mosaic, pick
 from lightlab.data.image import to_float
-from lightlab.data.loading import Batches, evaluation_order, loader, training_order
+from lightlab.data.loading import Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightlab.data.look import Faults, look, open_files, report
 from lightlab.data.readers import SplitName
 from lightlab.data.sampling import stratified_split
@@ -56,7 +55,7 @@ class Reader(Protocol):
     def read(self, split: SplitName) -> Split | None: ...
 
 
-class DetectionDataModule(pl.LightningDataModule):
+class DetectionDataModule(KeyedDataModule):
     """One private loader for all splits of a reader.
 
     A batch is (images, targets): a list of float (C, H, W) in [0, 1] and one of dicts with boxes float32 (N, 4), xyxy
@@ -97,7 +96,6 @@ class DetectionDataModule(pl.LightningDataModule):
         self.cache_dir = cache_dir
         self.splits: dict[str, Split] = {}
         self.faults: dict[str, Faults] = {}
-        self.position = (0, 0)
 
     # --- the data and its facts
 
@@ -180,25 +178,12 @@ class DetectionDataModule(pl.LightningDataModule):
 
     # --- batches
 
-    def resume_at(self, epoch: int, batch: int) -> None:
-        """The next training loader starts with this batch of this epoch."""
-        self.position = (epoch, batch)
-
     def train_dataloader(self) -> DataLoader[Batch] | Batches:
         train = self.split("train")
         changes = [change for change in (self.augment, self.transform) if change]
         share = getattr(self.augment, "mosaic", 0.0)
         dataset = TrainingImages(train, bool(self.has_masks), changes, share, self.image_size)
         return loader(dataset, training_order(self, len(train)), self.num_workers, self.seed)
-
-    def val_dataloader(self) -> DataLoader[Batch] | Batches:
-        return self.eval_loader("val")
-
-    def test_dataloader(self) -> DataLoader[Batch] | Batches:
-        return self.eval_loader("test")
-
-    def predict_dataloader(self) -> DataLoader[Batch] | Batches:
-        return self.eval_loader("test")
 
     def eval_loader(self, name: str) -> DataLoader[Batch] | Batches:
         """Any split once, in its order, without augmentation, with its crowds."""

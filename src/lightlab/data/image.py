@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -20,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lightlab.data.augment import Augment
 from lightlab.data.cache import open_cache
 from lightlab.data.decode import read_image
-from lightlab.data.loading import Batches, evaluation_order, loader, training_order
+from lightlab.data.loading import Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightlab.data.readers import Reader, Split, SplitName
 from lightlab.data.sampling import stratified_split
 from lightlab.errors import UserError
@@ -30,7 +29,7 @@ log = logging.getLogger("lightlab")
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
-class ImageDataModule(pl.LightningDataModule):
+class ImageDataModule(KeyedDataModule):
     """One private loader for all splits of a reader.
 
     Facts (num_classes, channels, ...) are checked against the data; those that are None are found in it.
@@ -77,7 +76,6 @@ class ImageDataModule(pl.LightningDataModule):
         self.val_fraction, self.seed = val_fraction, seed
         self.cache_dir = Path(cache_dir) if cache and cache_dir else None
         self.splits: dict[str, Split] = {}
-        self.position = (0, 0)
 
     # --- the data and its facts
 
@@ -172,22 +170,9 @@ class ImageDataModule(pl.LightningDataModule):
 
     # --- batches
 
-    def resume_at(self, epoch: int, batch: int) -> None:
-        """The next training loader starts with this batch of this epoch."""
-        self.position = (epoch, batch)
-
     def train_dataloader(self) -> DataLoader[Batch] | Batches:
         train = self.split("train")
         return self._loader(train, training_order(self, len(train), self.augment.alternates), self.transform)
-
-    def val_dataloader(self) -> DataLoader[Batch] | Batches:
-        return self.eval_loader("val")
-
-    def test_dataloader(self) -> DataLoader[Batch] | Batches:
-        return self.eval_loader("test")
-
-    def predict_dataloader(self) -> DataLoader[Batch] | Batches:
-        return self.eval_loader("test")
 
     def eval_loader(self, name: str) -> DataLoader[Batch] | Batches:
         """Any split once, in its order, without augmentation."""

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -14,6 +15,7 @@ from lightlab.data.sampling import Batch as Order
 from lightlab.data.sampling import EvenBatches, KeyedBatches
 from lightlab.errors import UserError
 
+HEARD = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
 FILES, FILES_PER_WORKER = 60, 25  # open files of a run, and of a worker of its two loaders
 
 
@@ -32,18 +34,57 @@ class Batches:
         return map(self.dataset.__getitem__, self.sampler)
 
 
+class DeafLoader(DataLoader[Any]):
+    """Its workers hear no signal: what is sent to all processes of a run is the training process's to answer, which
+    still needs its batches. They inherit what is blocked while they are started.
+    """
+
+    def __iter__(self) -> Any:
+        if not hasattr(signal, "pthread_sigmask"):
+            return super().__iter__()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class KeyedDataModule(pl.LightningDataModule):
+    """A datamodule whose training can begin at any batch of any epoch, and whose splits are each read by one loader."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = (0, 0)
+
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """The next training loader starts with this batch of this epoch."""
+        self.position = (epoch, batch)
+
+    def eval_loader(self, name: str) -> DataLoader[Any] | Batches:
+        """Any split once, in its order, without augmentation."""
+        raise NotImplementedError
+
+    def val_dataloader(self) -> DataLoader[Any] | Batches:
+        return self.eval_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any] | Batches:
+        return self.eval_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Any] | Batches:
+        return self.eval_loader("test")
+
+
 def loader(dataset: Dataset[Any], sampler: Sampler[Order], num_workers: int, seed: int) -> DataLoader[Any] | Batches:
     """A loader of a dataset whose items are whole batches, asked for by the sampler."""
     if num_workers == 0:
         return Batches(dataset, sampler)
     _allow_files(num_workers)
-    return DataLoader(
+    return DeafLoader(
         dataset,
         batch_size=None,  # the sampler yields whole batches
         sampler=sampler,
         num_workers=num_workers,
         collate_fn=_as_it_is,
-        worker_init_fn=_deaf,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
     )
@@ -99,10 +140,3 @@ def rank_of(data: Any) -> tuple[int, int]:
 
 def _as_it_is(batch: Any) -> Any:
     return batch
-
-
-def _deaf(worker: int) -> None:
-    """What is sent to all processes of a run is the training process's to answer: it still needs its batches."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)

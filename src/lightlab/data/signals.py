@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from lightlab.data.image import Batch, MemoryImages
-from lightlab.data.loading import Batches, evaluation_order, training_order
+from lightlab.data.loading import Batches, KeyedDataModule, evaluation_order, training_order
 from lightlab.data.readers import Split
 from lightlab.errors import UserError
 from lightlab.keys import mix, mix_tensor, normals, uniforms
@@ -23,7 +22,7 @@ SPLITS = ("train", "val", "test")
 _DELAYS, _GAINS = 1, 2
 
 
-class SignalDataModule(pl.LightningDataModule):
+class SignalDataModule(KeyedDataModule):
     """Channel signals, float (B, 2, length) in [0, 1]: real and imaginary part at `length` subcarriers.
 
     Signal i of a split is a function of (seed, split, i), whatever the sizes. Its label is -1. batch_size: signals
@@ -57,7 +56,6 @@ class SignalDataModule(pl.LightningDataModule):
         self.paths, self.delay_spread, self.seed = paths, delay_spread, seed
         self.num_classes = num_classes
         self.splits: dict[str, Split] = {}
-        self.position = (0, 0)
 
     # --- the data and its facts
 
@@ -100,21 +98,8 @@ class SignalDataModule(pl.LightningDataModule):
 
     # --- batches
 
-    def resume_at(self, epoch: int, batch: int) -> None:
-        """The next training loader starts with this batch of this epoch."""
-        self.position = (epoch, batch)
-
     def train_dataloader(self) -> Batches:
         return Batches(MemoryImages(self.split("train")), training_order(self, self.sizes["train"]))
-
-    def val_dataloader(self) -> Batches:
-        return self.eval_loader("val")
-
-    def test_dataloader(self) -> Batches:
-        return self.eval_loader("test")
-
-    def predict_dataloader(self) -> Batches:
-        return self.eval_loader("test")
 
     def eval_loader(self, name: str) -> Batches:
         """Any split once, in its order."""
