@@ -186,7 +186,7 @@ def test_a_killed_process_ends_the_run(tmp_path):
 
 
 def test_sigterm_to_the_launcher_ends_all(tmp_path):
-    command, second = launched(tmp_path)
+    command, second = launched(tmp_path, "callbacks.checkpoint.every_n_steps=1")
     os.kill(command.pid, signal.SIGTERM)
     assert command.wait() == 143, command.text
     assert not alive(second)
