@@ -161,9 +161,7 @@ class _Last(nn.Module):
 
 def _mobilenet(checkpoint: str | None) -> tuple[nn.Module, Sequence[int]]:
     """torchvision's MobileNetV3: the last map before each stride from 8 on, and the last of all; strides 4 to 32."""
-    network = torchvision.models.mobilenet_v3_large(weights=None)
-    if checkpoint:
-        library.load(network, library.read(checkpoint), "classifier.3", source=checkpoint)
+    network = _classifier("mobilenet_v3_large", "classifier.3", checkpoint)
     layers = list(network.features)
     strided = [i for i, layer in enumerate(layers) if getattr(layer, "_is_cn", False)]
     kept = [*(i - 1 for i in strided[1:]), len(layers) - 1]
@@ -171,6 +169,14 @@ def _mobilenet(checkpoint: str | None) -> tuple[nn.Module, Sequence[int]]:
     with torch.no_grad():
         maps = body.eval()(torch.zeros(1, 3, 64, 64))
     return body.train(), [m.shape[1] for m in maps]
+
+
+def _classifier(name: str, head: str, checkpoint: str | None) -> Any:
+    """torchvision's network with the weights of a file, whose last layer `head` may be of other classes."""
+    network = torchvision.models.get_model(name, weights=None)
+    if checkpoint:
+        library.load(network, library.read(checkpoint), head, source=checkpoint)
+    return network
 
 
 # --- detectors
@@ -285,9 +291,7 @@ def ssd(
 
     checkpoint: a state_dict file of torchvision's vgg16.
     """
-    vgg = torchvision.models.vgg16(weights=None)
-    if checkpoint:
-        library.load(vgg, library.read(checkpoint), "classifier.6", source=checkpoint)
+    vgg = _classifier("vgg16", "classifier.6", checkpoint)
     boxes = DefaultBoxGenerator(
         [[2], [2, 3], [2, 3], [2, 3], [2], [2]],
         scales=[0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05],
@@ -312,10 +316,7 @@ def ssdlite(
 
     checkpoint: a state_dict file of torchvision's mobilenet_v3_large.
     """
-    mobilenet = torchvision.models.mobilenet_v3_large(weights=None)
-    if checkpoint:
-        library.load(mobilenet, library.read(checkpoint), "classifier.3", source=checkpoint)
-    features = mobilenet.features
+    features = _classifier("mobilenet_v3_large", "classifier.3", checkpoint).features
     expanded = [i for i, layer in enumerate(features) if getattr(layer, "_is_cn", False)][-1]
     norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
     extractor = SSDLiteFeatureExtractorMobileNet(features, expanded, norm)
