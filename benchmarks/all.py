@@ -27,10 +27,15 @@ COMMANDS = {
     "image-folder": ["image_folder.py", "--rounds", "3"],
     "throughput": ["throughput.py", "--model", "mlp", "lenet", "--epochs", "5"],
     "throughput-resnet18": ["throughput.py", "--model", "resnet18", "--epochs", "4"],
-    "wgan-gp": ["wgan_gp.py", "--epochs", "4"],
+    "wgan-gp": ["wgan_gp.py", "--epochs", "3", "--width", "64"],
+    "mean-average-precision": ["mean_average_precision.py", "--rounds", "3"],
+    "guards": ["guards.py", "--blocks", "10"],
     "growth": ["growth.py", "--plot", "growth.png"],
+    "time-to-accuracy": ["time_to_accuracy.py", "--seeds", "2"],
     "scaling": ["scaling.py"],
 }
+
+THREADS: dict[str, dict[str, str]] = {"time-to-accuracy": {}}  # all cores; the others are compared by CPU time
 
 
 def main() -> None:
@@ -51,7 +56,7 @@ def run(name: str, folder: Path) -> bool:
     """One benchmark into its file and onto the screen; did it succeed?"""
     script, *options = COMMANDS[name]
     command = [sys.executable, str(ROOT / "benchmarks" / script), *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **THREADS.get(name, {"OMP_NUM_THREADS": "1"})}
     with (folder / f"{date.today()}-{name}.txt").open("w", encoding="utf-8") as file:
         for line in [*machine(), f"$ python benchmarks/{' '.join([script, *options])}"]:
             print(line, file=file)

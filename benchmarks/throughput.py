@@ -8,7 +8,7 @@ optimizer, learning-rate schedule, batches, each epoch's training loss and accur
 of the grey models are in peers.py. Nobody augments. They take turns epoch by epoch in one process with one thread, so
 that a machine whose speed drifts slows all alike; an epoch of ours counts from its start to the next one's, the first
 left out. Fashion-MNIST comes from $LIGHTLAB_DATA_DIR; where it is not there, random images of its shape cost the same.
-resnet18 sees a few batches of colour images an epoch.
+resnet18 sees twelve batches of colour images an epoch, and writes its checkpoint after them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lightlab.modules.optimizing import build_optimizer
 from lightlab.schedules import total_steps
 
 DATA = {"mlp": "fashion_mnist", "lenet": "fashion_mnist", "resnet18": "cifar10_small"}
-SMALLER = {"resnet18": ["data.batch_size=32", "trainer.limit_train_batches=16", "trainer.limit_val_batches=1"]}
+SMALLER = {"resnet18": ["trainer.limit_train_batches=12", "trainer.limit_val_batches=1"]}
 PLAIN = ["data.batch_size=128", "data.augment.crop_padding=0", "data.augment.flip=false", "trainer=cpu", "test=false"]
 
 

@@ -174,6 +174,15 @@ class LeanEpochLoop(_TrainingEpochLoop):
         if logged:
             connector.update_train_step_metrics()
 
+    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+        trainer: Any = self.trainer
+        usual = self.plan.lean and not (trainer.should_stop or self._skip_next_val or trainer._val_check_time_interval)
+        if not usual or self._should_check_val_fx(data_fetcher):
+            return super().on_advance_end(data_fetcher)
+        self.update_lr_schedulers("step", update_plateau_schedulers=True)
+        if not self._should_accumulate():
+            self._batches_that_stepped += 1
+
     def _should_accumulate(self) -> bool:
         return self.trainer.accumulate_grad_batches != 1 and super()._should_accumulate()
 

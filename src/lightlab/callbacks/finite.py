@@ -69,9 +69,10 @@ class FiniteGuard(pl.Callback):
 
 def _seem_finite(tensors: list[Tensor], loss: Tensor | None = None) -> bool:
     """False where a value is NaN or infinite, or so large that its square is. One number comes from the device."""
-    norms = torch._foreach_norm(tensors) if tensors else []
-    values = [x.float() for x in (*norms, *([] if loss is None else [loss]))]
-    return not values or math.isfinite(torch.stack(values).sum().item())
+    values = [*(torch._foreach_norm(tensors) if tensors else []), *([] if loss is None else [loss])]
+    if not values or values[0].is_cpu:
+        return math.isfinite(sum(x.item() for x in values))
+    return math.isfinite(torch.stack([x.float() for x in values]).sum().item())
 
 
 def _finite(x: Tensor) -> bool:
