@@ -54,7 +54,7 @@ def test_debug_wins_over_experiment(debug, experiment):
 
 
 def test_the_facts_of_the_data_reach_the_model():
-    cfg = config.without_hydra(compose("model=resnet18", "data=cifar100"))
+    cfg = config.without_hydra(compose("model=lenet", "data=image_folder", "data.num_classes=100"))
     assert (cfg.model.num_classes, cfg.model.network.num_classes, cfg.model.network.in_channels) == (100, 100, 3)
 
 
