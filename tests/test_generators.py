@@ -10,7 +10,11 @@ from lightlab.config import compose, without_hydra
 from lightlab.keys import latents
 from lightlab.modules.protocols import Reconstructor, Sampler
 
-MODELS = [m for task in ("generation", "bidirectional", "latent_variable", "reconstruction") for m in models_for(task)]
+MODELS = [
+    m
+    for task in ("generation", "bidirectional", "latent_variable", "reconstruction", "denoising")
+    for m in models_for(task)
+]
 SMALL = {"wgan_gp_resnet": ["model.generator.width=8", "model.discriminator.width=8"]}  # the same code, less arithmetic
 
 

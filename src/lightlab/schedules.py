@@ -26,9 +26,9 @@ def constant(optimizer: Optimizer, total_steps: int) -> Schedule:
 
 def step(optimizer: Optimizer, total_steps: int, milestones: Sequence[float], factor: float) -> Schedule:
     """Multiply by `factor` at each milestone, given as a share of the run in [0, 1]."""
-    total_steps = _known(total_steps)
+    total_steps = known(total_steps)
     at = [round(m * total_steps) for m in milestones]
-    return _per_step(torch_schedules.LambdaLR(optimizer, lambda step: factor ** sum(step >= m for m in at)))
+    return per_step(torch_schedules.LambdaLR(optimizer, lambda step: factor ** sum(step >= m for m in at)))
 
 
 def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.0, final: float = 0.0) -> Schedule:
@@ -36,7 +36,7 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.0, final: f
 
     Loshchilov & Hutter 2017, eq. 5, with one period; warm-up as Goyal et al. 2017, section 2.2.
     """
-    total_steps = _known(total_steps)
+    total_steps = known(total_steps)
     rise = round(warmup * total_steps)
 
     def factor(step: int) -> float:
@@ -45,7 +45,7 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.0, final: f
         progress = min((step - rise) / max(total_steps - rise, 1), 1.0)
         return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
-    return _per_step(torch_schedules.LambdaLR(optimizer, factor))
+    return per_step(torch_schedules.LambdaLR(optimizer, factor))
 
 
 def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> Schedule:
@@ -53,10 +53,10 @@ def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> Sche
 
     Momentum, or Adam's beta1, goes the other way, between 0.95 and 0.85, where the optimizer uses one.
     """
-    total_steps = _known(total_steps)
+    total_steps = known(total_steps)
     rates = [group["lr"] for group in optimizer.param_groups]
     momentum = all(group.get("momentum") or "betas" in group for group in optimizer.param_groups)
-    return _per_step(_OneCycle(optimizer, rates, max(total_steps, 2) + 1, pct_start=rise, cycle_momentum=momentum))
+    return per_step(_OneCycle(optimizer, rates, max(total_steps, 2) + 1, pct_start=rise, cycle_momentum=momentum))
 
 
 def triangular(
@@ -67,7 +67,7 @@ def triangular(
     Page 2019 (How to Train Your ResNet); Jordan 2024, arXiv:2404.00498, listing 4. A step's rate is the line's at its
     middle, so that none is zero.
     """
-    total_steps = _known(total_steps)
+    total_steps = known(total_steps)
     peak = rise * total_steps
 
     def factor(step: int) -> float:
@@ -76,7 +76,7 @@ def triangular(
             return start + (1 - start) * middle / peak
         return final + (1 - final) * (total_steps - middle) / max(total_steps - peak, 1)
 
-    return _per_step(torch_schedules.LambdaLR(optimizer, factor))
+    return per_step(torch_schedules.LambdaLR(optimizer, factor))
 
 
 def plateau(
@@ -120,7 +120,7 @@ class _OneCycle(torch_schedules.OneCycleLR):
         super().load_state_dict({**state_dict, **own})
 
 
-def _known(total_steps: int) -> int:
+def known(total_steps: int) -> int:
     if total_steps == sys.maxsize:
         raise UserError(
             "This schedule follows a run of known length; set trainer.max_epochs or trainer.max_steps, or use "
@@ -129,5 +129,5 @@ def _known(total_steps: int) -> int:
     return total_steps
 
 
-def _per_step(scheduler: torch_schedules.LRScheduler) -> Schedule:
+def per_step(scheduler: torch_schedules.LRScheduler) -> Schedule:
     return {"scheduler": scheduler, "interval": "step", "frequency": 1}
