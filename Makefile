@@ -48,6 +48,9 @@ lock: $(READY)  ## Renew requirements.lock from pyproject.toml
 errors: $(READY)  ## Write docs/errors.md anew: mistakes, and what is said of them
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mistakes.py
 
+docs: $(READY)  ## Build the site of docs/ into site/, to be read without a network
+	$(BIN)/python tools/site.py
+
 new: $(READY)  ## A project of your own, renamed: make new NAME=myproject [DIR=../myproject] [WITH="model/yolo data/coco"]
 	@$(BIN)/python tools/new.py "$(NAME)" $(if $(DIR),--dir "$(DIR)") --with "$(WITH)"
 
@@ -55,4 +58,4 @@ clean:  ## Remove the environment and caches; keep data and logs
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup train test bench lint format lock errors new clean
+.PHONY: help setup train test bench lint format lock errors docs new clean

@@ -64,14 +64,15 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     limits: Mapping[int, int] | None = None,
+    root: Path = ROOT,
 ) -> Command:
-    """limits: of the process, as `resource.setrlimit` takes them."""
+    """limits: of the process, as `resource.setrlimit` takes them. root: a copy of the project, run instead of it."""
     log_dir.mkdir(parents=True, exist_ok=True)
     output = log_dir / f"output-{len(list(log_dir.glob('output-*')))}.txt"
     output.touch()
     inherited = {name: value for name, value in os.environ.items() if name != RUN_TIME}
     environment = {**inherited, "LIGHTLAB_LOG_DIR": str(log_dir), "OMP_NUM_THREADS": "1", **(env or {})}
-    command = [str(ROOT / "src" / f"{script}.py"), *arguments]
+    command = [str(root / "src" / f"{script}.py"), *arguments]
     process = SERVER.Process(target=_execute, args=(output, environment, command, cwd, limits or {}), daemon=False)
     process.start()
     return Command(process, output)
@@ -110,11 +111,20 @@ def _execute(
         os.chdir(cwd)
     for kind, limit in limits.items():
         resource.setrlimit(kind, (limit, limit))
+    if not Path(command[0]).is_relative_to(ROOT):
+        _forget_lightlab(Path(command[0]).parent)
     import __main__
 
     __main__.__spec__ = None  # Lightning starts the other processes of DDP from sys.argv
     sys.argv = command
     runpy.run_path(command[0], run_name="__main__")
+
+
+def _forget_lightlab(source: Path) -> None:
+    """What the server has imported is the project's own; a copy of it imports its own."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lightlab"]:
+        del sys.modules[name]
+    sys.path.insert(0, str(source))
 
 
 def run(log_dir: Path, *arguments: str, script: str = "train", env: Mapping[str, str] | None = None) -> str:
