@@ -110,7 +110,7 @@ def execute(command: str, project: Path, environment: dict[str, str]) -> tuple[i
     """Exit code and output. Entry points start as forks of a server; of make, what it would do."""
     if command.startswith("python src/"):
         script, *arguments = shlex.split(command)[1:]
-        own = environment | {"LIGHTLAB_LOG_DIR": str(project / "logs")}
+        own = environment | {"LIGHTLAB_LOG_DIR": str(project / "logs"), "LIGHTLAB_DATA_DIR": str(project / "data")}
         name = Path(script).stem
         started = processes.start(project / "said", *arguments, script=name, env=own, cwd=project, root=project)
         return started.wait(), started.text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +18,14 @@ ROOT = Path(__file__).parents[1]
 COPY = ROOT / "build" / "docs-site"  # what zensical reads
 PAGE = re.compile(r'= "([\w/-]+\.md)"')
 FETCHED = re.compile(r"<script[^>]* ?src=\"?https?://[^>]*></script>")  # the theme's, from another server
+WORKER = """\
+const source = SOURCE;
+window.Worker = class extends Worker {
+  constructor(url) {
+    super(location.protocol === "file:" ? URL.createObjectURL(new Blob([source], { type: "text/javascript" })) : url);
+  }
+};
+"""
 OUTSIDE = re.compile(r"\]\((\.\./[^)#]+)\)")
 
 
@@ -24,8 +34,7 @@ def main(folder: Path = ROOT / "site") -> None:
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     done = subprocess.run(command, cwd=COPY)
     if done.returncode == 0:
-        for page in (COPY / "site").rglob("*.html"):
-            _write(page, FETCHED.sub("", page.read_text(encoding="utf-8")))
+        keep_at_home(COPY / "site")
         shutil.rmtree(folder, ignore_errors=True)
         shutil.move(COPY / "site", folder)
         print(f"{folder / 'index.html'}: open it in a browser; nothing is fetched.")
@@ -44,6 +53,16 @@ def prepare(folder: Path) -> None:
     lines = (ROOT / "zensical.toml").read_text(encoding="utf-8").splitlines()
     kept = (line for line in lines if not (page := PAGE.search(line)) or (docs / page[1]).is_file())
     _write(folder / "zensical.toml", "\n".join(kept) + "\n")
+
+
+def keep_at_home(site: Path) -> None:
+    """The theme fetches a script that lets a page opened from disk search; one of our own does that too."""
+    (worker,) = (site / "assets").rglob("workers/search.*.js")
+    script = worker.with_name("from-disk.js")
+    _write(script, WORKER.replace("SOURCE", json.dumps(worker.read_text(encoding="utf-8"))))
+    for page in site.rglob("*.html"):
+        local = f'<script src="{Path(os.path.relpath(script, page.parent)).as_posix()}"></script>'
+        _write(page, FETCHED.sub(local, page.read_text(encoding="utf-8")))
 
 
 def _brought_along(link: str, docs: Path) -> str:

@@ -80,7 +80,7 @@ class _ToEachLogger:
             elif isinstance(logger, WandbLogger):
                 import wandb
 
-                logger.experiment.log({name: wandb.Histogram(values.numpy())}, commit=False)
+                logger.experiment.log({name: wandb.Histogram(values.flatten().tolist())}, commit=False)
 
 
 def training_monitor(log_every_n_steps: int | None = None) -> pl.Callback:

@@ -23,7 +23,7 @@ def warmup_cosine(
     rise = max(rise, 2) if rise else 0  # a line has two ends
     base = load("pl_bolts.optimizers.lr_scheduler").LinearWarmupCosineAnnealingLR
 
-    class ClosedForm(base):
+    class ClosedForm(base):  # type: ignore[misc, valid-type]
         """Its recursion would keep the length of a run that has become longer, and a rate of 0 for ever."""
 
         def get_lr(self) -> list[float]:
