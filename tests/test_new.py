@@ -65,6 +65,11 @@ def test_it_trains_and_its_tests_pass(project):
     assert " passed" in python(project, "-m", "pytest", "-q", "tests/test_schema.py", "tests/test_keys.py")
 
 
+def test_its_lint_has_nothing_to_say(project):
+    python(project, "-m", "ruff", "check", "--no-cache", ".")
+    python(project, "-m", "ruff", "format", "--no-cache", "--check", ".")
+
+
 def test_its_makefile_has_no_target_whose_script_stayed_behind(project):
     listed = subprocess.run(["make", "help"], cwd=project, capture_output=True, text=True, check=True).stdout
     assert {line.split()[1] for line in listed.splitlines()} == {

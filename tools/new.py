@@ -20,8 +20,8 @@ from lightlab.errors import UserError, did_you_mean
 ROOT = Path(__file__).parents[1]
 OWN = Path(__file__).with_suffix("")  # files that only a new project has
 TEMPLATE = "lightlab"
-EXAMPLES = ("model", "data", "experiment")  # groups of which a new project gets what it asks for
-KEPT = ("model/lenet", "model/mlp", "model/timm", "data/digits", "data/image_folder")
+EXAMPLES = ("model", "data", "experiment", "sweep")  # groups of which a new project gets what it asks for
+KEPT = ("model/lenet", "model/mlp", "model/timm", "data/digits", "data/image_folder", "sweep/default")
 TESTS = (
     "callbacks/test_checkpoints.py",
     "data/test_cache.py",
@@ -70,7 +70,8 @@ def create(name: str, target: Path, more: Iterable[str] = ()) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         project = Path(scratch) / target.name
-        for file in chosen([*KEPT, *more]):
+        kept = [choice for choice in KEPT if (ROOT / f"configs/{choice}.yaml").is_file()]
+        for file in chosen([*kept, *more]):
             _copy(ROOT / file, project / file)
         shutil.copytree(OWN, project, dirs_exist_ok=True)
         _leave_behind(project)
@@ -110,7 +111,9 @@ def chosen(choices: list[str]) -> list[Path]:
     configs = _reach([f for f in files if f.parts[0] == "configs" and not _is_example(f)], lambda file: ())
     examples = _reach([_config(choice, files) for choice in choices], _parents)
     code = _reach([f for f in (*house, *tests, *configs, *examples) if f.suffix in (".py", ".yaml")], _modules)
-    return sorted({*house, *tests, *configs, *examples, *code})
+    folders = {f.parent for f in code}
+    beside = [f for f in files if f.suffix != ".py" and f.parts[:2] == ("src", TEMPLATE) and folders & {*f.parents[:2]}]
+    return sorted({*house, *tests, *configs, *examples, *code, *beside})
 
 
 def _is_example(config: Path) -> bool:
@@ -196,6 +199,9 @@ def rename(project: Path, name: str) -> None:
             path.write_text(text.replace(TEMPLATE, name).replace(TEMPLATE.upper(), name.upper()), encoding="utf-8")
         if TEMPLATE in path.name:
             path.rename(path.with_name(path.name.replace(TEMPLATE, name)))
+    longer = max(0, len(name) - len(TEMPLATE))
+    with (project / "pyproject.toml").open("a", encoding="utf-8") as file:  # a line of prose names it twice at most
+        file.write(f"\n[tool.ruff.lint.pycodestyle]\nmax-line-length = {120 + 2 * longer}\n" if longer else "")
 
 
 def _tidy_and_commit(project: Path) -> None:
