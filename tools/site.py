@@ -102,7 +102,7 @@ def options() -> str:
         for path in sorted((help.CONFIGS / group).glob("*.yaml")):
             body = "".join(f"    {line}\n" for line in path.read_text(encoding="utf-8").splitlines())
             title = f"`{group}={path.stem}` {_plain(help.summary(path))}".replace('"', "'")
-            parts += [f'??? note "{title}"', "", f"    ```yaml\n{body}    ```", ""]
+            parts += [f'??? option "{title}"', "", f"    ```yaml\n{body}    ```", ""]
     return "\n".join(parts) + "\n"
 
 
