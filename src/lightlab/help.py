@@ -38,6 +38,16 @@ USAGE = {
         ("python src/eval.py ckpt_path=last", "python src/eval.py ckpt_path=best.ckpt data=mnist"),
         ("data", "trainer", "extractor"),
     ),
+    "export": (
+        "Write a checkpoint's model for other programs, checked against the model.",
+        "python src/export.py ckpt_path=FILE|FOLDER|URL|last [format=onnx|torch_export|safetensors] [option=value ...]",
+        (
+            "python src/export.py ckpt_path=last                             # ONNX",
+            "python src/export.py ckpt_path=last format=safetensors",
+            "python src/export.py ckpt_path=last use=sample                  # the decoder of a VAE",
+        ),
+        ("data",),
+    ),
     "inspect_data": (
         "Look at a data set with boxes: classes, sizes, faults, and a contact sheet.",
         "python src/inspect_data.py data=NAME [option=value ...]",

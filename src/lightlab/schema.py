@@ -160,7 +160,8 @@ RULES: dict[str, Number | OneOf | Text] = {
     ".out_channels": COUNT,
     ".min_score": SHARE,
     ".low_score": SHARE,
-    ".format": OneOf(("coco", "voc", "yolo", "csv"), also=(None,)),
+    ".format": OneOf(("coco", "voc", "yolo", "csv", "onnx", "torch_export", "safetensors"), also=(None,)),
+    ".tolerance": POSITIVE,
     # tracks in a video
     "tracking.overlap": SHARE,
     "tracking.patience": NOT_NEGATIVE,

@@ -1,0 +1,21 @@
+"""Write a checkpoint's model for other programs: python src/export.py --help."""
+
+from omegaconf import DictConfig
+
+from lightlab.launch import launch
+
+
+def export(cfg: DictConfig) -> None:
+    """The model as one file in the run's folder, which gives the model's own answers or is not kept."""
+    from lightlab import evaluation, run
+    from lightlab.exporting import steps
+
+    cfg = run.open_folder(cfg)
+    chosen = steps.choose_format(cfg.format)
+    trained, module = evaluation.restore(cfg)
+    graph = steps.choose_graph(cfg, trained, module)
+    steps.export(cfg, trained, graph, chosen)
+
+
+if __name__ == "__main__":
+    launch(export, "export")
