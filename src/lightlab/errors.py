@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import importlib.util
 import re
 from collections.abc import Iterable
 
@@ -69,6 +70,13 @@ def _limit_of(error: BaseException) -> str | None:
         size = f" (asked for {asked[1]})" if asked else ""
         return f"Out of memory{size}; lower data.batch_size or data.image_size, or use a smaller model."
     return None
+
+
+def check_installed(asked: str, extra: str, *libraries: str) -> None:
+    """Raise UserError where a library that an option asks for is missing. extra: lightlab's that brings it."""
+    missing = [library for library in libraries if importlib.util.find_spec(library) is None]
+    if missing:
+        raise UserError(f'{asked} needs {", ".join(missing)}, not installed here: pip install "lightlab[{extra}]".')
 
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:

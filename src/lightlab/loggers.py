@@ -8,12 +8,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.loggers.csv_logs import _ExperimentWriter as FabricWriter
+from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from torch import Tensor
 
-from lightlab.pictures import to_pil
+from lightlab.pictures import from_pil, to_pil
 
 
 class _ContinuedWriter(ExperimentWriter):
@@ -60,7 +61,8 @@ class ContinuedCSVLogger(CSVLogger):
 def log_image(trainer: pl.Trainer, name: str, image: Tensor) -> None:
     """Give a picture, uint8 (C, H, W) with 1 or 3 channels, to each logger that takes any. Rank 0 does.
 
-    These are TensorBoard's, those with a `log_image` (Weights & Biases), and those whose client has one (MLflow).
+    These are TensorBoard's, those with a `log_image` (integrations/trackers.py, Lightning's for Weights & Biases), and
+    those whose client has one (Lightning's for MLflow).
     """
     for logger in trainer.loggers if trainer.is_global_zero else []:
         step, own = trainer.global_step, getattr(logger, "log_image", None)
@@ -70,6 +72,12 @@ def log_image(trainer: pl.Trainer, name: str, image: Tensor) -> None:
             own(key=name, images=[to_pil(image)], step=step)
         elif run_id := getattr(logger, "run_id", None):
             logger.experiment.log_image(run_id, to_pil(image), key=name, step=step)  # type: ignore[attr-defined]
+
+
+def log_picture(trainer: pl.Trainer, name: str, path: Path) -> None:
+    """As `log_image`, for a picture that lies in a file."""
+    with Image.open(path) as image:
+        log_image(trainer, name, from_pil(image.convert("RGB")))
 
 
 def _whole_rows(path: Path) -> list[dict[str, Any]]:

@@ -24,7 +24,6 @@ from lightlab.build import build, check_targets, plain
 from lightlab.callbacks.checkpoints import checkpoint_keeper
 from lightlab.callbacks.signals import use_own_signals
 from lightlab.errors import UserError, did_you_mean
-from lightlab.loggers import ContinuedCSVLogger
 from lightlab.loops import use_lean_loops
 from lightlab.metrics.extractors import find_classifier
 from lightlab.profiler import Unprofiled
@@ -231,10 +230,10 @@ def _logged_step(content: dict[str, Any], module: pl.LightningModule) -> int:
 
 def _continue_logs(trainer: pl.Trainer, step: int) -> None:
     for logger in trainer.loggers:
-        if isinstance(logger, ContinuedCSVLogger) and folder.rank() == 0:
-            logger.continue_from(step)
-        elif isinstance(logger, pl.loggers.TensorBoardLogger):
+        if isinstance(logger, pl.loggers.TensorBoardLogger):
             logger._kwargs["purge_step"] = step
+        elif folder.rank() == 0 and hasattr(logger, "continue_from"):
+            logger.continue_from(step)
 
 
 def test_best(
@@ -293,7 +292,10 @@ def print_table(title: str, rows: dict[str, float]) -> None:
 
 
 def close(trainer: pl.Trainer) -> None:
-    """Leave the process group, so that the next run of a sweep can form its own."""
+    """Close the logs, and leave the process group, so that the next run of a sweep can form its own."""
+    for logger in trainer.loggers:
+        if hasattr(logger, "finish"):
+            logger.finish()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
+
+from lightlab.loggers import log_picture
 
 MOST_LABELS = 30  # with more classes, the picture leaves the names and numbers out
 
@@ -33,11 +34,9 @@ class ConfusionMatrix(pl.Callback):
         classes = [*self.first, *classes]
         self.folder.mkdir(parents=True, exist_ok=True)
         write_table(self.folder / "confusion_matrix.csv", matrix, classes)
-        figure = draw(matrix.numpy(), classes)
-        figure.savefig(self.folder / "confusion_matrix.png", dpi=120, bbox_inches="tight")
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_figure("test/confusion_matrix", figure, trainer.global_step)
+        picture = self.folder / "confusion_matrix.png"
+        draw(matrix.numpy(), classes).savefig(picture, dpi=120, bbox_inches="tight")
+        log_picture(trainer, "test/confusion_matrix", picture)
 
 
 def write_table(path: Path, matrix: Tensor, classes: Sequence[str]) -> None:

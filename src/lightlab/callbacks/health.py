@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lightlab.callbacks.samples import check_samples, draw, sampler
 from lightlab.keys import latents
+from lightlab.loggers import log_picture
 from lightlab.pictures import share
 
 log = logging.getLogger("lightlab")
@@ -105,7 +106,9 @@ class Health(pl.Callback):
         self._record(trainer)
         if self.history and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.folder.mkdir(parents=True, exist_ok=True)
-            curves(self.history).savefig(self.folder / "health.png", dpi=120, bbox_inches="tight")
+            picture = self.folder / "health.png"
+            curves(self.history).savefig(picture, dpi=120, bbox_inches="tight")
+            log_picture(trainer, "train/health", picture)
 
     def _record(self, trainer: pl.Trainer) -> None:
         epoch, self._ended = self._ended, None

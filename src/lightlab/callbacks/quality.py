@@ -10,13 +10,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from lightlab.callbacks.class_histogram import draw_histogram, write_table
 from lightlab.errors import UserError
 from lightlab.examples import images_of
 from lightlab.keys import latents, mix
+from lightlab.loggers import log_picture
 from lightlab.metrics.distances import frechet_distance, kernel_distance
 from lightlab.metrics.histogram import class_counts, confidence, smallest_class_share
 from lightlab.metrics.parzen import choose_bandwidth, log_likelihood, mean_and_standard_error
@@ -175,11 +175,9 @@ class SampleQuality(pl.Callback):
         classes = getattr(self.extractor, "classes", [str(i) for i in range(len(counts))])
         self.folder.mkdir(parents=True, exist_ok=True)
         write_table(self.folder / "class_histogram.csv", counts, classes)
-        figure = draw_histogram(counts, classes, self.name)
-        figure.savefig(self.folder / "class_histogram.png", dpi=120, bbox_inches="tight")
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_figure("test/class_histogram", figure, trainer.global_step)
+        picture = self.folder / "class_histogram.png"
+        draw_histogram(counts, classes, self.name).savefig(picture, dpi=120, bbox_inches="tight")
+        log_picture(trainer, "test/class_histogram", picture)
 
 
 def compare(real: Tensor, fake: Tensor) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,13 +31,6 @@ class Format:
     open: Callable[[Path, Graph], Run]
     needs: tuple[str, ...] = ()
 
-    def check_installed(self, name: str) -> None:
-        missing = [library for library in self.needs if importlib.util.find_spec(library) is None]
-        if missing:
-            raise UserError(
-                f'format={name} needs {", ".join(missing)}, which is not installed: pip install "lightlab[export]".'
-            )
-
 
 # --- ONNX
 
@@ -54,7 +46,9 @@ def write_onnx(graph: Graph, path: Path, facts: Mapping[str, str]) -> None:
         with traceable(graph):
             torch.onnx.export(graph, example, path, dynamo=False, opset_version=OPSET, dynamic_axes=axes, **named)
     else:
-        torch.onnx.export(graph, example, path, dynamo=True, dynamic_shapes=_dynamic(graph), external_data=False, **named)
+        torch.onnx.export(
+            graph, example, path, dynamo=True, dynamic_shapes=_dynamic(graph), external_data=False, **named
+        )
     model = onnx.load(path)
     onnx.helper.set_model_props(model, dict(facts))
     onnx.save(model, path)

@@ -123,7 +123,7 @@ def traceable(graph: Graph) -> Iterator[None]:
 
 
 def _resized(image: Tensor, shortest: int, longest: int) -> Tensor:
-    """The image (C, H, W) with its short side at `shortest` pixels, or its long side at `longest` where that is less."""
+    """The image (C, H, W) with its short side at `shortest` pixels, or smaller: its long side at `longest`."""
     size = torch.onnx.operators.shape_as_tensor(image)[-2:].double()
     scale = torch.minimum(shortest / size.min(), longest / size.max())
     height, width = (size * scale).floor().long().unbind()

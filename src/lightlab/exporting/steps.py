@@ -13,10 +13,10 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from lightlab import evaluation, folder, prediction
 from lightlab import checkpoint as checkpoints
+from lightlab import evaluation, folder, prediction
 from lightlab.build import plain
-from lightlab.errors import UserError
+from lightlab.errors import UserError, check_installed
 from lightlab.exporting.checks import largest_difference
 from lightlab.exporting.formats import FORMATS, Format
 from lightlab.exporting.graphs import Classification, Detection, Generation, Graph, Reconstruction, shape_of
@@ -35,7 +35,7 @@ def choose_format(name: str) -> Format:
     """The format of that name; UserError where there is none, or its libraries are not installed."""
     if name not in FORMATS:
         raise UserError(f"format={name}: expected {', '.join(FORMATS)}.")
-    FORMATS[name].check_installed(name)
+    check_installed(f"format={name}", "export", *FORMATS[name].needs)
     return FORMATS[name]
 
 
@@ -74,7 +74,9 @@ def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -
     told = ", ".join(f"{value:.1e} on {kind} inputs" for kind, value in found.items())
     log.info("Largest difference to the model: %s (at most %g).", told, cfg.tolerance)
     shape = ", ".join(map(str, graph.shape))
-    log.info("%s (%s), %s, to %s: %.1f MB", graph.input, shape, graph.meaning, ", ".join(graph.outputs), _megabytes(path))
+    log.info(
+        "%s (%s), %s, to %s: %.1f MB", graph.input, shape, graph.meaning, ", ".join(graph.outputs), _megabytes(path)
+    )
     log.info("Exported: %s", path)
     return path
 

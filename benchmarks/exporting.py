@@ -1,0 +1,72 @@
+"""Which models can be exported to which format, how long it takes, and how far the file is from the model.
+
+python benchmarks/exporting.py [model ...] [format ...]: untrained models of configs/model on small images; by default
+all of them, to all formats, one line each.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from lightlab import config
+from lightlab.build import build
+from lightlab.errors import UserError
+from lightlab.exporting import checks, steps
+from lightlab.exporting.formats import FORMATS
+from lightlab.exporting.graphs import Graph
+
+DATA = {"detection": ("digit_scenes", "data.image_size=64"), "signal": ("signals",), "image": ("digits",)}
+SMALLEST = {"inception_v3": ("data.image_size=75",)}  # pixels, of networks that need more than the data's
+
+
+def graph_of(model: str) -> tuple[DictConfig, Graph]:
+    """An untrained model on data that fits, as export.py has it."""
+    for data, *sizes in DATA.values():
+        overrides = [f"model={model}", f"data={data}", *sizes, *SMALLEST.get(model, ())]
+        try:
+            checked = config.check("train", overrides)
+        except UserError:
+            continue
+        cfg = config.without_hydra(config.compose("train", checked))
+        torch.manual_seed(0)
+        use = OmegaConf.create({"use": None})
+        return cfg, steps.choose_graph(use, cfg, build(cfg.model, "model").eval())
+    raise UserError(f"no data fits model={model}")
+
+
+def exported(graph: Graph, name: str, folder: Path) -> tuple[Path, float]:
+    """The file, and its largest difference to the model on random inputs."""
+    path = folder / f"model{FORMATS[name].suffix}"
+    steps.write(graph, FORMATS[name], path, {})
+    inputs = [graph.draw(i, sizes) for i, sizes in enumerate(graph.sizes())]
+    return path, checks.largest_difference(graph, FORMATS[name].open(path, graph), inputs)
+
+
+def main() -> None:
+    logging.disable()
+    warnings.simplefilter("ignore")
+    models = [name for name in sys.argv[1:] if name not in FORMATS] or list(config.options("model"))
+    formats = [name for name in sys.argv[1:] if name in FORMATS] or ["onnx", "torch_export"]
+    for model in models:
+        graph = graph_of(model)[1]
+        for name in formats:
+            started = time.process_time()
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    path, difference = exported(graph, name, Path(folder))
+                    said = f"{difference:.1e}  {path.stat().st_size / 1e6:7.2f} MB"
+                except UserError as error:
+                    said = str(error)
+            print(f"{model:16} {name:13} {time.process_time() - started:6.1f} s  {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
