@@ -1,6 +1,6 @@
 """Which models can be exported to which format, how long it takes, and how far the file is from the model.
 
-python benchmarks/exporting.py [model ...] [format ...]: untrained models of configs/model on small images; by default
+python benchmarks/exporting.py [model ...] [format ...]: untrained models of configs/model, with some noise, on small images; by default
 all of them, to all formats, one line each.
 """
 
@@ -24,6 +24,7 @@ from lightlab.exporting.formats import FORMATS
 from lightlab.exporting.graphs import Graph
 
 DATA = {"detection": ("digit_scenes", "data.image_size=64"), "signal": ("signals",), "image": ("digits",)}
+NOISE = 0.02  # standard deviation
 SMALLEST = {"inception_v3": ("data.image_size=75",)}  # pixels, of networks that need more than the data's
 
 
@@ -37,8 +38,11 @@ def graph_of(model: str) -> tuple[DictConfig, Graph]:
             continue
         cfg = config.without_hydra(config.compose("train", checked))
         torch.manual_seed(0)
-        use = OmegaConf.create({"use": None})
-        return cfg, steps.choose_graph(use, cfg, build(cfg.model, "model").eval())
+        module = build(cfg.model, "model").eval()
+        with torch.no_grad():  # of detections with equal scores, as untrained weights give, chance decides
+            for parameter in module.parameters():
+                parameter.add_(NOISE * torch.randn_like(parameter))
+        return cfg, steps.choose_graph(OmegaConf.create({"use": None}), cfg, module)
     raise UserError(f"no data fits model={model}")
 
 

@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ class Tracker(Logger):
         """Begin the run of `self.id`, or continue it."""
         raise NotImplementedError
 
+    def where(self) -> str:
+        """Where its log can be seen, in words."""
+        raise NotImplementedError
+
     def write(self, values: Mapping[str, Any], step: int) -> None:
         raise NotImplementedError
 
@@ -79,22 +83,26 @@ class Tracker(Logger):
 
     @property
     def experiment(self) -> Any:
-        """The library's own object for the run, on rank 0."""
-        if self._run is None and rank_zero_only.rank == 0:
-            self._run = self.open()
-            self._keep()
+        """The library's own object for the run; None before the options are logged, which it is opened with."""
         return self._run
+
+    def _opened(self) -> None:
+        if self._run is None:
+            with _quiet():
+                self._run = self.open()
+            log.info("%s: run %s of %s, %s", self.kind, self.id, self.project, self.where())
+            self._keep()
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         self.options = dict(params)
-        _ = self.experiment
+        self._opened()
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         at = step or 0
         if new := {name: value for name, value in metrics.items() if self._is_new(name, at)}:
-            _ = self.experiment
+            self._opened()
             self.write(new, at)
             self._note(new, at)
 
@@ -103,7 +111,7 @@ class Tracker(Logger):
         """One picture, the first of `images`."""
         at = step or 0
         if self._is_new(key, at):
-            _ = self.experiment
+            self._opened()
             self.write_image(key, images[0], at)
             self._note([key], at)
 
@@ -122,7 +130,8 @@ class Tracker(Logger):
     def finish(self, succeeded: bool = True) -> None:
         """Write all that is still held, and close the run."""
         if self._run is not None:
-            self.close(succeeded)
+            with _quiet():
+                self.close(succeeded)
             self._run = None
 
     # --- what lies in the run's folder
@@ -175,9 +184,11 @@ class WandbTracker(Tracker):
         run.config.update(self.options, allow_val_change=True)
         run.define_metric("step")
         run.define_metric("*", step_metric="step", step_sync=True)
-        sending = f"; send it with: wandb sync {run.dir.removesuffix('/files')}" if self.mode == "offline" else ""
-        log.info("wandb: run %s of %s, %s%s", run.id, self.project, self.mode if sending else run.url, sending)
         return run
+
+    def where(self) -> str:
+        folder = str(self._run.dir).removesuffix("/files")
+        return f"offline; wandb sync {folder} sends it" if self.mode == "offline" else str(self._run.url)
 
     def write(self, values: Mapping[str, Any], step: int) -> None:
         self._run.log({**values, "step": step})
@@ -216,8 +227,10 @@ class MLflowTracker(Tracker):
             number = found.experiment_id if found else client.create_experiment(self.project, self.artifacts)
             self._state["id"] = client.create_run(number, run_name=self.run_name).info.run_id
         self._write_options(client)
-        log.info("mlflow: run %s of %s, in %s", self.id, self.project, self.tracking_uri)
         return client
+
+    def where(self) -> str:
+        return f"in {self.tracking_uri}"
 
     def _write_options(self, client: Any) -> None:
         """As parameters, which MLflow does not let change; one that has changed in a continued run is a tag."""
@@ -259,13 +272,14 @@ class SwanLabTracker(Tracker):
     def open(self) -> Any:
         import swanlab
 
-        run = swanlab.init(
+        return swanlab.init(
             project=self.project, name=self.run_name, id=self._named(), resume="allow", reinit=True,
             log_dir=str(self.folder / "swanlab"), mode=self.mode,
             config=_flatten_dict(self.options, delimiter="."),
         )  # fmt: skip
-        log.info("swanlab: run %s of %s, %s, in %s", self.id, self.project, self.mode, self.folder / "swanlab")
-        return run
+
+    def where(self) -> str:
+        return f"{self.mode}, in {self.folder / 'swanlab'}"
 
     def write(self, values: Mapping[str, Any], step: int) -> None:
         self._run.log({name: float(v) for name, v in values.items()}, step=step)
@@ -294,13 +308,13 @@ class TrackioTracker(Tracker):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         trackio = importlib.import_module("trackio")
         name = f"{self.run_name}-{self._named()}"  # what it continues is found by its name
-        with contextlib.redirect_stdout(io.StringIO()):
-            run = trackio.init(
-                project=self.project, name=name, resume="allow", config=_flatten_dict(self.options, delimiter="."),
-                embed=False, auto_log_gpu=False, auto_log_cpu=False,
-            )  # fmt: skip
-        log.info("trackio: run %s of %s, in %s; TRACKIO_DIR=%s trackio show", name, self.project, self.root, self.root)
-        return run
+        return trackio.init(
+            project=self.project, name=name, resume="allow", config=_flatten_dict(self.options, delimiter="."),
+            embed=False, auto_log_gpu=False, auto_log_cpu=False,
+        )  # fmt: skip
+
+    def where(self) -> str:
+        return f"in {self.root}; TRACKIO_DIR={self.root} trackio show"
 
     def write(self, values: Mapping[str, Any], step: int) -> None:
         self._run.log({name: float(v) for name, v in values.items()}, step=step)
@@ -311,4 +325,14 @@ class TrackioTracker(Tracker):
         self._run.log({name: trackio.Image(image)}, step=step)
 
     def close(self, succeeded: bool) -> None:
-        self._run.finish()
+        importlib.import_module("trackio").finish()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What a library prints meanwhile goes into the run's log."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        yield
+    if text := said.getvalue().strip():
+        log.debug("%s", text)
