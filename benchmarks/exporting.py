@@ -1,7 +1,7 @@
 """Which models can be exported to which format, how long it takes, and how far the file is from the model.
 
-python benchmarks/exporting.py [model ...] [format ...]: untrained models of configs/model, with some noise, on small images; by default
-all of them, to all formats, one line each.
+python benchmarks/exporting.py [model ...] [format ...]: models of configs/model, untrained and with some noise, on
+small images; by default all of them, as ONNX and as torch.export, one line each.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from lightlab.callbacks.samples import COLUMNS
 from lightlab.data.image import FileImages, resize, to_float
 from lightlab.data.readers import SUFFIXES, Split, is_image
 from lightlab.data.sampling import EvenBatches
-from lightlab.detection import detect
+from lightlab.detection import WRITERS, detect
 from lightlab.errors import UserError
 from lightlab.evaluation import is_swapped, swapped_data
 from lightlab.files import distinct
@@ -48,6 +48,8 @@ WAYS = {
 
 def choose(cfg: DictConfig, module: pl.LightningModule) -> Task:
     """What the options ask of this module: `sample`, `reconstruct` or `classify`; UserError where it cannot."""
+    if cfg.format not in (None, *WRITERS):
+        raise UserError(f"format={cfg.format}: expected {', '.join(WRITERS)}; models are written by src/export.py.")
     name, tasks = type(module).__name__, tasks_of(module)
     asked = {"input": cfg.input, "data": cfg.data.name if is_swapped(cfg) else None, "num_samples": cfg.num_samples}
     given = [f"{option}={value}" for option, value in asked.items() if value is not None]
