@@ -1,7 +1,8 @@
 """Which models can be exported to which format, how long it takes, and how far the file is from the model.
 
-python benchmarks/exporting.py [model ...] [format ...]: models of configs/model, untrained and with some noise, on
-small images; by default all of them, as ONNX and as torch.export, one line each.
+python benchmarks/exporting.py [model ...] [format ...]: untrained models of configs/model on small images; by
+default all of them, as ONNX and as torch.export, one line each. Untrained detectors find nothing, or boxes with equal
+scores of which chance decides; tests/test_exporting.py has them find something.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from lightlab.exporting.formats import FORMATS
 from lightlab.exporting.graphs import Graph
 
 DATA = {"detection": ("digit_scenes", "data.image_size=64"), "signal": ("signals",), "image": ("digits",)}
-NOISE = 0.02  # standard deviation
 SMALLEST = {"inception_v3": ("data.image_size=75",)}  # pixels, of networks that need more than the data's
 
 
@@ -39,9 +39,6 @@ def graph_of(model: str) -> tuple[DictConfig, Graph]:
         cfg = config.without_hydra(config.compose("train", checked))
         torch.manual_seed(0)
         module = build(cfg.model, "model").eval()
-        with torch.no_grad():  # of detections with equal scores, as untrained weights give, chance decides
-            for parameter in module.parameters():
-                parameter.add_(NOISE * torch.randn_like(parameter))
         return cfg, steps.choose_graph(OmegaConf.create({"use": None}), cfg, module)
     raise UserError(f"no data fits model={model}")
 

@@ -47,19 +47,30 @@ def one_of_each() -> list[str]:
 
 
 MODELS = one_of_each()
-DETECTORS = [name for name in MODELS if "Detector" in classes(name)[0]]
+DETECTORS = [name for name in MODELS if "Detector" in classes(name)[0] and name != "ssd"]  # as ssdlite, but 100 MB
 
 
 def graph_of(model: str, use: str | None = None) -> Graph:
-    """Of untrained weights, with some noise: of detections with equal scores, chance would decide."""
+    """Of untrained weights."""
     kind = "detection" if model in DETECTORS else "signal" if model.startswith("signal") else "image"
     cfg = config.without_hydra(compose(f"model={model}", *SIZES[kind]))
     torch.manual_seed(0)
     module = build(cfg.model, "model")
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.02 * torch.randn_like(parameter))
+    if kind == "detection":
+        find_something(module.network)
     return steps.choose_graph(OmegaConf.create({"use": use}), cfg, module.eval())
+
+
+@torch.no_grad()
+def find_something(network: torch.nn.Module) -> None:
+    """Statistics of a batch and a low threshold: many detections, no two of whose scores are equal by chance."""
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # the mean of all batches, here of one
+    target = {"boxes": torch.tensor([[8.0, 8, 40, 40]]), "labels": torch.tensor([1])}
+    network.train()(list(torch.rand(4, 3, 64, 64)), [{**target, "masks": torch.ones(1, 64, 64).byte()}] * 4)
+    if hasattr(network, "score_thresh"):
+        network.score_thresh = 0.001
 
 
 def difference(graph: Graph, name: str, folder: Path) -> float:
@@ -70,15 +81,17 @@ def difference(graph: Graph, name: str, folder: Path) -> float:
     return checks.largest_difference(graph, FORMATS[name].open(path, graph), inputs)
 
 
-@pytest.mark.parametrize("model", [name for name in MODELS if name not in DETECTORS])
+@pytest.mark.parametrize("model", [name for name in MODELS if "Detector" not in classes(name)[0]])
 def test_each_kind_of_network_is_recorded_for_any_batch(model, tmp_path):
     assert difference(graph_of(model), "torch_export", tmp_path) <= TOLERANCE
 
 
-@pytest.mark.parametrize("model", [*DETECTORS, "lenet", "gan"])
+@pytest.mark.parametrize("model", [*DETECTORS, "gan"])
 def test_onnx_answers_as_the_model_does(model, tmp_path):
     """Detectors also for images that are enlarged and shrunk."""
-    assert difference(graph_of(model), "onnx", tmp_path) <= TOLERANCE
+    graph = graph_of(model)
+    assert difference(graph, "onnx", tmp_path) <= TOLERANCE
+    assert all(len(graph(graph.draw(0, sizes))[0]) for sizes in graph.sizes())
 
 
 def test_a_model_of_two_uses_is_exported_for_either(tmp_path):
@@ -156,9 +169,8 @@ def run(tmp_path_factory) -> Path:
 def test_files_predict_as_the_checkpoint_does(run):
     """The checkpoint's averaged weights, not those of the last step."""
     content = checkpoint.load(run / "checkpoints/best.ckpt")
-    key = "network.features.0.conv.weight"
-    key = key if key in content["state_dict"] else next(iter(content["current_model_state"]))
-    assert not torch.equal(content["state_dict"][key], content["current_model_state"][key])
+    state, current = content["state_dict"], content["current_model_state"]
+    assert any(not torch.equal(state[key], value) for key, value in current.items() if key in state)
     trained, module = checkpoint.restore(run / "checkpoints/best.ckpt")
     graph = steps.choose_graph(OmegaConf.create({"use": None}), trained, module)
     images = torch.rand(5, 1, 28, 28)
@@ -182,7 +194,7 @@ def test_files_say_what_they_are(run):
     assert json.loads(properties["input"])["shape"] == ["batch", 1, 28, 28]
     results = json.loads((run / "results.json").read_text())
     assert json.loads(properties["metrics"]) == {k: v for k, v in results.items() if "/" in k}
-    assert properties["task"] == "classification"
+    assert (properties["task"], properties["network"]) == ("classification", "LeNet")
 
 
 def test_figures_of_another_checkpoint_are_left_out(run, tmp_path):
@@ -201,15 +213,17 @@ def test_a_file_that_is_not_exact_enough_is_not_kept(run, tmp_path):
     assert (run / "export/mine.onnx").read_bytes() == before
 
 
-def test_without_its_data_a_file_is_checked_on_random_inputs(run, tmp_path):
-    """Which is said; a checkpoint on its own is exported into this command's folder."""
+def test_without_its_data_a_file_is_checked_on_random_inputs(run, tmp_path, caplog):
+    """Which is said."""
     trained, module = checkpoint.restore(run / "checkpoints/best.ckpt")
     trained.data.root = str(tmp_path / "nowhere")
     trained.data.reader = {"_target_": "lightlab.data.readers.ImageFolder", "root": trained.data.root}
     cfg = compose("format=safetensors", config_name="export")
     cfg.ckpt_path = str(run / "checkpoints/best.ckpt")
     cfg.paths.data_dir = str(tmp_path)
-    assert steps.real_inputs(cfg, trained, steps.choose_graph(cfg, trained, module)) == []
+    with caplog.at_level("WARNING", "lightlab"):
+        assert steps.real_inputs(cfg, trained, steps.choose_graph(cfg, trained, module)) == []
+    assert "digits is not on this machine: the file is checked on random inputs only" in caplog.text
 
 
 def test_detectors_say_which_boxes(tmp_path):

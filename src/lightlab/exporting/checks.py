@@ -24,7 +24,7 @@ def of_values(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     if [f.shape for f in found] != [e.shape for e in expected]:
         return math.inf
     relative = [(f - e).abs().max() / e.abs().max().clamp(min=1) for f, e in zip(found, expected, strict=True)]
-    return float(torch.stack(relative).nan_to_num(nan=math.inf).max())
+    return float(torch.stack(relative).nan_to_num(nan=math.inf, posinf=math.inf).max())
 
 
 def of_detections(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
@@ -44,4 +44,4 @@ def of_detections(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
         masks = (x[3].flatten(1).double() for x in (found, expected))
         distances = distances.maximum(torch.cdist(*masks, p=1) / expected[3][0].numel())
     nearest = torch.stack([distances.amin(0).max(), distances.amin(1).max()])
-    return float(nearest.nan_to_num(nan=math.inf).max())
+    return float(nearest.nan_to_num(nan=math.inf, posinf=math.inf).max())

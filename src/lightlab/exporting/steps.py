@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,7 @@ def facts(cfg: DictConfig, trained: DictConfig, graph: Graph) -> dict[str, str]:
     known: dict[str, Any] = {
         "run_name": trained.run_name,
         "task": trained.get("task", ""),
+        "network": type(getattr(graph.module, "network", graph.module)).__name__,
         "model": plain(trained.model),
         "data": trained.data.name,
         "classes": plain(trained.data.get("classes")),
@@ -149,7 +151,7 @@ def facts(cfg: DictConfig, trained: DictConfig, graph: Graph) -> dict[str, str]:
         "metrics": metrics_of(path),
         "epochs": content["epoch"] + 1,
         "steps": content["global_step"],
-        "versions": {"torch": torch.__version__, "pytorch_lightning": pl.__version__},
+        "versions": {"lightlab": _version(), "torch": torch.__version__, "pytorch_lightning": pl.__version__},
     }
     return {k: v if isinstance(v, str) else json.dumps(v) for k, v in known.items()}
 
@@ -162,6 +164,13 @@ def metrics_of(path: Path) -> dict[str, float]:
         return {}
     found = json.loads(results.read_text(encoding="utf-8"))
     return {name: value for name, value in found.items() if "/" in name}
+
+
+def _version() -> str:
+    try:
+        return metadata.version("lightlab")
+    except metadata.PackageNotFoundError:  # it runs from src/, not installed
+        return "unknown"
 
 
 def _megabytes(path: Path) -> float:

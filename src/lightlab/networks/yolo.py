@@ -53,7 +53,7 @@ class Yolo(nn.Module):
         self.head = Head(backbone.out_channels, num_classes, norm)
 
     def forward(self, images: list[Tensor], targets: list[Boxes] | None = None):
-        sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in images]
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         batch, targets = self.transform(images, targets)
         boxes, objectness, classes, points = self.head(self.backbone(batch.tensors), batch.tensors.shape[-1])
         if self.training:
