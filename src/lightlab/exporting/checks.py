@@ -41,7 +41,7 @@ def of_detections(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     a, b = (torch.cat([x[0] / scale, x[1][:, None], x[2][:, None]], 1).double() for x in (found, expected))
     distances = torch.cdist(a, b, p=math.inf)
     if len(expected) == 4:
-        masks = (x[3].flatten(1).double() for x in (found, expected))
-        distances = distances.maximum(torch.cdist(*masks, p=1) / expected[3][0].numel())
+        a, b = (x[3].flatten(1).double() for x in (found, expected))
+        distances = distances.maximum(torch.cdist(a, b, p=1) / a.shape[1])
     nearest = torch.stack([distances.amin(0).max(), distances.amin(1).max()])
     return float(nearest.nan_to_num(nan=math.inf, posinf=math.inf).max())

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from torch.onnx.operators import shape_as_tensor
 
 from lightlab.keys import latents
 from lightlab.modules.views import mean_logits
@@ -77,7 +78,7 @@ class Generation(Graph):
         return (self.module.decode(latents),)
 
     def draw(self, seed: int, sizes: tuple[int, ...]) -> Tensor:
-        return latents(seed, *sizes, self.module.latent_dim)
+        return latents(seed, sizes[0], self.module.latent_dim)
 
 
 class Detection(Graph):
@@ -124,7 +125,7 @@ def traceable(graph: Graph) -> Iterator[None]:
 
 def _resized(image: Tensor, shortest: int, longest: int) -> Tensor:
     """The image (C, H, W) with its short side at `shortest` pixels, or smaller: its long side at `longest`."""
-    size = torch.onnx.operators.shape_as_tensor(image)[-2:].double()
+    size = shape_as_tensor(image)[-2:].double()
     scale = torch.minimum(shortest / size.min(), longest / size.max())
     height, width = (size * scale).floor().long().unbind()
     return interpolate(image[None], size=(height, width), mode="bilinear", align_corners=False)[0]  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from lightlab.exporting.graphs import Classification, Detection, Generation, Gra
 
 log = logging.getLogger("lightlab")
 FOLDER = "export"  # in a run's folder
-GRAPHS = {  # by what predict.py does with a module
+GRAPHS: dict[Any, type[Graph]] = {  # by what predict.py does with a module
     prediction.classify: Classification,
     prediction.reconstruct: Reconstruction,
     prediction.sample: Generation,
@@ -50,10 +50,11 @@ def choose_graph(cfg: DictConfig, trained: DictConfig, module: pl.LightningModul
         raise UserError(f"use={cfg.use}: {name} can {' and '.join(uses)}; say one of these, or leave it out.")
     graph: type[Graph] = uses[cfg.use] if cfg.use else next(iter(uses.values()))
     module = module.float()
+    latent_dim: Any = getattr(module, "latent_dim", None)
     if graph is Detection:
         side = int(trained.data.image_size)
         return Detection(module, (trained.data.channels, "height", "width"), (side, side))
-    return graph(module, ("batch", module.latent_dim) if graph is Generation else shape_of(trained.data))
+    return graph(module, ("batch", latent_dim) if graph is Generation else shape_of(trained.data))
 
 
 def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -> Path:

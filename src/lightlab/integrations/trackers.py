@@ -176,10 +176,12 @@ class WandbTracker(Tracker):
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # to its makers; read when the library is loaded
         import wandb
 
-        continued = {} if self.mode == "offline" else {"resume": "allow"}
+        options: dict[str, Any] = {"mode": self.mode, "reinit": "finish_previous"}
+        if self.mode != "offline":
+            options["resume"] = "allow"
         run = wandb.init(
-            project=self.project, name=self.run_name, id=self._named(), dir=self.folder, mode=self.mode,
-            reinit="finish_previous", settings=wandb.Settings(silent=True, console="off"), **continued,
+            project=self.project, name=self.run_name, id=self._named(), dir=self.folder,
+            settings=wandb.Settings(silent=True, console="off"), **options,
         )  # fmt: skip
         run.config.update(self.options, allow_val_change=True)
         run.define_metric("step")
