@@ -11,7 +11,7 @@ from lightlab import files
 from lightlab.errors import UserError
 
 CHECKPOINTS, CONFIG, OVERRIDES, LOG = "checkpoints", "config.yaml", "overrides.txt", "run.log"
-RESULTS = "results.json"
+RESULTS, RECORD = "results.json", "run.json"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 DOWNLOADS = "downloads"
 ONCE = ("ckpt_path", "hydra.run.dir", "resume", "weights_only_init")  # options of one command, not of its run

@@ -15,6 +15,7 @@ from typing import Any
 import pytorch_lightning as pl
 from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from torch import distributed as dist
 
 from lightlab import folder
 from lightlab.errors import LostProcess
@@ -31,6 +32,15 @@ def use_own_launcher(trainer: pl.Trainer) -> None:
         trainer.strategy._launcher = Launcher(
             old.cluster_environment, old.num_processes, old.num_nodes, Path(trainer.default_root_dir)
         )
+
+
+def of_all(own: list[Any]) -> list[Any]:
+    """The items of all processes, by rank; each gives a list of plain data and tensors on the CPU."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return own
+    parts: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, own)
+    return [one for part in parts for one in part]
 
 
 def wait() -> None:

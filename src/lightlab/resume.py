@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +13,14 @@ from omegaconf import DictConfig
 from lightlab import checkpoint as checkpoints
 from lightlab import files, folder
 from lightlab.build import plain
+from lightlab.changes import ONLY_HERE, PLACES, differences, is_one_of, told
 from lightlab.errors import UserError
-from lightlab.schema import shown
 
 log = logging.getLogger("lightlab")
 SHOWN = 6  # differences that a message names
 
 # What may change in a run that is continued, as patterns of keys; a * stands for dots too.
-ONLY_HERE = ("run_name", "ckpt_path", "resume", "weights_only_init", "paths.*", "logger*")
 ONLY_ASKED = ("test", "doctor", "preflight")
-PLACES = ("*.root", "*.dirpath", "*.cache_dir", "*.log_dir", "*.data_dir", "*.save_dir", "trainer.default_root_dir")
 LOADING = ("data.num_workers", "data.download")
 LENGTH = ("trainer.max_*", "trainer.min_*")
 WATCHING = (
@@ -33,7 +29,7 @@ WATCHING = (
 )
 SHOWING = (
     *("console", "samples", "filmstrip", "interpolation", "reconstructions", "overlays", "health"),
-    *("confusion_matrix", "class_histogram", "neighbours", "signals", "finite"),
+    *("confusion_matrix", "wrong_images", "class_histogram", "neighbours", "signals", "finite"),
 )
 HARMLESS = (
     *ONLY_HERE,
@@ -144,48 +140,19 @@ def newest_whole(where: Path) -> Path | None:
 def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> None:
     """Raise UserError where the run in the checkpoint was trained with other options; warn where it only rounds so."""
     changed = differences(recorded, now)
-    grave = [c for c in changed if not _is_one_of(c[0], (*HARMLESS, *ROUNDING))]
+    grave = [c for c in changed if not is_one_of(c[0], (*HARMLESS, *ROUNDING))]
     if grave:
         more = f" and {len(grave) - SHOWN} more" if len(grave) > SHOWN else ""
         raise UserError(
-            f"{path} was trained with other options: {', '.join(map(_told, grave[:SHOWN]))}{more}. Give the recorded "
+            f"{path} was trained with other options: {', '.join(map(told, grave[:SHOWN]))}{more}. Give the recorded "
             "ones to continue it; for a run of its own choose a new run_name, with ckpt_path=... "
             "weights_only_init=true to begin it with these weights."
         )
-    rounding = [c for c in changed if _is_one_of(c[0], ROUNDING) and not _is_one_of(c[0], HARMLESS)]
+    rounding = [c for c in changed if is_one_of(c[0], ROUNDING) and not is_one_of(c[0], HARMLESS)]
     if rounding:
-        told = ", ".join(map(_told, rounding[:SHOWN]))
-        log.warning("Continuing with %s: the same run, but no longer bit for bit.", told)
-    log.debug("changed since the checkpoint: %s", ", ".join(map(_told, changed)) or "nothing")
-
-
-def differences(recorded: Any, now: Any) -> list[tuple[str, Any, Any]]:
-    """(key, recorded value, value now) of the options that differ; of one value that stands in several places, one.
-
-    Objects that were replaced come first, then the options nearest to the root.
-    """
-    before, after = dict(_leaves(recorded, "")), dict(_leaves(now, ""))
-    found = [(k, before.get(k), after.get(k)) for k in {**before, **after} if before.get(k) != after.get(k)]
-    found.sort(key=lambda c: (not c[0].endswith("_target_"), c[0].count("."), c[0]))
-    first = {(key.rpartition(".")[2], repr(old), repr(new)): key for key, old, new in reversed(found)}
-    return [(key, old, new) for key, old, new in found if first[key.rpartition(".")[2], repr(old), repr(new)] == key]
-
-
-def _leaves(node: Any, key: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, dict) and node:
-        for name, child in node.items():
-            yield from _leaves(child, f"{key}.{name}" if key else str(name))
-    elif node not in (None, {}):
-        yield key, list(node) if isinstance(node, list | tuple) else node
-
-
-def _is_one_of(key: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(key, pattern) for pattern in patterns)
-
-
-def _told(change: tuple[str, Any, Any]) -> str:
-    key, old, new = change
-    return f"{key}: {shown(old)} -> {shown(new)}"
+        listed = ", ".join(map(told, rounding[:SHOWN]))
+        log.warning("Continuing with %s: the same run, but no longer bit for bit.", listed)
+    log.debug("changed since the checkpoint: %s", ", ".join(map(told, changed)) or "nothing")
 
 
 # --- how far it is ----------------------------------------------------------------------------------------------------
@@ -213,5 +180,5 @@ def _results(run: Path, content: dict[str, Any], cfg: DictConfig) -> dict[str, A
         results = json.loads((run / folder.RESULTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    changed = [key for key, *_ in differences(content["hyper_parameters"], plain(cfg)) if _is_one_of(key, LENGTH)]
+    changed = [key for key, *_ in differences(content["hyper_parameters"], plain(cfg)) if is_one_of(key, LENGTH)]
     return results if results.get("steps") == content["global_step"] and not changed else None

@@ -23,11 +23,13 @@ from lightlab import files, folder, hardware, lock
 from lightlab.build import build, check_targets, plain
 from lightlab.callbacks.checkpoints import checkpoint_keeper
 from lightlab.callbacks.signals import use_own_signals
-from lightlab.errors import UserError, did_you_mean
+from lightlab.errors import Interrupted, UserError, did_you_mean
 from lightlab.loops import use_lean_loops
 from lightlab.metrics.extractors import find_classifier
 from lightlab.profiler import Unprofiled
 from lightlab.ranks import use_own_launcher
+from lightlab.reporting import page as report_page
+from lightlab.reporting import record
 from lightlab.resume import Start, holds_a_run
 
 log = logging.getLogger("lightlab")
@@ -209,8 +211,15 @@ def fit(
         _continue_logs(trainer, _logged_step(start.content, module) if path else 0)
     if folder.rank() == 0:
         _record(cfg)
+        origin = record.origin_of(start.path, start.content, start.weights_only, plain(cfg))
+        record.begin(Path(cfg.paths.output_dir), trainer, module, datamodule, origin)
     started = time.monotonic()
-    trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
+    except (Exception, Interrupted):
+        if folder.rank() == 0:
+            report_page.write_run(Path(cfg.paths.output_dir))
+        raise
     return time.monotonic() - started
 
 
@@ -270,6 +279,8 @@ def report(cfg: DictConfig, trainer: pl.Trainer, results: dict[str, float], seco
         facts = {"epochs": trainer.current_epoch, "steps": trainer.global_step, "train_seconds": round(seconds, 2)}
         files.write_text(run / folder.RESULTS, json.dumps({**rows, **facts}, indent=2) + "\n")
         print_table(f"{cfg.run_name}", rows)
+        record.add_test_data(run, trainer.datamodule)  # type: ignore[attr-defined]
+        report_page.write_run(run)
         log.info("%d epochs, %d steps in %.1f s. Run folder: %s", *facts.values(), run)
     close(trainer)
     return score

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
+from lightlab import files
 from lightlab.callbacks.samples import epoch_file, is_shown
 from lightlab.loggers import log_image
 from lightlab.metrics.detection import Boxes, confident, match
@@ -19,24 +21,27 @@ from lightlab.pictures import MARGIN, PAPER, captioned, evenly, grid, to_uint8, 
 COLUMNS = 2  # pairs side by side
 SIDE = 256  # pixels: smaller images are enlarged, so that names can be read
 LARGE = 1000  # pixels of a side, for each of which boxes are drawn as wide again: a large image is seen from afar
+WEAK = 0.05  # the lowest score of the detections in overlays.json
+MOST_SIDE = 640  # pixels of the images beside it
 LINE = (12, 6)  # pixels: the height of a name, the width of a letter
 COLOURS = ["#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#fabed4"]
 Example = tuple[Tensor, Boxes, Boxes]  # image, truth, detections
 
 
 class Overlays(pl.Callback):
-    """Writes `overlays/epoch-0001.png` and so on into `dirpath`, and overlays.png at a test.
+    """Writes `overlays/epoch-0001.png` and so on into `dirpath`, and overlays.png and overlays.json at a test.
 
     Each pair is the truth and what was found. In training the images are the same in each epoch, evenly from all
     batches; in a test they are the worst: those with the most truths missed, then with the most false boxes. Several
-    processes show those of the first one. Detections below the module's min_score are not shown.
+    processes show those of the first one. Detections below the module's min_score are not shown; overlays.json has the
+    weaker ones too, for a report in which the threshold can be moved.
     """
 
     at_test = True
 
     def __init__(self, dirpath: str, num_images: int = 8) -> None:
         self.folder, self.num_images = Path(dirpath), num_images
-        self._kept: list[tuple[tuple[int, int], Example]] = []
+        self._kept: list[tuple[tuple[int, int], Example, Boxes]] = []
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._kept = []
@@ -56,7 +61,7 @@ class Overlays(pl.Callback):
         if is_shown(trainer) and trainer.is_global_zero:
             share = -int(-self.num_images // sum(trainer.num_val_batches))
             given = examples(outputs, batch, module)
-            self._kept.extend(((0, 0), given[i]) for i in evenly(len(given), share))
+            self._kept.extend(((0, 0), given[i], {}) for i in evenly(len(given), share))
 
     def on_test_batch_end(
         self,
@@ -68,16 +73,19 @@ class Overlays(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         if is_shown(trainer) and trainer.is_global_zero:
-            self._kept.extend(
-                (faults(truth, found), (i, truth, found)) for i, truth, found in examples(outputs, batch, module)
-            )
+            given = zip(examples(outputs, batch, module), outputs["detections"], strict=True)
+            self._kept.extend((faults(*one[1:]), one, _weak(every)) for one, every in given)
             self._kept = sorted(self._kept, key=lambda kept: kept[0], reverse=True)[: self.num_images]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._show(trainer, epoch_file(self.folder / "overlays", trainer.current_epoch + 1), "val/overlays")
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        kept = self._kept
         self._show(trainer, self.folder / "overlays.png", "test/overlays")
+        if kept:
+            classes = getattr(trainer.datamodule, "classes", None) or []  # type: ignore[attr-defined]
+            write_scenes(self.folder, [(image, truth, every) for _, (image, truth, _), every in kept], classes)
 
     def _show(self, trainer: pl.Trainer, path: Path, name: str) -> None:
         kept, self._kept = self._kept, []
@@ -92,6 +100,48 @@ def examples(outputs: Any, batch: Any, module: pl.LightningModule) -> list[Examp
     """Each image of a batch with its truth and its confident detections."""
     found = [confident(one, module.min_score) for one in outputs["detections"]]  # type: ignore[arg-type]
     return list(zip(*batch, found, strict=True))
+
+
+def write_scenes(folder: Path, scenes: Sequence[Example], classes: Sequence[str]) -> None:
+    """overlays.json: for each scene the file of its image, without boxes, its size, and its boxes in its pixels."""
+    told = []
+    for number, (image, truth, found) in enumerate(scenes, 1):
+        image, factor = to_uint8(image), min(1.0, MOST_SIDE / max(image.shape[-2:]))
+        if factor < 1:
+            smaller = interpolate(image[None].float(), scale_factor=factor, mode="bilinear", antialias=True)
+            image = smaller[0].round().byte()
+        path = folder / "overlays" / f"test-{number:04d}.png"
+        write_png(path, image)
+        told.append(
+            {
+                "image": path.relative_to(folder).as_posix(),
+                "size": [image.shape[2], image.shape[1]],
+                "truth": _rows(truth, factor, classes),
+                "found": _rows(found, factor, classes),
+            }
+        )
+    files.write_text(folder / "overlays.json", json.dumps(told) + "\n")
+
+
+def _weak(found: Boxes) -> Boxes:
+    """The detections that a lower threshold could show, without their masks."""
+    every = {name: found[name].cpu() for name in ("boxes", "labels", "scores")}
+    return confident(every, WEAK)
+
+
+def _rows(boxes: Boxes, factor: float, classes: Sequence[str]) -> list[dict[str, Any]]:
+    labels = boxes["labels"].tolist()
+    rows = [
+        {"box": [round(x * factor, 1) for x in box], "name": _name(label, classes), "label": label}
+        for box, label in zip(boxes["boxes"].tolist(), labels, strict=True)
+    ]
+    for row, score in zip(rows, boxes["scores"].tolist() if "scores" in boxes else [], strict=False):
+        row["score"] = round(score, 4)
+    return rows
+
+
+def _name(label: int, classes: Sequence[str]) -> str:
+    return str(classes[label - 1]) if 0 < label <= len(classes) else str(label)
 
 
 def faults(truth: Boxes, found: Boxes) -> tuple[int, int]:
@@ -128,7 +178,7 @@ def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:
     if "masks" in boxes:
         masks = interpolate(boxes["masks"].cpu()[None].float(), scale_factor=factor)[0].bool()
         canvas = draw_segmentation_masks(canvas, masks, alpha=0.4, colors=colours)
-    names = [classes[label - 1] if 0 < label <= len(classes) else str(label) for label in labels]
+    names = [_name(label, classes) for label in labels]
     if ids:
         names = [f"{name} #{number}" for number, name in zip(ids, names, strict=True)]
     elif "scores" in boxes:

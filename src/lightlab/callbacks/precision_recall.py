@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch import distributed as dist
 
+from lightlab import files
 from lightlab.callbacks.overlays import COLOURS
 from lightlab.loggers import log_image
 from lightlab.metrics.detection import Boxes, average_precision, precision_recall
-from lightlab.pictures import write_png
+from lightlab.pictures import evenly, write_png
+from lightlab.ranks import of_all
 
 NAMED = len(COLOURS)  # classes with a colour and a name: those with the most truths
+POINTS = 200  # of a curve in pr_curves.json
 KEPT = ("boxes", "labels", "scores", "iscrowd")
 Curve = tuple[Tensor, Tensor]  # recall, precision
 
 
 class PrecisionRecall(pl.Callback):
-    """Writes pr_curves.png into `dirpath` after a test, over the images of all processes.
+    """Writes pr_curves.png and pr_curves.json into `dirpath` after a test, over the images of all processes.
 
     iou: the overlap from which a box is found. A class without a truth has no curve.
     """
@@ -50,7 +52,7 @@ class PrecisionRecall(pl.Callback):
         self.truths += [_kept(one) for one in batch[1]]
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        found, truths = _of_all(self.found), _of_all(self.truths)
+        found, truths = of_all(self.found), of_all(self.truths)
         self.found, self.truths = [], []
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
@@ -62,7 +64,24 @@ class PrecisionRecall(pl.Callback):
         if curves:
             picture = draw(curves, self.iou)
             write_png(self.path, picture)
+            files.write_text(self.path.with_suffix(".json"), json.dumps(numbers(curves, self.iou)) + "\n")
             log_image(trainer, "test/pr_curves", picture)
+
+
+def numbers(curves: dict[str, Curve], iou: float) -> dict[str, Any]:
+    """The curves as plain data: POINTS places of each or fewer; the average precision is of all."""
+    return {
+        "iou": iou,
+        "curves": [
+            {
+                "name": str(name),
+                "average_precision": average_precision(recall, precision),
+                "recall": recall[(kept := evenly(len(recall), POINTS))].tolist(),
+                "precision": precision[kept].tolist(),
+            }
+            for name, (recall, precision) in curves.items()
+        ],
+    }
 
 
 def draw(curves: dict[str, Curve], iou: float) -> Tensor:
@@ -102,12 +121,3 @@ def draw(curves: dict[str, Curve], iou: float) -> Tensor:
 
 def _kept(boxes: Boxes) -> Boxes:
     return {name: values.cpu() for name, values in boxes.items() if name in KEPT}
-
-
-def _of_all(own: list[Boxes]) -> Sequence[Boxes]:
-    """The images of all processes."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return own
-    parts: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(parts, own)
-    return [one for part in parts for one in part]

@@ -1,0 +1,164 @@
+"""What a run's folder says of the run, read without torch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from lightlab import folder
+from lightlab.config import ROOT
+from lightlab.errors import UserError
+
+METRICS = "metrics.csv"
+SUMMED_UP = ("epochs", "steps", "train_seconds")  # of results.json, what is no metric
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric over a run: steps (batches where players take turns), epochs from 0 and values, finite ones only."""
+
+    steps: list[int]
+    epochs: list[int]
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """config: resolved. overrides: of the command line. results: empty until the run has ended. starts: of run.json."""
+
+    folder: Path
+    config: dict[str, Any]
+    overrides: list[str]
+    results: dict[str, float]
+    starts: list[dict[str, Any]]
+    curves: dict[str, Curve]
+
+    @property
+    def name(self) -> str:
+        return str(self.config.get("run_name") or self.folder.name)
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.results)
+
+    @property
+    def monitor(self) -> str:
+        return str((self.config.get("monitor") or {}).get("metric", ""))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self.config.get("data") or {}
+
+    @property
+    def task(self) -> str:
+        return str(self.config.get("task", "")).replace("_", " ")
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """The entry of the latest start; empty where the run has recorded none."""
+        return self.starts[-1] if self.starts else {}
+
+    @property
+    def model(self) -> str:
+        """The class of the network, or of the algorithm where it has several."""
+        model = self.config.get("model") or {}
+        network = (model.get("network") or {}).get("_target_") or model.get("_target_", "")
+        return str(network).rpartition(".")[2]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures of results.json: the best monitored one, and those of the test."""
+        return {name: value for name, value in self.results.items() if name not in SUMMED_UP}
+
+    @property
+    def where(self) -> str:
+        """The folder as a command in the project would name it."""
+        inside = self.folder.is_relative_to(ROOT)
+        return shlex.quote(str(self.folder.relative_to(ROOT) if inside else self.folder))
+
+    def best(self) -> tuple[float, int] | None:
+        """The best value of the monitored metric so far, and its epoch, from 0."""
+        curve = self.curves.get(self.monitor)
+        if curve is None:
+            return None
+        sign = 1 if self.config["monitor"].get("mode") == "max" else -1
+        place = max(range(len(curve.values)), key=lambda i: sign * curve.values[i])
+        return curve.values[place], curve.epochs[place]
+
+    def reproduce(self) -> str:
+        """The command that starts this run anew, with the weights that it began with."""
+        origin = self.start.get("origin") or {}
+        options = list(self.overrides)
+        if origin.get("weights_only"):
+            options += [f"ckpt_path={origin['path']}", "weights_only_init=true"]
+        return shlex.join(["python", "src/train.py", *options])
+
+
+def read(run: Path) -> Run:
+    """The facts of a run's folder; UserError where it holds no run."""
+    run = run.resolve()
+    try:
+        config: Any = OmegaConf.to_container(OmegaConf.load(run / folder.CONFIG), resolve=False)
+    except FileNotFoundError:
+        raise UserError(f"{run}: the folder has no {folder.CONFIG}, so no run began there; name a run's folder.") from None
+    except (OSError, OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"{run / folder.CONFIG} cannot be read ({type(error).__name__}); name another run.") from error
+    if not isinstance(config, dict) or not {"model", "data"} <= set(config):
+        raise UserError(f"{run / folder.CONFIG} is no configuration of a run; name a run's folder.")
+    overrides = folder.recorded_overrides(run) if (run / folder.OVERRIDES).is_file() else []
+    return Run(run, config, overrides, read_json(run / folder.RESULTS, {}), starts(run), curves(run / METRICS))
+
+
+def starts(run: Path) -> list[dict[str, Any]]:
+    """The entries of run.json, oldest first; none of a run that has no whole one."""
+    return list(read_json(run / folder.RECORD, {}).get("starts", []))
+
+
+def read_json(path: Path, otherwise: Any) -> Any:
+    """What a file holds; `otherwise` where there is none, or none that is whole and of that type."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return otherwise
+    return found if isinstance(found, type(otherwise)) else otherwise
+
+
+def curves(path: Path) -> dict[str, Curve]:
+    """The metrics of training and validation, of which metrics.csv has two values or more, by name."""
+    found: dict[str, Curve] = {}
+    for row in _rows(path):
+        step, epoch = _number(row.get("step")), _number(row.get("epoch"))
+        for name, text in row.items():
+            value = _number(text)
+            if name in ("step", "epoch") or name is None or value is None or step is None:
+                continue
+            curve = found.setdefault(str(name), Curve([], [], []))
+            curve.steps.append(int(step))
+            curve.epochs.append(int(epoch or 0))
+            curve.values.append(value)
+    return {name: found[name] for name in sorted(found) if not name.startswith("test/")}
+
+
+def _rows(path: Path) -> Iterable[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return list(csv.DictReader(file))
+
+
+def _number(text: Any) -> float | None:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,61 @@
+"""Pictures inside a page: data addresses, so that one file is all there is to keep or to send."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+MOST_BYTES = 700_000  # of one picture; a larger file is written anew as JPEG
+TOTAL_BYTES = 3_500_000  # of a page; what comes later is only linked
+PIXELATED = 600  # pixels: a narrower picture is shown enlarged, its pixels as squares
+
+
+@dataclass(frozen=True)
+class Picture:
+    """source: a data address, or None where the page is full already. size: (width, height) in pixels."""
+
+    source: str | None
+    size: tuple[int, int]
+    file: str
+    name: str = ""
+
+    @property
+    def pixelated(self) -> bool:
+        return self.size[0] < PIXELATED
+
+
+class Album:
+    """The pictures of one page, of a run's folder, within TOTAL_BYTES."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.left = folder, TOTAL_BYTES
+
+    def add(self, file: str, name: str = "") -> Picture | None:
+        """A picture of the folder; None where there is no such file, or none that can be read."""
+        path = self.folder / file
+        try:
+            with Image.open(path) as image:
+                size, content, kind = image.size, path.read_bytes(), "png"
+                if len(content) > MOST_BYTES:
+                    content, kind = _jpeg(image), "jpeg"
+        except (OSError, ValueError):
+            return None
+        if len(content) > self.left:
+            return Picture(None, size, file, name)
+        self.left -= len(content)
+        return Picture(f"data:image/{kind};base64,{base64.b64encode(content).decode()}", size, file, name)
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    """As JPEG, reduced until it has MOST_BYTES or less."""
+    image = image.convert("RGB")
+    while True:
+        written = io.BytesIO()
+        image.save(written, "JPEG", quality=85)
+        if written.tell() <= MOST_BYTES or max(image.size) < 64:
+            return written.getvalue()
+        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))

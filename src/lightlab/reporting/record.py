@@ -1,0 +1,217 @@
+"""run.json: what a run knows when it begins and nobody could find out later.
+
+One entry for each time that it was started or continued: the command, the code's state in git, versions and hardware,
+what identifies the data, and where it began.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lightlab import files, folder
+from lightlab.changes import ONLY_HERE, PLACES, differences, is_one_of
+from lightlab.config import ROOT
+from lightlab.reporting.optional import optional
+
+log = logging.getLogger("lightlab")
+
+PACKAGES = ("lightlab", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "timm", "hydra-core", "numpy")
+MOST_BYTES, MOST_FILES = 1 << 28, 20_000  # of a split that its fingerprint looks at
+GIT_SECONDS = 10
+
+
+@optional(folder.RECORD)
+def begin(
+    run: Path, trainer: pl.Trainer, module: pl.LightningModule, datamodule: Any, origin: dict[str, Any] | None
+) -> None:
+    """Add an entry for this start. origin: see `origin_of`."""
+    entry = {
+        "time": f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}",
+        "command": command(sys.argv),
+        "git": git(),
+        "versions": versions(),
+        "hardware": hardware(trainer),
+        "parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
+        "data": {"name": getattr(datamodule, "name", ""), "splits": fingerprints(datamodule)},
+        "origin": origin,
+    }
+    write(run, [*read(run), entry])
+
+
+@optional(folder.RECORD)
+def add_test_data(run: Path, datamodule: Any) -> None:
+    """The fingerprints of the splits that were read since the run began."""
+    starts = read(run)
+    known = starts[-1]["data"]["splits"] if starts else {}
+    now = fingerprints(datamodule, known)
+    if starts and now != known:
+        known.update(now)
+        write(run, starts)
+
+
+def origin_of(path: Path | None, content: dict[str, Any], weights_only: bool, now: Any) -> dict[str, Any] | None:
+    """The checkpoint that training begins with, how far it is, and the options that are others `now`; None without one.
+
+    content: of the checkpoint.
+    """
+    if path is None:
+        return None
+    changed = [c for c in differences(content["hyper_parameters"], now) if not is_one_of(c[0], (*ONLY_HERE, *PLACES))]
+    facts = {"path": str(path), "epoch": content["epoch"], "step": content["global_step"]}
+    return {**facts, "weights_only": weights_only, "changed": changed}
+
+
+def read(run: Path) -> list[dict[str, Any]]:
+    """The entries, oldest first; none of a run that has no whole run.json."""
+    try:
+        return list(json.loads((run / folder.RECORD).read_text(encoding="utf-8"))["starts"])
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def write(run: Path, starts: list[dict[str, Any]]) -> None:
+    files.write_text(run / folder.RECORD, json.dumps({"starts": starts}, indent=2) + "\n")
+
+
+def command(argv: list[str]) -> str:
+    """The command line, without the folder that was chosen for the run."""
+    given = [a for a in argv[1:] if not a.startswith("hydra.run.dir=")]
+    return shlex.join(["python", f"src/{Path(argv[0]).name}", *given])
+
+
+# --- the code and the machine
+
+
+def git() -> dict[str, Any] | None:
+    """commit, branch, changed (files), and the SHA-256 of the difference to the commit; None where there is no git."""
+    try:
+        changed = [line for line in _git("status", "--porcelain").decode(errors="replace").splitlines() if line]
+        return {
+            "commit": _git("rev-parse", "HEAD").decode().strip(),
+            "branch": _git("rev-parse", "--abbrev-ref", "HEAD").decode().strip(),
+            "changed": len(changed),
+            "diff_sha256": hashlib.sha256(_git("diff", "HEAD")).hexdigest() if changed else None,
+        }
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> bytes:
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), *arguments], capture_output=True, check=True, timeout=GIT_SECONDS, env=environment
+    )
+    return done.stdout
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found | {"torch": torch.__version__}
+
+
+def hardware(trainer: pl.Trainer) -> dict[str, Any]:
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": cores,
+        "threads": torch.get_num_threads(),
+        "gpus": gpus,
+        "cuda": torch.version.cuda if gpus else None,
+        "device": str(trainer.strategy.root_device),
+        "processes": trainer.world_size,
+        "precision": str(trainer.precision),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.is_file() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+# --- the data
+
+
+def fingerprints(datamodule: Any, known: Mapping[str, Any] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
+    """That of each split that has been read, where it is not known yet; of a datamodule without splits, none."""
+    splits = getattr(datamodule, "splits", {})
+    return {**known, **{name: fingerprint(split) for name, split in splits.items() if name not in known}}
+
+
+def fingerprint(split: Any) -> dict[str, Any]:
+    """count, and the SHA-256 of what identifies the items; `of` says in words what that is.
+
+    Of a split in memory its values; of files their names and sizes; with them what is known of each: label or boxes.
+    Of large splits so many items, evenly, as have MOST_BYTES, or MOST_FILES of them.
+    """
+    of, parts = _identity(split)
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(part)
+    return {"count": len(split), "sha256": hashed.hexdigest(), "of": of}
+
+
+def _identity(split: Any) -> tuple[str, Iterator[bytes]]:
+    images, labels = getattr(split, "images", None), getattr(split, "labels", None)
+    known = [] if labels is None else [labels]
+    if images is not None:
+        size = max(1, images[0].numel() * images.element_size()) if len(images) else 1
+        kept = images[:: max(1, -(-len(images) * size // MOST_BYTES))]
+        return _share("values", len(kept), len(split), known), _bytes([kept, *known])
+    paths = getattr(split, "paths", None)
+    if paths is not None:
+        kept = paths[:: max(1, -(-len(paths) // MOST_FILES))]
+        told = (f"{p.parent.name}/{p.name} {p.stat().st_size}\n".encode() for p in map(Path, kept))
+        return _share("names and sizes of files", len(kept), len(split), known), _chained(told, _bytes(known))
+    annotations = _annotations(split)
+    names = (f"{name}\n".encode() for name in ([a.name for a in annotations] or split.names))
+    boxes = [values for a in annotations for values in (a.boxes, a.labels)]
+    return "names of images" + (" and their boxes" if annotations else ""), _chained(names, _bytes(boxes))
+
+
+def _annotations(split: Any) -> list[Any]:
+    """Of a detection split that knows its boxes without drawing or decoding an image."""
+    whole, indices = getattr(split, "whole", split), getattr(split, "indices", None)
+    found = getattr(whole, "annotations", None) or []
+    return [found[i] for i in indices] if found and indices is not None else list(found)
+
+
+def _share(what: str, kept: int, count: int, known: list[Tensor]) -> str:
+    share = "" if kept == count else f" of {kept:,} of {count:,} items"
+    return f"{what}{share}{' and all labels' if known else ''}"
+
+
+def _bytes(tensors: Iterable[Tensor]) -> Iterator[bytes]:
+    for values in tensors:
+        yield f"{values.dtype} {tuple(values.shape)}\n".encode()
+        yield values.contiguous().numpy().data.cast("B") if values.numel() else b""  # type: ignore[misc]
+
+
+def _chained(*parts: Iterable[bytes]) -> Iterator[bytes]:
+    for part in parts:
+        yield from part
