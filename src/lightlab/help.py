@@ -54,6 +54,16 @@ USAGE = {
         ("python src/inspect_data.py data=bccd",),
         ("data",),
     ),
+    "report": (
+        "Write a run's report and model card anew, or compare several runs on one page.",
+        "python src/report.py runs=FOLDER|GLOB|[LIST]|last [option=value ...]",
+        (
+            "python src/report.py runs=last",
+            "python src/report.py runs=logs/runs",
+            "python src/report.py runs=logs/multiruns/2026-11-21_09-30-00",
+        ),
+        (),
+    ),
     "predict": (
         "Predict with a checkpoint: classes or reconstructions of images, or new images.",
         "python src/predict.py ckpt_path=FILE|FOLDER|last input=IMAGES|VIDEO|CAMERA|num_samples=N [option=value ...]",

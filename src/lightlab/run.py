@@ -78,6 +78,18 @@ class _RunLog(logging.FileHandler):
             super().handleError(record)
 
 
+class _Screen(logging.StreamHandler):
+    """Writes to what sys.stdout is at that moment: while a live bar is shown, to what keeps lines and bar apart."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, value: Any) -> None:
+        """Nothing to keep."""
+
+
 def start_log(run: Path) -> None:
     """Our messages to the console; everything, the libraries' warnings too, to the run's log."""
     rank = folder.rank()
@@ -85,7 +97,7 @@ def start_log(run: Path) -> None:
         run / (folder.LOG if rank == 0 else f"run-rank{rank}.log"), encoding="utf-8", errors="backslashreplace"
     )
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    screen = logging.StreamHandler(sys.stdout)
+    screen = _Screen()
     screen.addFilter(lambda record: rank == 0 and record.name.startswith("lightlab") and record.levelno >= logging.INFO)
     root = logging.getLogger()
     for handler in list(root.handlers):
@@ -211,13 +223,14 @@ def fit(
         _continue_logs(trainer, _logged_step(start.content, module) if path else 0)
     if folder.rank() == 0:
         _record(cfg)
-        origin = record.origin_of(start.path, start.content, start.weights_only, plain(cfg))
+        origin = record.origin_of(start.path, start.content, start.weights_only, dict(module.hparams))
         record.begin(Path(cfg.paths.output_dir), trainer, module, datamodule, origin)
     started = time.monotonic()
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
     except (Exception, Interrupted):
         if folder.rank() == 0:
+            record.add_seconds(Path(cfg.paths.output_dir), time.monotonic() - started)
             report_page.write_run(Path(cfg.paths.output_dir))
         raise
     return time.monotonic() - started
@@ -279,6 +292,7 @@ def report(cfg: DictConfig, trainer: pl.Trainer, results: dict[str, float], seco
         facts = {"epochs": trainer.current_epoch, "steps": trainer.global_step, "train_seconds": round(seconds, 2)}
         files.write_text(run / folder.RESULTS, json.dumps({**rows, **facts}, indent=2) + "\n")
         print_table(f"{cfg.run_name}", rows)
+        record.add_seconds(run, seconds)
         record.add_test_data(run, trainer.datamodule)  # type: ignore[attr-defined]
         report_page.write_run(run)
         log.info("%d epochs, %d steps in %.1f s. Run folder: %s", *facts.values(), run)

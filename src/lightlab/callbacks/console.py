@@ -1,10 +1,11 @@
-"""What a person sees while a run trains: a live bar in a terminal, and one line per epoch everywhere."""
+"""What a person sees while a run trains or is tested: a live bar in a terminal, and one line per epoch everywhere."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,8 +15,14 @@ log = logging.getLogger("lightlab")
 
 
 class Console(pl.Callback):
-    """Refreshes by time, not by step, and reads no metric from the device inside an epoch."""
+    """Refreshes by time, not by step, and reads no metric from the device inside an epoch.
 
+    The bar has the rate, the time left of this pass over the data and, in training, that of the whole run, validations
+    included. Without a terminal (a file, a notebook's `!python`, a cluster's log) and on other processes than the first
+    there is none.
+    """
+
+    at_test = True
     SECONDS_BETWEEN_REFRESHES = 0.25
 
     def __init__(self) -> None:
@@ -23,43 +30,26 @@ class Console(pl.Callback):
         self._task: Any = None
         self._batches = 0
         self._ended: tuple[str, str] | None = None
-        self._epoch_started = self._refreshed_at = time.monotonic()
+        self._started = self._epoch_started = self._refreshed_at = time.monotonic()
+        self._first = 0  # batches of the run that were behind it when this process began
+
+    # --- training
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if trainer.is_global_zero and sys.stderr.isatty():
-            from rich.console import Console as RichConsole
-
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-            )
-            self.bar = Progress(
-                *columns, TimeRemainingColumn(), console=RichConsole(stderr=True), auto_refresh=False, transient=True
-            )
-            self.bar.start()
+        self._started, self._first = time.monotonic(), _batches_behind(trainer, 0)
+        self._open(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._say(trainer)
         self._batches, self._epoch_started = 0, time.monotonic()
-        if self.bar:
-            for task in self.bar.task_ids:
-                self.bar.remove_task(task)
-            self._task = self.bar.add_task(f"epoch {_epoch(trainer)}", total=trainer.num_training_batches, rate="")
+        self._begin(f"epoch {_epoch(trainer)}", trainer.num_training_batches)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._batches += 1
-        if (
-            self.bar
-            and self._task is not None
-            and time.monotonic() - self._refreshed_at > self.SECONDS_BETWEEN_REFRESHES
-        ):
-            self._refreshed_at = time.monotonic()
-            self.bar.update(self._task, completed=batch_idx + 1, rate=f"{self._rate():.1f} batches/s")
-            self.bar.refresh()
+        if self._due():
+            self._show(batch_idx + 1, self._rate(), self._left(trainer, batch_idx + 1))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._ended = f"epoch {_epoch(trainer)}", f"({self._rate():.1f} batches/s)"
@@ -68,8 +58,83 @@ class Console(pl.Callback):
         self._say(trainer)
         self._close()
 
+    # --- validation and test
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._begin("validation", sum(trainer.num_val_batches))
+
+    def on_test_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._open(trainer)
+        self._begin("test", sum(trainer.num_test_batches))
+
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        self._evaluated()
+
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        self._evaluated()
+
+    def on_test_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._close()
+
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         self._close()
+
+    def _evaluated(self) -> None:
+        if self.bar and self._task is not None:
+            self.bar.advance(self._task)
+            if self._due():
+                self._show()
+
+    # --- the bar
+
+    def _open(self, trainer: pl.Trainer) -> None:
+        if self.bar or not trainer.is_global_zero or not sys.stderr.isatty():
+            return
+        from rich.console import Console as RichConsole
+
+        columns = (
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")),
+            *(TimeRemainingColumn(), TextColumn("{task.fields[left]}")),
+        )
+        on_one_screen = sys.stdout.isatty()  # else lines go where stdout does, and the bar needs no room for them
+        self.bar = Progress(
+            *columns,
+            console=RichConsole(stderr=True),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=on_one_screen,
+            redirect_stderr=False,
+        )
+        self.bar.start()
+
+    def _begin(self, what: str, total: int | float) -> None:
+        if self.bar:
+            for task in self.bar.task_ids:
+                self.bar.remove_task(task)
+            self._task = self.bar.add_task(what, total=total, rate="", left="")
+
+    def _due(self) -> bool:
+        return (
+            self.bar is not None
+            and self._task is not None
+            and time.monotonic() - self._refreshed_at > self.SECONDS_BETWEEN_REFRESHES
+        )
+
+    def _show(self, done: int | None = None, rate: float | None = None, left: str = "") -> None:
+        assert self.bar is not None
+        self._refreshed_at = time.monotonic()
+        shown = "" if rate is None else f"{rate:.1f} batches/s"
+        self.bar.update(self._task, completed=done, rate=shown, left=left)
+        self.bar.refresh()
+
+    def _left(self, trainer: pl.Trainer, done: int) -> str:
+        """How long the run still takes at the rate that it has had; nothing where its length is not known."""
+        behind, total = _batches_behind(trainer, done), _batches_of_run(trainer)
+        if total is None or behind <= self._first:
+            return ""
+        seconds = (time.monotonic() - self._started) * (total - behind) / (behind - self._first)
+        return f"(run {timedelta(seconds=round(max(seconds, 0)))})"
 
     def _say(self, trainer: pl.Trainer) -> None:
         """One line for the epoch that has ended; its last metrics come after a callback's `on_train_epoch_end`."""
@@ -85,9 +150,21 @@ class Console(pl.Callback):
     def _close(self) -> None:
         if self.bar:
             self.bar.stop()
-            self.bar = None
+            self.bar = self._task = None
 
 
 def _epoch(trainer: pl.Trainer) -> str:
     total = trainer.max_epochs
     return f"{trainer.current_epoch + 1}/{total}" if total and total > 0 else str(trainer.current_epoch + 1)
+
+
+def _batches_behind(trainer: pl.Trainer, done: int) -> int:
+    """Batches of the whole run, of which `done` are of this epoch."""
+    return int(trainer.current_epoch * trainer.num_training_batches) + done
+
+
+def _batches_of_run(trainer: pl.Trainer) -> int | None:
+    """None where epochs have no end, or the run ends by steps or by the clock."""
+    epochs, batches = trainer.max_epochs, trainer.num_training_batches
+    endless = not epochs or epochs < 0 or batches == float("inf") or trainer.max_steps not in (-1, None)
+    return None if endless else int(epochs * batches)  # type: ignore[operator]

@@ -86,6 +86,12 @@ class Run:
         inside = self.folder.is_relative_to(ROOT)
         return shlex.quote(str(self.folder.relative_to(ROOT) if inside else self.folder))
 
+    @property
+    def train_seconds(self) -> float | None:
+        """Of all starts that have told; None where none has."""
+        told = [start["train_seconds"] for start in self.starts if "train_seconds" in start]
+        return sum(told) if told else self.results.get("train_seconds")
+
     def best(self) -> tuple[float, int] | None:
         """The best value of the monitored metric so far, and its epoch, from 0."""
         curve = self.curves.get(self.monitor)
@@ -110,7 +116,9 @@ def read(run: Path) -> Run:
     try:
         config: Any = OmegaConf.to_container(OmegaConf.load(run / folder.CONFIG), resolve=False)
     except FileNotFoundError:
-        raise UserError(f"{run}: the folder has no {folder.CONFIG}, so no run began there; name a run's folder.") from None
+        raise UserError(
+            f"{run}: the folder has no {folder.CONFIG}, so no run began there; name a run's folder."
+        ) from None
     except (OSError, OmegaConfBaseException, YAMLError) as error:
         raise UserError(f"{run / folder.CONFIG} cannot be read ({type(error).__name__}); name another run.") from error
     if not isinstance(config, dict) or not {"model", "data"} <= set(config):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,8 +23,10 @@ def runs(asked: str | Sequence[str] | None, log_dir: str) -> list[Path]:
 
 def _below(asked: str, log_dir: Path) -> list[Path]:
     if asked == "last":
-        return [folder._newest_run(log_dir, None).resolve()]
-    places = sorted(map(Path, glob.glob(str(Path(asked).expanduser()), recursive=True)))
+        return [_newest(log_dir / "runs")]
+    path = Path(asked).expanduser()
+    pattern = path.relative_to(path.anchor).as_posix()
+    places = [path] if path.exists() else sorted(Path(path.anchor).glob(pattern))
     if not places:
         raise UserError(f"runs={asked}: there is no such file or folder; give {WAYS}.")
     found = [run.resolve() for place in places for run in _in(place)]
@@ -42,6 +43,13 @@ def _in(place: Path) -> Iterator[Path]:
         yield place
     elif place.is_dir():
         yield from sorted(path.parent for path in place.rglob(folder.CONFIG) if _is_run(path.parent))
+
+
+def _newest(runs: Path) -> Path:
+    found = [path for path in runs.rglob(folder.CONFIG) if _is_run(path.parent)]
+    if not found:
+        raise UserError(f"runs=last: there is no run in {runs}; give {WAYS}.")
+    return max(found, key=lambda path: path.stat().st_mtime).parent.resolve()
 
 
 def _is_run(place: Path) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lightlab import files, folder
 from lightlab.changes import ONLY_HERE, PLACES, is_one_of
-from lightlab.reporting import facts
-from lightlab.reporting.charts import Chart, Line, chart
+from lightlab.reporting import card, facts
+from lightlab.reporting.charts import COLOURS, Chart, Line, chart
 from lightlab.reporting.facts import Run
 from lightlab.reporting.optional import optional
 from lightlab.reporting.pictures import Album, Picture
@@ -40,8 +41,18 @@ SINGLE = {  # pictures by their file, with what they show
 
 @optional(REPORT)
 def write_run(run: Path) -> None:
-    """The run's report; a failure is a warning."""
-    write(facts.read(run))
+    """The run's report and its model card; a failure is a warning."""
+    read = facts.read(run)
+    write(read)
+    card.write(read)
+
+
+def refresh(run: Path, output: str) -> None:
+    """The report and the model card of a finished or unfinished run anew. output: this command's own, unused folder."""
+    read = facts.read(run)
+    print(f"Report: {write(read)}\nModel card: {card.write(read)}")
+    with contextlib.suppress(OSError):  # it is not empty
+        Path(output).rmdir()
 
 
 def write(run: Run) -> Path:
@@ -67,8 +78,11 @@ def html(run: Run) -> str:
         scenes=scenes,
         min_score=(run.config.get("model") or {}).get("min_score", 0.5),
         samples=_pages(run.folder, album),
-        pictures=[p for file, name in SINGLE.items() if not (scenes and file == "overlays.png")
-                  and (p := album.add(file, name))],
+        pictures=[
+            p
+            for file, name in SINGLE.items()
+            if not (scenes and file == "overlays.png") and (p := album.add(file, name))
+        ],
         config=(run.folder / folder.CONFIG).read_text(encoding="utf-8"),
         changed=[c for c in (run.start.get("origin") or {}).get("changed", []) if not is_one_of(c[0], HIDDEN)],
         links=[name for name in LINKED if (run.folder / name).exists()],
@@ -78,8 +92,8 @@ def html(run: Run) -> str:
 HIDDEN = (*ONLY_HERE, *PLACES)
 
 
-def render(template: str, **values: Any) -> str:
-    """A template of this folder with these values, which are escaped."""
+def render(template: str, filters: Mapping[str, Any] = MappingProxyType({}), **values: Any) -> str:
+    """A template of this folder with these values, which are escaped. filters: beside those that all templates have."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -89,7 +103,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "duration": duration, "json": json.dumps, "option": option}
+    environment.filters |= {"figure": figure, "duration": duration, "option": option, **filters}
     return environment.get_template(template).render(**values)
 
 
@@ -117,7 +131,7 @@ def option(value: Any) -> str:
     """A value of the configuration, cut where it is long."""
     from lightlab.schema import shown
 
-    text = shown(value) if not isinstance(value, dict) else json.dumps(value)
+    text = shown(value) if not isinstance(value, dict) else str(value)
     return text if len(text) <= 60 else text[:59] + "…"
 
 
@@ -129,8 +143,8 @@ def headline(run: Run) -> list[tuple[str, str]]:
     monitored = run.monitor.rpartition("/")[2]
     tested.sort(key=lambda item: item[0] != f"test/{monitored}")
     cards += [(name, figure(value)) for name, value in tested[:3]]
-    if run.results.get("train_seconds") is not None:
-        cards.append(("training time", duration(run.results["train_seconds"])))
+    if run.train_seconds is not None:
+        cards.append(("training time", duration(run.train_seconds)))
     return cards
 
 
@@ -165,7 +179,13 @@ def precision_recall(run: Path) -> dict[str, Any] | None:
     if not curves:
         return None
     lines = [
-        Line(f"{c['name']}: {c['average_precision']:.3f}", [0.0, *c["recall"]], [c["precision"][0], *c["precision"]], i)
+        Line(
+            f"{c['name']}: {c['average_precision']:.3f}",
+            [0.0, *c["recall"]],
+            [c["precision"][0], *c["precision"]],
+            i,
+            i >= COLOURS,
+        )
         for i, c in enumerate(curves)
     ]
     mean = sum(c["average_precision"] for c in told["curves"]) / len(told["curves"])
@@ -184,9 +204,7 @@ def confusion(run: Path) -> dict[str, Any] | None:
     with path.open(newline="", encoding="utf-8") as file:
         (_, *classes), *rows = csv.reader(file)
     counts = [[int(n) for n in row[1:]] for row in rows]
-    pairs = [
-        (counts[i][j], i, j) for i in range(len(classes)) for j in range(len(classes)) if i != j and counts[i][j]
-    ]
+    pairs = [(counts[i][j], i, j) for i in range(len(classes)) for j in range(len(classes)) if i != j and counts[i][j]]
     return {
         "classes": classes,
         "rows": [[(n, n / max(sum(row), 1)) for n in row] for row in counts],
@@ -240,6 +258,8 @@ def _pages(run: Path, album: Album) -> list[Picture]:
             continue
         if found:
             places = sorted({round(i * (len(found) - 1) / max(MOST_PAGES - 1, 1)) for i in range(MOST_PAGES)})
-            added = [album.add(f"{kind}/{found[i].name}", f"{kind}, epoch {int(found[i].stem[6:])}") for i in places[::-1]]
+            added = [
+                album.add(f"{kind}/{found[i].name}", f"{kind}, epoch {int(found[i].stem[6:])}") for i in places[::-1]
+            ]
             return [p for p in added[::-1] if p and p.source]
     return []

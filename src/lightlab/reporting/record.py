@@ -28,6 +28,7 @@ from torch import Tensor
 from lightlab import files, folder
 from lightlab.changes import ONLY_HERE, PLACES, differences, is_one_of
 from lightlab.config import ROOT
+from lightlab.reporting.facts import starts as starts_of
 from lightlab.reporting.optional import optional
 
 log = logging.getLogger("lightlab")
@@ -52,13 +53,20 @@ def begin(
         "data": {"name": getattr(datamodule, "name", ""), "splits": fingerprints(datamodule)},
         "origin": origin,
     }
-    write(run, [*read(run), entry])
+    write(run, [*starts_of(run), entry])
+
+
+@optional(folder.RECORD)
+def add_seconds(run: Path, seconds: float) -> None:
+    """How long this start has trained, however it ended."""
+    if starts := starts_of(run):
+        write(run, [*starts[:-1], {**starts[-1], "train_seconds": round(seconds, 2)}])
 
 
 @optional(folder.RECORD)
 def add_test_data(run: Path, datamodule: Any) -> None:
     """The fingerprints of the splits that were read since the run began."""
-    starts = read(run)
+    starts = starts_of(run)
     known = starts[-1]["data"]["splits"] if starts else {}
     now = fingerprints(datamodule, known)
     if starts and now != known:
@@ -78,21 +86,13 @@ def origin_of(path: Path | None, content: dict[str, Any], weights_only: bool, no
     return {**facts, "weights_only": weights_only, "changed": changed}
 
 
-def read(run: Path) -> list[dict[str, Any]]:
-    """The entries, oldest first; none of a run that has no whole run.json."""
-    try:
-        return list(json.loads((run / folder.RECORD).read_text(encoding="utf-8"))["starts"])
-    except (OSError, ValueError, KeyError):
-        return []
-
-
 def write(run: Path, starts: list[dict[str, Any]]) -> None:
     files.write_text(run / folder.RECORD, json.dumps({"starts": starts}, indent=2) + "\n")
 
 
 def command(argv: list[str]) -> str:
-    """The command line, without the folder that was chosen for the run."""
-    given = [a for a in argv[1:] if not a.startswith("hydra.run.dir=")]
+    """The command line, without where the run lies and begins."""
+    given = [a for a in argv[1:] if a.partition("=")[0].lstrip("+") not in folder.ONCE]
     return shlex.join(["python", f"src/{Path(argv[0]).name}", *given])
 
 
