@@ -64,6 +64,10 @@ class Console(pl.Callback):
         if not trainer.sanity_checking:
             self._begin("validation", sum(trainer.num_val_batches))
 
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._begin(f"epoch {_epoch(trainer)}", trainer.num_training_batches)
+
     def on_test_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._open(trainer)
         self._begin("test", sum(trainer.num_test_batches))

@@ -59,7 +59,8 @@ class WrongImages(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         if is_shown(trainer):
-            found = wrong(outputs["logits"], *batch, self.side)
+            images, labels = batch
+            found = wrong(outputs["logits"], images, labels, self.side)
             self._kept = choose([*self._kept, *found], self.per_pair, self.most)
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -78,8 +79,8 @@ def wrong(logits: Tensor, images: Tensor, labels: Tensor, side: int) -> list[Wro
     if not len(places):
         return []
     small = visible(to_uint8(_reduced(images[places].float(), side)))
-    facts = zip(*(values[places].tolist() for values in (labels, predicted, confidence)), strict=True)
-    return [Wrong(*fact, image) for fact, image in zip(facts, small, strict=True)]  # type: ignore[arg-type]
+    facts = (values[places].tolist() for values in (labels, predicted, confidence))
+    return [Wrong(*fact) for fact in zip(*facts, small, strict=True)]
 
 
 def choose(found: Iterable[Wrong], per_pair: int, most: int) -> list[Wrong]:

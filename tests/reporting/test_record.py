@@ -1,0 +1,128 @@
+"""run.json tells one state of data and code from another."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import commands
+import pytest
+import torch
+
+from lightlab.data.annotations import Boxes, write_yolo
+from lightlab.data.readers import Split
+from lightlab.data.scenes import DigitScenes
+from lightlab.data.yolo import Yolo
+from lightlab.pictures import write_png
+from lightlab.reporting import record
+
+
+def memory(change: int | None = None, label: int = 0) -> Split:
+    images = torch.arange(6 * 4, dtype=torch.uint8).view(6, 1, 2, 2)
+    if change is not None:
+        images.view(-1)[change] += 1
+    return Split(images=images, labels=torch.tensor([label, 1, 2, 3, 4, 5]))
+
+
+def test_a_fingerprint_is_of_every_value_and_label():
+    same = record.fingerprint(memory())
+    assert same == record.fingerprint(memory())
+    assert same["count"] == 6
+    others = [record.fingerprint(memory(change))["sha256"] for change in range(24)]
+    others.append(record.fingerprint(memory(label=9))["sha256"])
+    assert len({same["sha256"], *others}) == 26
+
+
+def test_of_a_large_split_a_share_is_looked_at_and_said(monkeypatch):
+    monkeypatch.setattr(record, "MOST_BYTES", 8)
+    told = record.fingerprint(memory())
+    assert told["of"] == "values of 2 of 6 items and all labels"
+    assert record.fingerprint(memory(change=0)) != told  # of image 0
+    assert record.fingerprint(memory(change=4)) == told  # of image 1
+
+
+def test_a_fingerprint_of_files_is_of_names_and_sizes(tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.png").write_bytes(bytes(i + 1))
+
+    def told() -> str:
+        return record.fingerprint(Split(paths=sorted(tmp_path.iterdir()), labels=torch.arange(3)))["sha256"]
+
+    first = told()
+    (tmp_path / "0.png").write_bytes(bytes(9))
+    second = told()
+    (tmp_path / "0.png").rename(tmp_path / "00.png")
+    assert len({first, second, told()}) == 3
+
+
+def test_a_fingerprint_of_boxes_is_of_boxes(tmp_path):
+    scenes = DigitScenes(64, train_size=4).read("train")
+    names = [f"{name}.png" for name in scenes.names]
+    for i, name in enumerate(names):
+        write_png(tmp_path / "images" / name, scenes[i][0])
+
+    def told(labels) -> dict:
+        boxes = [Boxes(n, (64, 64), t["boxes"], labels(t)) for n, (_, t) in zip(names, scenes, strict=False)]
+        write_yolo(tmp_path, boxes, [str(i) for i in range(10)])
+        return record.fingerprint(Yolo(str(tmp_path)).read("train"))
+
+    first, other = told(lambda t: t["labels"]), told(lambda t: t["labels"] % 10 + 1)
+    assert first["of"] == "names of images and their boxes"
+    assert first["sha256"] != other["sha256"]
+
+
+def git(where: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    return subprocess.run(
+        ["git", "-C", str(where), *identity, *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_the_state_of_the_code_is_its_commit_and_its_difference(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "ROOT", tmp_path)
+    assert record.git() is None
+    git(tmp_path, "init", "-q", "-b", "main")
+    (tmp_path / "a.py").write_text("1\n")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "a")
+    clean = record.git()
+    assert clean == {
+        "commit": git(tmp_path, "rev-parse", "HEAD").strip(), "branch": "main", "changed": 0, "diff_sha256": None,
+    }  # fmt: skip
+    states = []
+    for text in ("2\n", "3\n"):
+        (tmp_path / "a.py").write_text(text)
+        states.append(record.git())
+    assert [s["changed"] for s in states] == [1, 1]
+    assert len({s["diff_sha256"] for s in states}) == 2
+
+
+def test_each_start_is_recorded_with_where_it_began(tmp_path):
+    small = ("trainer=cpu", "trainer.limit_train_batches=2", "preflight=false", "model=mlp", "data=digits")
+    first = [*small, "run_name=first", "trainer.max_epochs=1"]
+    commands.run(tmp_path, *first)
+    where = tmp_path / "runs/first"
+    commands.run(tmp_path, f"ckpt_path={where}", "trainer.max_epochs=2")
+    begun, continued = record.starts_of(where)
+    assert begun["origin"] is None
+    assert (continued["origin"]["step"], continued["origin"]["weights_only"]) == (2, False)
+    assert continued["origin"]["changed"] == [["trainer.max_epochs", 1, 2]]
+    assert begun["command"] == "python src/train.py " + " ".join([first[0], *first[1:]])
+    assert set(begun["data"]["splits"]) == {"train", "val", "test"}
+    assert begun["data"] == continued["data"]
+    assert begun["parameters"] == sum(
+        v.numel() for k, v in torch.load(where / "checkpoints/last.ckpt")["state_dict"].items() if "network" in k
+    )
+    results = json.loads((where / "results.json").read_text())
+    assert continued["train_seconds"] == results["train_seconds"]
+
+
+def test_a_record_that_fails_is_a_warning(tmp_path, caplog):
+    (tmp_path / "run.json").mkdir()
+    record.write_failed = record.optional("run.json")(lambda: record.write(tmp_path, []))  # type: ignore[attr-defined]
+    record.write_failed()
+    assert "run.json could not be written (IsADirectoryError" in caplog.text
+
+
+@pytest.mark.parametrize("argv", [["src/train.py", "model=a", "hydra.run.dir='x y'", "ckpt_path='z'", "data.root=a b"]])
+def test_the_command_is_one_that_a_shell_takes(argv):
+    assert record.command(argv) == "python src/train.py model=a 'data.root=a b'"
