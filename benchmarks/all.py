@@ -32,6 +32,7 @@ COMMANDS = {
     "guards": ["guards.py", "--blocks", "10"],
     "growth": ["growth.py", "--plot", "growth.png"],
     "time-to-accuracy": ["time_to_accuracy.py", "--seeds", "2"],
+    "console": ["console.py", "8"],
     "scaling": ["scaling.py"],
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+OWN = "not an origin"  # who asks, where it is the browser
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--virtual-time-budget=3000"),
@@ -27,19 +28,28 @@ class Seen:
     requests: list[str]
 
 
-def look(page: Path, script: str, folder: Path) -> Seen:
+def look(page: Path, script: str, folder: Path, fragment: str = "") -> Seen:
     """Open a copy of the page to which `script`, the body of a function that returns plain data, is added.
+
+    It runs once the page has loaded. fragment: of its address, `#...`.
 
     The test is skipped where there is no browser.
     """
     browser = next((path for name in NAMES if (path := shutil.which(name))), None)
     if browser is None:
         pytest.skip("no Chromium on this machine")  # reason: a browser is no dependency of the project
-    tail = f"<script>document.documentElement.dataset.found = JSON.stringify((() => {{{script}}})());</script></body>"
+    result = f"document.documentElement.dataset.found = JSON.stringify((() => {{{script}}})())"
+    tail = f"<script>addEventListener('load', () => setTimeout(() => {{ {result} }}, 50));</script></body>"
     copy = folder / "looked-at.html"
     copy.write_text(page.read_text(encoding="utf-8").replace("</body>", tail), encoding="utf-8")
     log = folder / "net.json"
-    command = [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", copy.as_uri()]
+    command = [
+        browser,
+        *FLAGS,
+        f"--user-data-dir={folder / 'profile'}",
+        f"--log-net-log={log}",
+        copy.as_uri() + fragment,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     found = re.search(r'data-found="([^"]*)"', done.stdout)
     assert found, done.stderr
@@ -48,7 +58,7 @@ def look(page: Path, script: str, folder: Path) -> Seen:
 
 
 def requests(log: Path) -> list[str]:
-    """The addresses that the pages of the session asked for, but files and data."""
-    events = json.loads(log.read_text(encoding="utf-8"))["events"]
-    urls = {e.get("params", {}).get("url", "") for e in events}
+    """The addresses that the page asked for, but files and data; not what the browser asks for by itself."""
+    asked = (event.get("params", {}) for event in json.loads(log.read_text(encoding="utf-8"))["events"])
+    urls = {p["url"] for p in asked if "url" in p and p.get("initiator", OWN) != OWN}
     return sorted(url for url in urls if re.match(r"(https?|wss?|ftp):", url))

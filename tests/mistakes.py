@@ -691,6 +691,18 @@ RUNS = [
         ["Out of memory", "smaller model"],
         limits={resource.RLIMIT_AS: 32 << 30},
     ),
+    # reports
+    Mistake("reports", "no runs to report on", "report", ["runs is not set", "runs=<run folder"]),
+    Mistake("reports", "runs that are not there", "report runs=runs/first", ["no such file or folder"]),
+    Mistake("reports", "a folder without runs", "report runs=.", ["no run has trained there"]),
+    Mistake(
+        "reports",
+        "a run whose configuration is damaged",
+        "report runs=broken",
+        ["broken/config.yaml", "name another run"],
+        all_of(holds("broken/config.yaml", "a: ["), holds("broken/overrides.txt", "")),
+    ),
+    Mistake("reports", "an option that reports do not have", "report run=last", ["Did you mean runs?"]),
 ]
 
 # --- what they say

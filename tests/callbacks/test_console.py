@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 
 from lightlab.callbacks.console import Console
+from lightlab.folder import RUN_TIME
 
 SMALL = ("model=mlp", "data=digits", "trainer.max_epochs=2", "trainer.limit_train_batches=8")
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -23,15 +24,10 @@ NOISE = ("tip:", "deprecat", "warning", "litlogger", "rank_zero", "tpu", "weight
 def in_terminal(folder, *arguments: str) -> str:
     """What a terminal gets from train.py."""
     ours, theirs = pty.openpty()
-    environment = {
-        **os.environ,
-        "LIGHTLAB_LOG_DIR": str(folder),
-        "OMP_NUM_THREADS": "1",
-        "COLUMNS": "200",
-        "TERM": "xterm",
-    }
+    inherited = {name: value for name, value in os.environ.items() if name != RUN_TIME}
+    own = {"LIGHTLAB_LOG_DIR": str(folder), "OMP_NUM_THREADS": "1", "COLUMNS": "200", "TERM": "xterm"}
     command = [sys.executable, str(ROOT / "src/train.py"), *arguments]
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=inherited | own)
     os.close(theirs)
     shown = b""
     while process.poll() is None or select.select([ours], [], [], 0)[0]:
@@ -49,10 +45,8 @@ def test_in_a_terminal_lines_and_bar_do_not_mix(tmp_path):
     shown = in_terminal(tmp_path, *SMALL, "trainer=cpu")
     pieces = [CODES.sub("", piece).rstrip() for piece in re.split(r"[\r\n]+", shown)]
     ended = [piece for piece in pieces if "train/loss" in piece]
-    assert [re.match(r"epoch (\d)/2  train/acc ", piece)[1] for piece in ended] == [
-        "1",
-        "2",
-    ]  # from the line's first column
+    epochs = [re.match(r"epoch (\d)/2  train/acc ", piece) for piece in ended]  # from the first column on
+    assert [found and found[1] for found in epochs] == ["1", "2"]
     assert any(re.match(r"epoch 1/2 ━+ 0/8 ", piece) for piece in pieces)
     assert any(piece.startswith("validation ━") for piece in pieces)
     assert any(piece.startswith("test ━") for piece in pieces)

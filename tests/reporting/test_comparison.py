@@ -93,5 +93,6 @@ def test_the_command_writes_a_report_anew(tmp_path, run_cli):
 
 def test_the_command_compares(tmp_path):
     text = commands.run(tmp_path, f"runs={reported.seeds()}", script="report")
-    assert "model.network.hidden=[8]" in text
+    assert "=[8]" in text
+    assert "=[4]" in text
     assert len(list((tmp_path / "report").glob(f"*/{page.REPORT}"))) == 1

@@ -198,12 +198,13 @@ def _stage(metric: str) -> int:
 def show(together: Sequence[Group], count: int) -> None:
     """The groups as a table on the console, each with its first figures."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Column, Table
 
-    first = list(dict.fromkeys(metric for group in together for metric in list(group.spread)[:3]))[:4]
-    table = Table("runs", "n", *(Column(metric, justify="right") for metric in first))
+    first = list(dict.fromkeys(metric for group in together for metric in list(group.spread)[:3]))[:3]
+    table = Table(Column("runs", overflow="fold"), "n", *(Column(metric, justify="right") for metric in first))
     for group in together:
-        table.add_row(group.name, str(group.runs), *(spread_text(group.spread.get(metric)) for metric in first))
+        table.add_row(escape(group.name), str(group.runs), *(spread_text(group.spread.get(metric)) for metric in first))
     Console().print(f"\n{count} runs", table)
 
 

@@ -197,13 +197,13 @@ def precision_recall(run: Path) -> dict[str, Any] | None:
 
 
 def confusion(run: Path) -> dict[str, Any] | None:
-    """classes, rows of (count, share of the true class), and the most frequent errors."""
-    path = run / "confusion_matrix.csv"
-    if not path.is_file():
+    """classes, rows of (count, share of the true class), and the most frequent errors; None without a whole table."""
+    try:
+        with (run / "confusion_matrix.csv").open(newline="", encoding="utf-8") as file:
+            (_, *classes), *rows = csv.reader(file)
+        counts = [[int(n) for _, n in zip(classes, row[1:], strict=True)] for row in rows]
+    except (OSError, ValueError):
         return None
-    with path.open(newline="", encoding="utf-8") as file:
-        (_, *classes), *rows = csv.reader(file)
-    counts = [[int(n) for n in row[1:]] for row in rows]
     pairs = [(counts[i][j], i, j) for i in range(len(classes)) for j in range(len(classes)) if i != j and counts[i][j]]
     return {
         "classes": classes,
