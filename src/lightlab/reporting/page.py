@@ -39,18 +39,16 @@ SINGLE = {  # pictures by their file, with what they show
 }
 
 
-@optional(REPORT)
 def write_run(run: Path) -> None:
-    """The run's report and its model card; a failure is a warning."""
-    read = facts.read(run)
-    write(read)
-    card.write(read)
+    """The run's model card and its report; a failure is a warning."""
+    optional(card.CARD)(lambda: card.write(facts.read(run)))()
+    optional(REPORT)(lambda: write(facts.read(run)))()
 
 
 def refresh(run: Path, output: str) -> None:
     """The report and the model card of a finished or unfinished run anew. output: this command's own, unused folder."""
     read = facts.read(run)
-    print(f"Report: {write(read)}\nModel card: {card.write(read)}")
+    print(f"Model card: {card.write(read)}\nReport: {write(read)}")
     with contextlib.suppress(OSError):  # it is not empty
         Path(output).rmdir()
 
@@ -203,6 +201,8 @@ def confusion(run: Path) -> dict[str, Any] | None:
             (_, *classes), *rows = csv.reader(file)
         counts = [[int(n) for _, n in zip(classes, row[1:], strict=True)] for row in rows]
     except (OSError, ValueError):
+        classes = []
+    if not classes:
         return None
     pairs = [(counts[i][j], i, j) for i in range(len(classes)) for j in range(len(classes)) if i != j and counts[i][j]]
     return {
