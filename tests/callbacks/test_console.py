@@ -62,7 +62,7 @@ def test_without_a_terminal_there_are_plain_lines(tmp_path):
     assert shown.count("│ test/acc ") == 1
     assert not [word for word in NOISE if word in shown.lower()]
     (run,) = commands.runs(tmp_path)
-    assert "rank_zero" in (run / "run.log").read_text()  # where it is kept
+    assert "pytorch_lightning" in (run / "run.log").read_text()  # where it is kept
 
 
 def test_of_two_processes_one_speaks(tmp_path):
@@ -87,7 +87,6 @@ def trainer(**options) -> SimpleNamespace:
 def clock(monkeypatch):
     now = SimpleNamespace(seconds=0.0)
     monkeypatch.setattr("lightlab.callbacks.console.time.monotonic", lambda: now.seconds)
-    monkeypatch.setattr(sys, "stderr", Screen())
     return now
 
 
@@ -105,17 +104,19 @@ def test_the_time_left_of_a_continued_run_is_of_what_it_has_left(clock):
     console.on_train_end(of, None)
 
 
-def test_the_bar_is_drawn_by_time_not_by_step(clock):
+def test_the_bar_is_drawn_by_time_not_by_step(clock, monkeypatch):
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
     console, of = Console(), trainer()
     console.on_train_start(of, None)
     console.on_train_epoch_start(of, None)
-    drawn = len(sys.stderr.getvalue())
+    drawn = len(screen.getvalue())
     for i in range(99):
         clock.seconds += 0.002
         console.on_train_batch_end(of, None, None, None, i)
-    assert len(sys.stderr.getvalue()) == drawn  # 0.2 s
+    assert len(screen.getvalue()) == drawn  # 0.2 s
     clock.seconds += 0.1
     console.on_train_batch_end(of, None, None, None, 99)
-    assert "100/100" in CODES.sub("", sys.stderr.getvalue()[drawn:])
+    assert "100/100" in CODES.sub("", screen.getvalue()[drawn:])
     console.on_exception(of, None, KeyboardInterrupt())
     assert console.bar is None
