@@ -1,6 +1,7 @@
 """A bar in a terminal, plain lines elsewhere, nothing of the libraries."""
 
 import io
+import logging
 import os
 import pty
 import re
@@ -71,6 +72,25 @@ def test_of_two_processes_one_speaks(tmp_path):
     first, second = (rank.text for rank in ranks)
     assert first.count("epoch 1/2 ") == 1
     assert second == ""
+
+
+def test_in_a_notebook_a_trainer_of_ones_own_has_the_same_lines(monkeypatch, capsys):
+    """There no run has set up the log, and nothing is a terminal."""
+    monkeypatch.setattr("lightlab.callbacks.console.log", logging.Logger("quiet", logging.WARNING))
+    console, of = Console(), trainer(callback_metrics={"val/acc": 0.5})
+    for epoch in (0, 1):
+        of.current_epoch = epoch
+        console.on_train_epoch_start(of, None)
+        console.on_train_epoch_end(of, None)
+    console.on_train_end(of, None)
+    assert re.findall(r"^(epoch \d/4  val/acc 0.5  )\(", capsys.readouterr().out, re.MULTILINE) == [
+        "epoch 1/4  val/acc 0.5  ",
+        "epoch 2/4  val/acc 0.5  ",
+    ]
+    of.is_global_zero = False
+    console.on_train_epoch_end(of, None)
+    console.on_train_end(of, None)
+    assert capsys.readouterr().out == ""
 
 
 class Screen(io.StringIO):

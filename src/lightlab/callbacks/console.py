@@ -145,7 +145,11 @@ class Console(pl.Callback):
         if self._ended:
             metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
             shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-            log.info("%s  %s  %s", self._ended[0], shown, self._ended[1])
+            line = f"{self._ended[0]}  {shown}  {self._ended[1]}"
+            if log.isEnabledFor(logging.INFO):
+                log.info("%s", line)
+            elif trainer.is_global_zero:  # in a notebook, where no run has set the log up
+                print(line, flush=True)
             self._ended = None
 
     def _rate(self) -> float:
