@@ -10,7 +10,7 @@ import pytest
 import reported
 from conftest import ROOT
 
-from lightlab.reporting import comparison, facts, page
+from lightlab.reporting import comparison, facts, page, render
 from lightlab.reporting.pictures import TOTAL_BYTES
 
 MOVE = """
@@ -126,7 +126,7 @@ def test_the_browser_does_tell_of_requests_and_errors(tmp_path):
 def test_a_page_has_its_figures_and_asks_for_nothing():
     for kind in ("classifier", "gan", "detector"):
         run, text = facts.read(reported.run(kind)), (reported.run(kind) / page.REPORT).read_text(encoding="utf-8")
-        assert [name for name, value in run.metrics.items() if page.figure(value) not in text] == []
+        assert [name for name, value in run.metrics.items() if render.figure(value) not in text] == []
         assert "default-src 'none'" in text
         assert len(text) < 1.4 * TOTAL_BYTES + 500_000
         assert run.reproduce().removeprefix("python ").partition(" run_name")[0] in text.replace("&#39;", "'")
@@ -183,5 +183,5 @@ def test_a_run_that_was_ended_has_a_report(tmp_path):
 
 def test_templates_are_part_of_the_package():
     """They are found beside the code, so `pip install -e` needs no list of data files."""
-    assert page.TEMPLATES.is_relative_to(ROOT)
-    assert (page.TEMPLATES / "report.html.jinja").is_file()
+    assert render.TEMPLATES.is_relative_to(ROOT)
+    assert (render.TEMPLATES / "report.html.jinja").is_file()

@@ -13,7 +13,7 @@ from lightlab.data.readers import Split
 from lightlab.data.scenes import DigitScenes
 from lightlab.data.yolo import Yolo
 from lightlab.pictures import write_png
-from lightlab.reporting import record
+from lightlab.reporting import fingerprint, record
 
 
 def memory(change: int | None = None, label: int = 0) -> Split:
@@ -24,20 +24,20 @@ def memory(change: int | None = None, label: int = 0) -> Split:
 
 
 def test_a_fingerprint_is_of_every_value_and_label():
-    same = record.fingerprint(memory())
-    assert same == record.fingerprint(memory())
+    same = fingerprint.fingerprint(memory())
+    assert same == fingerprint.fingerprint(memory())
     assert same["count"] == 6
-    others = [record.fingerprint(memory(change))["sha256"] for change in range(24)]
-    others.append(record.fingerprint(memory(label=9))["sha256"])
+    others = [fingerprint.fingerprint(memory(change))["sha256"] for change in range(24)]
+    others.append(fingerprint.fingerprint(memory(label=9))["sha256"])
     assert len({same["sha256"], *others}) == 26
 
 
 def test_of_a_large_split_a_share_is_looked_at_and_said(monkeypatch):
-    monkeypatch.setattr(record, "MOST_BYTES", 8)
-    told = record.fingerprint(memory())
+    monkeypatch.setattr(fingerprint, "MOST_BYTES", 8)
+    told = fingerprint.fingerprint(memory())
     assert told["of"] == "values of 2 of 6 items and all labels"
-    assert record.fingerprint(memory(change=0)) != told  # of image 0
-    assert record.fingerprint(memory(change=4)) == told  # of image 1
+    assert fingerprint.fingerprint(memory(change=0)) != told  # of image 0
+    assert fingerprint.fingerprint(memory(change=4)) == told  # of image 1
 
 
 def test_a_fingerprint_of_files_is_of_names_and_sizes(tmp_path):
@@ -45,7 +45,7 @@ def test_a_fingerprint_of_files_is_of_names_and_sizes(tmp_path):
         (tmp_path / f"{i}.png").write_bytes(bytes(i + 1))
 
     def told() -> str:
-        return record.fingerprint(Split(paths=sorted(tmp_path.iterdir()), labels=torch.arange(3)))["sha256"]
+        return fingerprint.fingerprint(Split(paths=sorted(tmp_path.iterdir()), labels=torch.arange(3)))["sha256"]
 
     first = told()
     (tmp_path / "0.png").write_bytes(bytes(9))
@@ -63,7 +63,7 @@ def test_a_fingerprint_of_boxes_is_of_boxes(tmp_path):
     def told(labels) -> dict:
         boxes = [Boxes(n, (64, 64), t["boxes"], labels(t)) for n, (_, t) in zip(names, scenes, strict=False)]
         write_yolo(tmp_path, boxes, [str(i) for i in range(10)])
-        return record.fingerprint(Yolo(str(tmp_path)).read("train"))
+        return fingerprint.fingerprint(Yolo(str(tmp_path)).read("train"))
 
     first, other = told(lambda t: t["labels"]), told(lambda t: t["labels"] % 10 + 1)
     assert first["of"] == "names of images and their boxes"

@@ -12,6 +12,7 @@ from typing import Any
 
 from lightlab import files, folder
 from lightlab.reporting.facts import Run
+from lightlab.reporting.render import render
 
 CARD = "README.md"
 PIPELINES = {  # task -> Hugging Face's name of it
@@ -40,8 +41,6 @@ def write(run: Run) -> Path:
 def text(run: Run) -> str:
     """The whole card."""
     import yaml
-
-    from lightlab.reporting.page import render
 
     about = yaml.safe_dump(metadata(run), sort_keys=False, allow_unicode=True, width=120)
     body = render(

@@ -16,7 +16,9 @@ from lightlab.changes import ONLY_HERE, PLACES, is_one_of, leaves
 from lightlab.reporting import facts
 from lightlab.reporting.charts import Chart, Line, chart
 from lightlab.reporting.facts import Run
-from lightlab.reporting.page import REPORT, STAGES, figure, option, render
+from lightlab.reporting.page import REPORT
+from lightlab.reporting.render import figure, option, render
+from lightlab.reporting.sections import STAGES
 
 SEEDS = ("seed", "*.seed")
 LENGTHS = ("epochs", "train_seconds")
