@@ -230,7 +230,7 @@ def fit(
         trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
     except (Exception, Interrupted):
         if folder.rank() == 0:
-            record.add_seconds(Path(cfg.paths.output_dir), time.monotonic() - started)
+            record.end(Path(cfg.paths.output_dir), time.monotonic() - started, finished=False)
             report_page.write_run(Path(cfg.paths.output_dir))
         raise
     return time.monotonic() - started
@@ -292,7 +292,7 @@ def report(cfg: DictConfig, trainer: pl.Trainer, results: dict[str, float], seco
         facts = {"epochs": trainer.current_epoch, "steps": trainer.global_step, "train_seconds": round(seconds, 2)}
         files.write_text(run / folder.RESULTS, json.dumps({**rows, **facts}, indent=2) + "\n")
         print_table(f"{cfg.run_name}", rows)
-        record.add_seconds(run, seconds)
+        record.end(run, seconds, finished=True)
         record.add_test_data(run, trainer.datamodule)  # type: ignore[attr-defined]
         report_page.write_run(run)
         log.info("%d epochs, %d steps in %.1f s. Run folder: %s", *facts.values(), run)

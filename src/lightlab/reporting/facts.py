@@ -34,7 +34,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Run:
-    """config: resolved. overrides: of the command line. results: empty until the run has ended. starts: of run.json."""
+    """config: resolved. overrides: of the command line. starts: of run.json. results: empty until the latest of these
+    has come to its end; what an earlier one came to is no longer true.
+    """
 
     folder: Path
     config: dict[str, Any]
@@ -88,9 +90,9 @@ class Run:
 
     @property
     def train_seconds(self) -> float | None:
-        """Of all starts that have told; None where none has."""
+        """Of all starts together; None where one was killed, which has not told, or none has."""
         told = [start["train_seconds"] for start in self.starts if "train_seconds" in start]
-        return sum(told) if told else self.results.get("train_seconds")
+        return sum(told) if told and len(told) == len(self.starts) else None
 
     def best(self) -> tuple[float, int] | None:
         """The best value of the monitored metric so far, and its epoch, from 0."""
@@ -124,7 +126,10 @@ def read(run: Path) -> Run:
     if not isinstance(config, dict) or not {"model", "data"} <= set(config):
         raise UserError(f"{run / folder.CONFIG} is no configuration of a run; name a run's folder.")
     overrides = folder.recorded_overrides(run) if (run / folder.OVERRIDES).is_file() else []
-    return Run(run, config, overrides, read_json(run / folder.RESULTS, {}), starts(run), curves(run / METRICS))
+    known = starts(run)
+    ended = not known or known[-1].get("finished", False)
+    results = read_json(run / folder.RESULTS, {}) if ended else {}
+    return Run(run, config, overrides, results, known, curves(run / METRICS))
 
 
 def starts(run: Path) -> list[dict[str, Any]]:

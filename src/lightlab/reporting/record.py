@@ -54,10 +54,10 @@ def begin(
 
 
 @optional(folder.RECORD)
-def add_seconds(run: Path, seconds: float) -> None:
-    """How long this start has trained, however it ended."""
+def end(run: Path, seconds: float, finished: bool) -> None:
+    """How long this start has trained, and whether it came to the run's end."""
     if starts := starts_of(run):
-        write(run, [*starts[:-1], {**starts[-1], "train_seconds": round(seconds, 2)}])
+        write(run, [*starts[:-1], {**starts[-1], "train_seconds": round(seconds, 2), "finished": finished}])
 
 
 @optional(folder.RECORD)
