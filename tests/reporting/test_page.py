@@ -1,5 +1,7 @@
 """A run's report in a real browser: nothing is fetched, nothing is wrong, and what can be moved moves."""
 
+import base64
+import io
 import json
 import shutil
 from pathlib import Path
@@ -8,10 +10,12 @@ import browser
 import commands
 import pytest
 import reported
+import torch
 from conftest import ROOT
+from PIL import Image
 
 from lightlab.reporting import comparison, facts, page, render
-from lightlab.reporting.pictures import TOTAL_BYTES
+from lightlab.reporting.pictures import TOTAL_BYTES, Album
 
 MOVE = """
 const seen = (element) => getComputedStyle(element).display !== "none";
@@ -141,6 +145,18 @@ def test_what_a_user_has_named_is_text(tmp_path):
     text = page.html(facts.read(where))
     assert "&lt;img src=x&gt;&amp;amp;" in text
     assert "<img src=x>" not in text
+
+
+def test_a_large_picture_is_reduced_until_it_fits(tmp_path):
+    pixels = torch.randint(256, (900, 900, 3), dtype=torch.uint8).numpy()
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    whole, small = Album(tmp_path).add("a.png", most=10**7), Album(tmp_path).add("a.png", most=50_000)
+    assert whole.size == small.size == (900, 900)
+    assert base64.b64decode(whole.source.partition(",")[2]) == (tmp_path / "a.png").read_bytes()
+    content = base64.b64decode(small.source.partition(",")[2])
+    assert len(content) <= 50_000
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.format == "JPEG"
 
 
 def test_a_full_page_links_to_what_it_leaves_out(tmp_path, monkeypatch):

@@ -34,14 +34,14 @@ class Album:
     def __init__(self, folder: Path) -> None:
         self.folder, self.left = folder, TOTAL_BYTES
 
-    def add(self, file: str, name: str = "") -> Picture | None:
-        """A picture of the folder; None where there is no such file, or none that can be read."""
+    def add(self, file: str, name: str = "", most: int = MOST_BYTES) -> Picture | None:
+        """A picture of the folder in `most` bytes; None where there is no such file, or none that can be read."""
         path = self.folder / file
         try:
             with Image.open(path) as image:
                 size, content, kind = image.size, path.read_bytes(), "png"
-                if len(content) > MOST_BYTES:
-                    content, kind = _jpeg(image), "jpeg"
+                if len(content) > most:
+                    content, kind = _jpeg(image, most), "jpeg"
         except (OSError, ValueError):
             return None
         if len(content) > self.left:
@@ -50,12 +50,12 @@ class Album:
         return Picture(f"data:image/{kind};base64,{base64.b64encode(content).decode()}", size, file, name)
 
 
-def _jpeg(image: Image.Image) -> bytes:
-    """As JPEG, reduced until it has MOST_BYTES or less."""
+def _jpeg(image: Image.Image, most: int) -> bytes:
+    """As JPEG, reduced until it has `most` bytes or less."""
     image = image.convert("RGB")
     while True:
         written = io.BytesIO()
         image.save(written, "JPEG", quality=85)
-        if written.tell() <= MOST_BYTES or max(image.size) < 64:
+        if written.tell() <= most or max(image.size) < 64:
             return written.getvalue()
         image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))

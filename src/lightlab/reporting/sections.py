@@ -17,6 +17,7 @@ from lightlab.reporting.render import duration, figure
 MOST_CLASSES = 30  # of a confusion matrix that is shown as one; of a larger one its MOST_PAIRS most frequent errors
 MOST_PAIRS = 40
 MOST_PAGES = 8  # of an epoch's samples, evenly over the run
+SCENE_BYTES = 150_000  # of an image with boxes, of which there are several
 MARGIN = 2  # pixels between the images of a grid
 STAGES = ("train", "val", "test")
 
@@ -131,7 +132,7 @@ def wrong_images(run: Path, album: Album) -> dict[str, Any] | None:
 def scenes(run: Path, album: Album) -> list[dict[str, Any]]:
     """A detector's test images with boxes for the page to draw."""
     scenes = facts.read_json(run / "overlays.json", [])
-    with_pictures = [{**scene, "picture": album.add(scene["image"])} for scene in scenes]
+    with_pictures = [{**scene, "picture": album.add(scene["image"], most=SCENE_BYTES)} for scene in scenes]
     return [scene for scene in with_pictures if scene["picture"] and scene["picture"].source]
 
 
