@@ -1,6 +1,7 @@
 """Drawn boxes are where they are said to be, the worst come first, and the confusion has a background."""
 
 import csv
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightlab.callbacks.confusion import ConfusionMatrix
-from lightlab.callbacks.overlays import Overlays, drawn_on, faults, page, readable
+from lightlab.callbacks.overlays import MOST_SIDE, Overlays, drawn_on, faults, page, readable, write_scenes
 from lightlab.callbacks.precision_recall import PrecisionRecall, draw
 from lightlab.metrics.detection import BoxConfusion
 from lightlab.pictures import read_png
@@ -130,6 +131,30 @@ def test_a_test_shows_the_worst_first(trainer, tmp_path):
     top = picture.shape[1] - 2 * cell  # below the caption
     levels = [int(picture[0, top + row * cell + 20, 2 * column * cell + 20]) for row in (0, 1) for column in (0, 1)]
     assert levels == [round(25.5 * i) for i in (6, 5, 4, 3)]
+
+
+def test_a_test_leaves_boxes_for_a_threshold_that_moves(trainer, tmp_path):
+    """The weak detections too, which the picture does not show; the boxes and the image in the same pixels."""
+    trainer.test(Given(), datamodule=Data(), verbose=False)
+    told = json.loads((tmp_path / "overlays.json").read_text())
+    assert [len(scene["truth"]) for scene in told] == [6, 5, 4, 3]
+    assert [[one["score"] for one in scene["found"]] for scene in told] == [[0.1]] * 4
+    assert told[0]["truth"][0] == {"box": [100.0, 100.0, 120.0, 120.0], "name": "cat", "label": 1}
+    for scene in told:
+        assert scene["size"] == [SIDE, SIDE]
+        assert read_png(tmp_path / scene["image"])[0].shape == (3, SIDE, SIDE)
+
+
+def test_a_large_image_and_its_boxes_are_reduced_together(tmp_path):
+    image = torch.zeros(3, MOST_SIDE, 2 * MOST_SIDE)
+    image[:, 100:200, 400:600] = 1
+    write_scenes(tmp_path, [(image, truth([400, 100, 600, 200]), found([0, 0, 8, 8]))], ["cat"])
+    (scene,) = json.loads((tmp_path / "overlays.json").read_text())
+    picture, _ = read_png(tmp_path / scene["image"])
+    x0, y0, x1, y1 = map(round, scene["truth"][0]["box"])
+    assert scene["size"] == [picture.shape[2], picture.shape[1]] == [MOST_SIDE, MOST_SIDE // 2]
+    assert picture[:, y0 + 1 : y1 - 1, x0 + 1 : x1 - 1].min() == 255
+    assert int((picture[0] > 127).sum()) == (x1 - x0) * (y1 - y0)
 
 
 def test_validation_shows_the_same_few_images_of_all_batches(tmp_path):
