@@ -67,6 +67,19 @@ def test_names_choose_submodules():
         assert count(network) - count(ResNet(3, 10, 32, 50)) == ADDED["se"](256) + ADDED["se"](1024)
 
 
+def test_stages_choose_among_the_blocks():
+    with torch.device("meta"):
+        plain = count(ResNet(3, 10, 32, 20))
+        network = add_attention(ResNet(3, 10, 32, 20), "cbam", "block", stages=[1, 3])
+        every = add_attention(ResNet(3, 10, 32, 20), "cbam", "block", stages=[1, 2, 3])
+    assert count(network) - plain == 3 * (ADDED["cbam"](16) + ADDED["cbam"](64))
+    assert count(every) - plain == 3 * sum(map(ADDED["cbam"], (16, 32, 64)))
+    assert {name.partition(".")[0] for name, _ in network.named_modules() if "attention" in name} == {
+        "layer1",
+        "layer3",
+    }
+
+
 def test_kinds_differ_and_none_is_the_identity():
     x = torch.randn(2, 1, 28, 28)
     outputs = {}
@@ -100,3 +113,15 @@ def test_attention_is_inside_the_residual_branch():
 def test_errors_name_the_remedy(network, kind, at, message):
     with pytest.raises(ValueError, match=message):
         add_attention(network, kind, at)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (lambda: ResNet(1, 10, 28, 20), r"attention_stages 4 is not one of 1, 2, 3; set model\.attention_stages"),
+        (lambda: GoogLeNet(3, 10, 32), r"GoogLeNet has no numbered stages; set model\.attention_stages=null"),
+    ],
+)
+def test_a_stage_that_is_not_there(network, message):
+    with torch.device("meta"), pytest.raises(ValueError, match=message):
+        add_attention(network(), "se", "block", stages=[4])

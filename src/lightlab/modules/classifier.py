@@ -59,6 +59,7 @@ class Classifier(pl.LightningModule):
         init: str = "default",
         attention: str = "none",
         attention_at: str | Sequence[str] = "block",
+        attention_stages: Sequence[int] | None = None,
         drop_connect: float = 0.0,
         bias_lr: float = 1.0,
         channels_last: bool = False,
@@ -73,7 +74,7 @@ class Classifier(pl.LightningModule):
             )
         one_of("test_views", test_views, SHIFTS, "model.test_views")
         initialize(network, init)
-        add_attention(network, attention, attention_at)
+        add_attention(network, attention, attention_at, attention_stages)
         add_drop_connect(network, drop_connect)
         self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
         self.num_classes, self.label_smoothing = num_classes, label_smoothing

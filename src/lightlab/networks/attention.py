@@ -4,6 +4,7 @@ se: Hu, Shen & Sun 2018, Squeeze-and-Excitation Networks. cbam: Woo et al. 2018,
 eca: Wang et al. 2020, ECA-Net.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from torch import nn
@@ -33,17 +34,22 @@ def eca(channels: int) -> nn.Module:
 KINDS: dict[str, Callable[[int], nn.Module]] = {"se": se, "cbam": cbam, "eca": eca}
 
 
-def add_attention(network: nn.Module, kind: str, at: str | Sequence[str]) -> nn.Module:
+def add_attention(
+    network: nn.Module, kind: str, at: str | Sequence[str], stages: Sequence[int] | None = None
+) -> nn.Module:
     """Add attention at the end of the chosen parts of `network`, in place.
 
     kind: none | se | cbam | eca.
     at: conv (every spatial convolution) | block (every block; in a ResNet the residual branch, before the addition) |
         names of submodules.
+    stages: only in these of the network's stages, `layer1`, `layer2`, ...; None: in the whole network.
     """
     one_of("attention", kind, ("none", *KINDS), "model.attention")
     if kind == "none":
         return network
-    targets = [(part, out_channels(part)) for part in choose(network, at)]
+    chosen = choose(network, at)
+    within = {part for stage in (stages or ()) for part in stage_of(network, stage).modules()}
+    targets = [(part, out_channels(part)) for part in chosen if stages is None or part in within]
     for part, channels in targets:
         part.add_module("attention", KINDS[kind](channels))
     return network
@@ -67,6 +73,15 @@ def choose(network: nn.Module, at: str | Sequence[str]) -> Sequence[nn.Sequentia
     if at == "conv":
         return [part for part in parts.values() if isinstance(part, ConvBlock) and part.conv.kernel_size != (1, 1)]
     return [named(parts, name) for name in ([at] if isinstance(at, str) else at)]
+
+
+def stage_of(network: nn.Module, stage: int) -> nn.Module:
+    """The child `layer<stage>`; ValueError with the stages there are."""
+    known = [name.removeprefix("layer") for name, _ in network.named_children() if re.fullmatch(r"layer\d+", name)]
+    if not known:
+        raise ValueError(f"{type(network).__name__} has no numbered stages; set model.attention_stages=null")
+    one_of("attention_stages", str(stage), known, "model.attention_stages")
+    return network.get_submodule(f"layer{stage}")
 
 
 def named(parts: dict[str, nn.Sequential], name: str) -> nn.Sequential:

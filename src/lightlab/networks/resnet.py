@@ -1,7 +1,7 @@
 """ResNet (He, Zhang, Ren & Sun 2016, Deep Residual Learning for Image Recognition, arXiv:1512.03385).
 
-Depths 18 to 152 are those for ImageNet (table 1, shortcuts of option B), depths 20 to 1202 (6n + 2) those for CIFAR
-(section 4.2, option A). Bottlenecks stride in their 3x3 convolution, as torchvision's and most published weights do.
+Depths 18 to 152 are those for ImageNet (table 1, shortcuts of option B), depths 8 to 1202 (6n + 2) those for CIFAR
+(section 4.2, option A; the paper begins at 20). Bottlenecks stride in their 3x3 convolution, as torchvision's and most published weights do.
 """
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from lightlab.networks.blocks import Block, ConvBlock
 from lightlab.networks.choices import one_of
 
 IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-CIFAR = {depth: ((depth - 2) // 6,) * 3 for depth in (20, 32, 44, 56, 110, 1202)}
+CIFAR = {depth: ((depth - 2) // 6,) * 3 for depth in (8, 14, 20, 32, 44, 56, 110, 1202)}
 BOTTLENECK_FROM = 50
 EXPANSION = 4
 
