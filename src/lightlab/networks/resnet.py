@@ -1,7 +1,8 @@
 """ResNet (He, Zhang, Ren & Sun 2016, Deep Residual Learning for Image Recognition, arXiv:1512.03385).
 
 Depths 18 to 152 are those for ImageNet (table 1, shortcuts of option B), depths 8 to 1202 (6n + 2) those for CIFAR
-(section 4.2, option A; the paper begins at 20). Bottlenecks stride in their 3x3 convolution, as torchvision's and most published weights do.
+(section 4.2, option A; the paper begins at 20). Bottlenecks stride in their 3x3 convolution, as torchvision's and most
+published weights do.
 """
 
 from torch import Tensor, nn
