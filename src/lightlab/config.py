@@ -98,9 +98,9 @@ def check(config_name: str, overrides: Sequence[str], config_dir: str | None = N
     """
     if config_dir and not Path(config_dir).is_dir():
         raise UserError(f"--config-dir={config_dir}: there is no such folder; name one with model/, data/, ... in it.")
-    lines = [_without_null(config_name, _literal(o), config_dir) for o in overrides]
-    parsed, problems = _parse(lines)
-    groups = [o for o in parsed if _is_group(o.key_or_group, config_dir)]
+    lines = [_without_null(config_name, literal(o), config_dir) for o in overrides]
+    parsed, problems = parse(lines)
+    groups = [o for o in parsed if is_group(o.key_or_group, config_dir)]
     wrong = {id(o): list(_group_problems(config_name, o, config_dir)) for o in groups}
     problems += itertools.chain.from_iterable(wrong.values())
     good = [o for o in groups if not wrong[id(o)]]
@@ -123,16 +123,16 @@ def _unknown_to_the_defaults(
     return {str(o.input_line) for o in changed if not keys.exists(base, o.key_or_group)}
 
 
-def _literal(line: str) -> str:
+def literal(line: str) -> str:
     """The override with its value in quotes where Hydra's grammar has no place for it (é, a second =) as it stands."""
     key, _, value = line.partition("=")
     quoted = f"{key}='{value}'"
-    if not value or set(value) & set("'\"()[]{},$") or not _parse([line])[1] or _parse([quoted])[1]:
+    if not value or set(value) & set("'\"()[]{},$") or not parse([line])[1] or parse([quoted])[1]:
         return line
     return quoted
 
 
-def _parse(lines: Sequence[str]) -> tuple[list[Override], list[str]]:
+def parse(lines: Sequence[str]) -> tuple[list[Override], list[str]]:
     parser, parsed, problems = OverridesParser.create(), [], []
     for line in lines:
         key, _, value = line.partition("=")
@@ -147,7 +147,7 @@ def _parse(lines: Sequence[str]) -> tuple[list[Override], list[str]]:
 
 def sweeps(lines: Sequence[str]) -> list[str]:
     """The overrides that name several values, to be tried one after the other."""
-    return [str(override.input_line) for override in _parse(lines)[0] if override.is_sweep_override()]
+    return [str(override.input_line) for override in parse(lines)[0] if override.is_sweep_override()]
 
 
 # --- groups -----------------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def _roots(config_dir: str | None) -> list[Path]:
     return [CONFIGS, *([Path(config_dir)] if config_dir else [])]
 
 
-def _is_group(key: str, config_dir: str | None) -> bool:
+def is_group(key: str, config_dir: str | None) -> bool:
     return key.startswith("hydra/") or any((root / key).is_dir() for root in _roots(config_dir) if key)
 
 
@@ -179,7 +179,7 @@ def _without_null(config_name: str, override: str, config_dir: str | None) -> st
     key, _, value = override.partition("=")
     group = key.partition("@")[0]
     needed = group in NEEDED and _defaults(config_name).get(group, "") is not None
-    return f"~{key}" if value == "null" and not needed and _is_group(group, config_dir) else override
+    return f"~{key}" if value == "null" and not needed and is_group(group, config_dir) else override
 
 
 def _group_problems(config_name: str, override: Override, config_dir: str | None) -> Iterator[str]:

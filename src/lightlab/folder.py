@@ -18,6 +18,7 @@ ONCE = ("ckpt_path", "hydra.run.dir", "resume", "weights_only_init")  # options 
 RUN_TIME = "LIGHTLAB_RUN_TIME"  # environment variables: the processes of one run share its folder
 RESUMED = "LIGHTLAB_RESUMED"  # and the checkpoint that they continue from
 LAUNCHER = "LIGHTLAB_LAUNCHER"  # and the process that has started this one as a rank of its run
+SWEEP = "LIGHTLAB_SWEEP"  # of a trial: the file descriptor of a pipe that its sweep holds open
 
 
 def rank() -> int:

@@ -32,6 +32,16 @@ USAGE = {
             "debug",
         ),
     ),
+    "sweep": (
+        "Search for the best options: each trial a run of train.py in a process of its own. Repeated, it continues.",
+        "python src/sweep.py [sweep=NAME] [sweep.option=value ...] [option=value|values ...]",
+        (
+            "python src/sweep.py sweep=learning_rate model=lenet trainer.max_epochs=5",
+            "python src/sweep.py sweep.name=mine sweep.sampler=grid model=lenet,nin optimizer=adamw,nag",
+            "python src/sweep.py 'model.optimizer.lr=tag(log,interval(1e-4,1e-1))' sweep.n_trials=10 sweep.seeds=3",
+        ),
+        ("sweep",),
+    ),
     "eval": (
         "Test a checkpoint, on its own data or on another set.",
         "python src/eval.py ckpt_path=FILE|FOLDER|URL|last [data=NAME] [split=test] [option=value ...]",

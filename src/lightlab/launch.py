@@ -32,8 +32,18 @@ def launch(task: Task, config_name: str) -> None:
     Exit codes: 0 done, 1 a fault of the program or a lost process, 2 a mistake of the user, 130 interrupted (SIGINT),
     143 terminated (SIGTERM).
     """
-    _listen()
+
+    def jobs(arguments: Sequence[str]) -> int:
+        return max(_run_hydra(task, config_name, prepared(arguments, config_name)), default=0)
+
     _end_with_launcher()
+    _end_with_sweep()
+    command(jobs, config_name)
+
+
+def command(run: Callable[[Sequence[str]], int], config_name: str) -> None:
+    """`run(arguments)` with the command line's; then exit with the code that it returns, or that of its error."""
+    _listen()
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
         from lightlab.help import text
@@ -41,13 +51,12 @@ def launch(task: Task, config_name: str) -> None:
         print(text(config_name))
         return
     try:
-        arguments = prepared(arguments, config_name)
-        failures = _run_hydra(task, config_name, arguments)
+        code = run(arguments)
     except UserError as error:
         sys.exit(report_failure(error))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    sys.exit(max(failures, default=0))
+    sys.exit(code)
 
 
 def _listen() -> None:
@@ -82,6 +91,19 @@ def _end_with_launcher() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _end_with_sweep() -> None:
+    """A trial saves and ends when the sweep that has started it ends, which closes the other end of a pipe."""
+    handle = os.environ.pop(folder.SWEEP, None)
+    if handle is None:
+        return
+
+    def watch() -> None:
+        os.read(int(handle), 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def prepared(arguments: Sequence[str], config_name: str) -> list[str]:
     """As `prepare`; what Hydra cannot compose is the user's mistake."""
     from hydra.errors import HydraException
@@ -102,10 +124,10 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     from lightlab import config
 
     parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]
+    parser.error = refuse  # type: ignore[method-assign]
     parsed = parser.parse_intermixed_args(list(arguments))
     if parsed.resolve and not parsed.cfg:
-        _refuse("--resolve goes with --cfg")
+        refuse("--resolve goes with --cfg")
     flags = [a for a in arguments if a not in parsed.overrides]
     overrides = [config.expand_shorthand(o) for o in parsed.overrides]
     asks_hydra = parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help
@@ -131,7 +153,7 @@ def _check_sweep(overrides: list[str], multirun: bool) -> None:
         raise UserError("ckpt_path=... with -m: a sweep starts its runs anew; resume its runs one by one, without -m.")
 
 
-def _refuse(message: str) -> NoReturn:
+def refuse(message: str) -> NoReturn:
     raise UserError(f"{message}; python src/<command>.py --help shows how the command line is written.")
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -23,10 +24,10 @@ log = logging.getLogger("lightlab")
 _held: list[int] = []  # file descriptors of the locks of this process
 
 
-def take(run: Path) -> None:
+def take(run: Path, name: str = "run_name") -> None:
     """Hold the run's folder until `release` or the end of this process; UserError where another process holds it.
 
-    Where the file system has no locks, a warning.
+    name: the option that chooses the folder. Where the file system has no locks, a warning.
     """
     handle = os.open(run / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -36,7 +37,7 @@ def take(run: Path) -> None:
     except BlockingIOError:
         os.close(handle)
         raise UserError(
-            f"{run} is in use by {_holder(run)}; wait until that run ends, or choose another run_name."
+            f"{run} is in use by {_holder(run)}; wait until that run ends, or choose another {name}."
         ) from None
     except OSError as error:
         os.close(handle)
@@ -47,6 +48,22 @@ def take(run: Path) -> None:
     with contextlib.suppress(OSError):  # a full disk: the lock holds, its holder has no name
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(about).encode(), 0)
+
+
+def wait_until_free(run: Path, seconds: float) -> None:
+    """Until no process holds the run's folder; UserError after so long."""
+    deadline = time.monotonic() + seconds
+    while fcntl is not None and (run / LOCK).exists():
+        try:
+            with (run / LOCK).open("r+") as file:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        except OSError:  # no locks here
+            return
+        if time.monotonic() > deadline:
+            raise UserError(f"{run} is in use by {_holder(run)}; wait until that run ends.")
+        time.sleep(0.1)
 
 
 def release() -> None:

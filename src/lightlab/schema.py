@@ -131,6 +131,15 @@ RULES: dict[str, Number | OneOf | Text] = {
     ".run_name": Text(
         r"(?!/)(?!(.*/)?\.\.(/|$)).*\S.*", "a name for the run's folder in logs/runs, such as run_name=first"
     ),
+    "sweep.name": Text(r"[\w.-]+", "a name for a folder, such as sweep.name=first", also=(None,)),
+    "sweep.sampler": OneOf(("grid", "random", "tpe")),
+    "sweep.n_trials": Number(int, 1, also=(None,)),
+    "sweep.seeds": COUNT,
+    "sweep.pruner": OneOf(("none", "median", "halving")),
+    "sweep.prune_after": COUNT,
+    "sweep.prune_startup": COUNT,
+    "sweep.n_jobs": COUNT,
+    "sweep.launcher": OneOf(("local", "submitit")),
     ".split": OneOf(("train", "val", "test"), also=(None,)),
     "paths.data_dir": PLACE,
     "paths.log_dir": PLACE,

@@ -1,0 +1,20 @@
+"""Search for the best options of train.py: python src/sweep.py --help."""
+
+from collections.abc import Sequence
+
+from lightlab.launch import command
+
+
+def sweep(arguments: Sequence[str]) -> int:
+    """The trials that the command line plans, those of an earlier command included; table, plots, best options."""
+    from lightlab.sweeps import plan, report, search
+    from lightlab.sweeps.launchers import build
+
+    planned = plan.read(arguments)
+    study = search.open_study(planned)
+    search.run(planned, study, build(planned))
+    return report.report(planned, study)
+
+
+if __name__ == "__main__":
+    command(sweep, "sweep")
