@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE  # else each start compiles the libraries anew
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## Create .venv with the locked dependencies
 
@@ -30,6 +30,9 @@ test: $(READY)  ## Run the tests
 
 bench: $(READY)  ## Run the benchmarks that need no GPU, in 20 minutes at most; results go to logs/bench
 	$(BIN)/python benchmarks/all.py
+
+scoreboard: $(READY)  ## Write the scoreboard of docs/results.md from the runs in logs; fails where a figure has drifted
+	$(BIN)/python benchmarks/scoreboard.py
 
 lint: $(READY)  ## Check style, spelling and types
 	$(BIN)/ruff check .
@@ -58,4 +61,4 @@ clean:  ## Remove the environment and caches; keep data and logs
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup train test bench lint format lock errors docs new clean
+.PHONY: help setup train test bench scoreboard lint format lock errors docs new clean

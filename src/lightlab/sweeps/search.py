@@ -71,8 +71,8 @@ def _check_same(plan: Plan) -> None:
         files.write_text(path, json.dumps(now, indent=2) + "\n")
     elif changed := plans.changed(json.loads(path.read_text(encoding="utf-8")), now):
         raise UserError(
-            f"{plan.folder} holds a sweep with other options: {'; '.join(changed)}. Give the recorded ones to continue it, "
-            "or begin another one with sweep.name=<name>."
+            f"{plan.folder} holds a sweep with other options: {'; '.join(changed)}. Give the recorded ones to continue "
+            "it, or begin another one with sweep.name=<name>."
         )
 
 

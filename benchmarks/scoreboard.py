@@ -1,0 +1,169 @@
+"""The scoreboard of docs/results.md, from run folders; exit code 1 where a figure has drifted beyond its spread.
+
+    python benchmarks/scoreboard.py                                  # look for the runs of its rows in logs/
+    python benchmarks/scoreboard.py --record                         # and keep what they came to
+    python benchmarks/scoreboard.py --of <run folder> ... [--metrics test/frechet_lenet test/recall_lenet]
+
+The rows are in scoreboard.yaml; a run belongs to a row if it was started with its options, whatever its seed, its name
+and its place. What runs came to is kept in results/scoreboard.json, which nothing else writes. A row without a run
+folder shows what is kept, and is marked. A cell is the mean ± the standard deviation over the seeds.
+
+Drift: the means of the runs and of those that are kept differ by more than the 95 % interval that Student's t gives for
+the difference of two such means, and by more than the tolerance.
+
+With --of: a table of these runs, one row for each run_name, and nothing is compared or written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lightlab import config, files, folder
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- scoreboard: written by make scoreboard -->", "<!-- end of the scoreboard -->"
+ELSEWHERE = ("seed", "run_name", "logger", "trainer", "data.num_workers", "data.root", "data.download")  # no row's own
+Record = dict[str, dict[str, dict[str, Any]]]  # row -> seed -> what the run came to
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--logs", type=Path, default=config.ROOT / "logs", help="where to look for run folders")
+    parser.add_argument("--rows", type=Path, default=HERE / "scoreboard.yaml")
+    parser.add_argument("--kept", type=Path, default=HERE / "results/scoreboard.json")
+    parser.add_argument("--page", type=Path, default=config.ROOT / "docs/results.md")
+    parser.add_argument("--record", action="store_true", help="keep what the runs came to")
+    parser.add_argument("--of", nargs="+", type=Path, help="a table of these runs")
+    parser.add_argument("--metrics", nargs="+", default=["test/acc"], help="its columns")
+    args = parser.parse_args()
+    if args.of:
+        print("\n".join(table_of(args.of, args.metrics)))
+        return
+    board: Any = OmegaConf.to_container(OmegaConf.load(args.rows))
+    kept: Record = json.loads(args.kept.read_text(encoding="utf-8")) if args.kept.is_file() else {}
+    found = collect(args.logs, board)
+    drifts = [line for name in found if (line := drift(name, kept.get(name, {}), found[name], board))]
+    if args.record:
+        kept |= {name: {**kept.get(name, {}), **runs} for name, runs in found.items()}
+        files.write_text(args.kept, json.dumps(kept, indent=1, sort_keys=True) + "\n")
+    write(args.page, table(board, kept, found))
+    print("\n".join([*table(board, kept, found), *drifts]))
+    sys.exit(1 if drifts else 0)
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+def collect(logs: Path, board: dict[str, Any]) -> Record:
+    """The runs of each row below `logs`; of one seed the newest."""
+    rows = {options_of(row["options"]): name for name, row in board["rows"].items()}
+    found: Record = defaultdict(dict)
+    for path in sorted(logs.rglob(folder.RESULTS), key=lambda p: p.stat().st_mtime):
+        run, results = path.parent, json.loads(path.read_text(encoding="utf-8"))
+        if not (run / folder.OVERRIDES).is_file() or board["metric"] not in results:
+            continue
+        name = rows.get(options_of(folder.recorded_overrides(run)))
+        if name:
+            seed = str(OmegaConf.load(run / folder.CONFIG).seed)
+            found[name][seed] = {**results, "date": str(date.fromtimestamp(path.stat().st_mtime))}
+    return dict(found)
+
+
+def options_of(overrides: Iterable[str]) -> frozenset[str]:
+    """The options that make a run what it is, in one form."""
+    lines = (config.expand_shorthand(o) for o in overrides)
+    return frozenset(
+        o for o in lines if not o.startswith(("paths.", "hydra.")) and o.partition("=")[0] not in ELSEWHERE
+    )
+
+
+def drift(name: str, kept: dict[str, Any], found: dict[str, Any], board: dict[str, Any]) -> str | None:
+    """One line where the runs found are not those kept, up to chance."""
+    before, now = ([run[board["metric"]] for run in runs.values()] for runs in (kept, found))
+    if not before or not now:
+        return None
+    allowed = max(board["rows"][name].get("tolerance", board["tolerance"]), interval(before, len(now)))
+    change = statistics.mean(now) - statistics.mean(before)
+    if abs(change) <= allowed:
+        return None
+    return f"drift: {name} {board['metric']} {cell(before)} -> {cell(now)}: {change:+.4f}, beyond ±{allowed:.4f}"
+
+
+def interval(before: Sequence[float], n: int) -> float:
+    """Half the 95 % interval of the difference between the mean of n new values and that of these; 0 for one value."""
+    if len(before) < 2:
+        return 0.0
+    from scipy import stats
+
+    t = float(stats.t.ppf(0.975, len(before) - 1))
+    return t * statistics.stdev(before) * (1 / len(before) + 1 / n) ** 0.5
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def table(board: dict[str, Any], kept: Record, found: Record) -> list[str]:
+    """The scoreboard as Markdown: the runs found, else those kept, else the command alone."""
+    metric = board["metric"]
+    header = ["what", "command", "published", metric, "n", "steps", "train s", "runs of"]
+    lines = [header, ["---"] * len(header)]
+    for name, row in board["rows"].items():
+        runs = list((found.get(name) or kept.get(name) or {}).values())
+        command = f"`python src/train.py {' '.join(row['options'])}`"
+        cells = [row["what"], command, row.get("published", "nothing for this split")]
+        if not runs:
+            lines.append([*cells, "", "0", "", "", "none yet"])
+            continue
+        seconds = f"{statistics.mean(run['train_seconds'] for run in runs):.1f}"
+        when = max(run["date"] for run in runs) + ("" if name in found else ", not rerun")
+        lines.append(
+            [*cells, cell([run[metric] for run in runs]), str(len(runs)), str(runs[0]["steps"]), seconds, when]
+        )
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def write(page: Path, lines: Sequence[str]) -> None:
+    """Put the lines between the page's marks."""
+    text = page.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"{page} has no place for the scoreboard; it begins with {BEGIN} and ends with {END}")
+    files.write_text(page, "\n".join([before + BEGIN, *lines, END + after]))
+
+
+def table_of(runs: Sequence[Path], metrics: Sequence[str]) -> list[str]:
+    """Any runs, those of one run_name in a row."""
+    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for run in runs:
+        name = OmegaConf.load(run / folder.CONFIG).run_name
+        found[name].append(json.loads((run / folder.RESULTS).read_text(encoding="utf-8")))
+    header = ["run", "n", *metrics, "epochs", "steps", "minutes"]
+    rows = [header, ["---"] * len(header)]
+    for name, results in sorted(found.items()):
+        figures = [cell([r[m] for r in results if m in r]) for m in metrics]
+        minutes = f"{statistics.mean(r['train_seconds'] for r in results) / 60:.1f}"
+        rows.append([name, str(len(results)), *figures, str(results[0]["epochs"]), str(results[0]["steps"]), minutes])
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def cell(values: Sequence[float]) -> str:
+    """The mean, ± the standard deviation where there is one."""
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4g}{spread}"
+
+
+if __name__ == "__main__":
+    main()
