@@ -7,10 +7,13 @@ from lightlab.launch import command
 
 def sweep(arguments: Sequence[str]) -> int:
     """The trials that the command line plans, those of an earlier command included; table, plots, best options."""
-    from lightlab.sweeps import plan, report, search
-    from lightlab.sweeps.launchers import build
+    from lightlab.sweeps import plan
 
     planned = plan.read(arguments)
+
+    from lightlab.sweeps import report, search
+    from lightlab.sweeps.launchers import build
+
     study = search.open_study(planned)
     search.run(planned, study, build(planned))
     return report.report(planned, study)

@@ -703,6 +703,36 @@ RUNS = [
         all_of(holds("broken/config.yaml", "a: ["), holds("broken/overrides.txt", "")),
     ),
     Mistake("reports", "an option that reports do not have", "report run=last", ["Did you mean runs?"]),
+    # sweeps
+    Mistake("sweeps", "nothing to try", "sweep model=mlp", ["nothing to try", "several values"]),
+    Mistake("sweeps", "a sweep that there is not", "sweep sweep=lr", ["no such sweep", "learning_rate"]),
+    Mistake("sweeps", "an option of sweeps that there is not", "sweep sweep.trials=3 seed=1,2", ["n_trials"]),
+    Mistake("sweeps", "a key of the space", "sweep model.optimizer.rl=0.1,0.2", ["no option 'rl'", "lr"]),
+    Mistake("sweeps", "a value of the space", "sweep model.optimizer.lr=interval(-1,1)", ["out of range", "above 0"]),
+    Mistake("sweeps", "a choice of the space", "sweep model=mlp,lnet", ["no such model", "lenet"]),
+    Mistake(
+        "sweeps",
+        "a range without a step in a grid",
+        "sweep model.optimizer.lr=interval(0.1,1) sweep.sampler=grid",
+        ["choices or a step"],
+    ),
+    Mistake(
+        "sweeps",
+        "a logarithmic scale that begins at 0",
+        "sweep data.augment.mixup=tag(log,interval(0,1))",
+        ["expected low above 0"],
+    ),
+    Mistake("sweeps", "two kinds of model", "sweep model=mlp,vae", ["val/acc", "val/elbo", "cannot be compared"]),
+    Mistake("sweeps", "a prefix", "sweep sweep.prefix=[nicer] seed=1,2", ["there is no program nicer"]),
+    Mistake("sweeps", "seeds twice", "sweep seed=1,2 sweep.seeds=3", ["set sweep.seeds=1"]),
+    Mistake("sweeps", "Hydra's flag", "sweep -m seed=1,2", ["-m: sweep.py takes"]),
+    Mistake(
+        "sweeps",
+        "another sweep of that name",
+        "sweep seed=1,2 sweep.name=mine",
+        ["holds a sweep with other options", "sweep.name=<name>"],
+        holds("logs/sweeps/mine/sweep.json", "{}"),
+    ),
 ]
 
 # --- what they say

@@ -285,7 +285,7 @@ def _node_problems(cfg: Any, path: str) -> Iterator[str]:
     for key in names:
         where = f"{path}.{key}" if path else str(key)
         is_own = not OmegaConf.is_interpolation(cfg, key)
-        if where == "hydra":
+        if where in ("hydra", "sweep.space"):  # a space holds what values may be, no values
             continue
         if OmegaConf.is_missing(cfg, key):
             if is_own:

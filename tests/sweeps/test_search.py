@@ -89,10 +89,8 @@ def test_the_best_options_are_an_experiment(searched):
     run = found.folder / f"trials/{study.best_trial.number:03d}/seed-5"
     own = config.without_hydra(config.compose("train", ["experiment=best_s", "seed=5"], found.config_dir))
     trained = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
-    assert trained["model"]["optimizer"]["_target_"] == "torch.optim.AdamW"
-    assert [key for key, *_ in differences(trained, OmegaConf.to_container(own)) if "dir" not in key] == [
-        "data.classes"
-    ]
+    changed = [key for key, *_ in differences(trained, OmegaConf.to_container(own)) if "dir" not in key]
+    assert changed == ["data.classes"]  # which the data has told
 
 
 def test_a_run_that_does_worse_than_others_ends_early(tmp_path):

@@ -108,20 +108,20 @@ def _checked(settings: dict[str, Any], fixed: list[str], parameters: list[Parame
         )
     space.check_conditions(parameters)
     raise_all(_conflicts(settings, fixed, parameters))
-    cfg, monitor = None, {}
+    cfg: Any = None
+    monitor: dict[tuple[str, str], str] = {}
     for point in _choices_of_groups(parameters, config_dir):
         groups = space.lines(point)
         rest = [p for p in parameters if p.key not in point and _may_count(p, point, parameters)]
         swept = [f"{p.key}={','.join(map(space.written, p.samples()))}" for p in rest]
-        config.check("train", [*fixed, *groups, *swept], config_dir)
-        cfg = config.compose("train", config.check("train", [*fixed, *groups], config_dir), config_dir)
+        checked = config.check("train", [*fixed, *groups, *swept], config_dir)
+        cfg = config.compose("train", checked[: len(fixed) + len(groups)], config_dir)
         monitor.setdefault((cfg.monitor.metric, cfg.monitor.mode), " ".join(groups))
     if len(monitor) > 1:
         (one, first), (other, second) = list(monitor.items())[:2]
         raise UserError(
             f"{first} is judged by {one[0]} and {second} by {other[0]}: these cannot be compared; sweep over each."
         )
-    assert cfg is not None
     if settings["pruner"] != "none" and not _has_csv(cfg):
         raise UserError(f"sweep.pruner={settings['pruner']} reads metrics.csv, which no logger writes; add logger=csv.")
     ((metric, mode),) = monitor
@@ -151,10 +151,12 @@ def _conflicts(settings: dict[str, Any], fixed: list[str], parameters: list[Para
 
 
 def _choices_of_groups(parameters: Sequence[Parameter], config_dir: str | None) -> list[Values]:
-    """What can be chosen of the groups in the space; the first combinations."""
+    """What can be chosen of the groups in the space: the first of all, and what differs from it in one choice."""
     groups = [p for p in parameters if config.is_group(p.key.partition("@")[0], config_dir)]
     named = {p.key for p in groups}
-    return space.grid([p for p in groups if set(p.when) <= named])[: config.MAX_COMBINATIONS]
+    first, *others = space.grid([p for p in groups if set(p.when) <= named])
+    near = [point for point in others if sum(point[key] != first[key] for key in point.keys() & first.keys()) <= 1]
+    return [first, *near][: config.MAX_COMBINATIONS]
 
 
 def _may_count(p: Parameter, point: Values, parameters: Sequence[Parameter]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -24,9 +25,8 @@ def draw(plan: Plan, study: optuna.Study) -> Figure:
     from matplotlib.figure import Figure
 
     shares = importance(study)
-    panels = [lambda axes: _history(axes, plan, study)]
-    panels += [lambda axes, p=p: _slice(axes, plan, study, p) for p in plan.parameters]
-    panels += [lambda axes: _importance(axes, shares)] if shares else []
+    panels = [partial(_history, plan, study), *(partial(_slice, plan, study, p) for p in plan.parameters)]
+    panels += [partial(_importance, shares)] if shares else []
     columns = math.ceil(math.sqrt(len(panels)))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(4.6 * columns, 3.4 * rows), layout="constrained")
@@ -49,9 +49,9 @@ def importance(study: optuna.Study) -> dict[str, float]:
     return {key: share for key, share in shares.items() if math.isfinite(share)} if len(shares) > 1 else {}
 
 
-def _history(axes: Any, plan: Plan, study: optuna.Study) -> None:
+def _history(plan: Plan, study: optuna.Study, axes: Any) -> None:
     done = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    numbers, means = [t.number for t in done], [t.value for t in done]
+    numbers, means = [t.number for t in done], [t.value or 0.0 for t in done]
     best = [(min if plan.mode == "min" else max)(means[: i + 1]) for i in range(len(means))]
     for trial in done:
         axes.plot([trial.number] * len(trial.user_attrs[SCORES]), trial.user_attrs[SCORES], ".", color="0.7")
@@ -64,7 +64,7 @@ def _history(axes: Any, plan: Plan, study: optuna.Study) -> None:
     axes.legend(fontsize="small")
 
 
-def _slice(axes: Any, plan: Plan, study: optuna.Study, parameter: Parameter) -> None:
+def _slice(plan: Plan, study: optuna.Study, parameter: Parameter, axes: Any) -> None:
     done = [t for t in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]) if parameter.key in t.params]
     axes.plot([t.params[parameter.key] for t in done], [t.value for t in done], "o")
     if parameter.log:
@@ -72,7 +72,7 @@ def _slice(axes: Any, plan: Plan, study: optuna.Study, parameter: Parameter) -> 
     axes.set(xlabel=parameter.name, ylabel=plan.monitor)
 
 
-def _importance(axes: Any, shares: dict[str, float]) -> None:
+def _importance(shares: dict[str, float], axes: Any) -> None:
     keys = sorted(shares, key=lambda key: shares[key])
     axes.barh([key.partition("@")[0] for key in keys], [shares[key] for key in keys])
     axes.set(xlabel="importance (PED-ANOVA)")

@@ -20,6 +20,7 @@ import numpy as np
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
 from lightlab import files, folder, lock
@@ -47,7 +48,7 @@ def open_study(plan: Plan) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     _mend_journal(plan.folder / JOURNAL)
     storage = JournalStorage(JournalFileBackend(str(plan.folder / JOURNAL)))
-    direction = "minimize" if plan.mode == "min" else "maximize"
+    direction = StudyDirection.MINIMIZE if plan.mode == "min" else StudyDirection.MAXIMIZE
     study = optuna.create_study(study_name=plan.name, storage=storage, direction=direction, load_if_exists=True)
     for values in plan.grid() or ():
         study.enqueue_trial(space.stored(values, plan.parameters), skip_if_exists=True)
@@ -102,15 +103,15 @@ def run(plan: Plan, study: optuna.Study, launcher: Launcher) -> None:
                     running[slot] = _Running(plan, study, trial, launcher, slot)
             if not running:
                 return
-            for slot in [slot for slot, trial in running.items() if trial.is_over()]:
+            for slot in [slot for slot, going_on in running.items() if going_on.is_over()]:
                 del running[slot]
             time.sleep(TICK)
     except (Interrupted, KeyboardInterrupt):
         log.info("Interrupted: the same command goes on with %d running trials.", len(running))
         raise
     finally:
-        for trial in running.values():
-            trial.leave()
+        for going_on in running.values():
+            going_on.leave()
 
 
 def _count(plan: Plan, study: optuna.Study) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override
 
 from lightlab import overrides as keys
 from lightlab.errors import UserError, did_you_mean
@@ -124,13 +124,10 @@ def _check_range(where: str, p: Parameter) -> None:
 def from_override(override: Override) -> Parameter:
     """The parameter that `key=a,b`, `key=range(...)` or `key=tag(log, interval(...))` describes."""
     key, value = override.get_key_element().lstrip("+"), override.value()
-    if isinstance(value, IntervalSweep):
-        whole = "int" in value.tags
-        low, high = (int(x) if whole else x for x in (value.start, value.end))
-        return parameter(key, {"low": low, "high": high, "log": "log" in value.tags})
-    if isinstance(value, RangeSweep) and not all(isinstance(x, int) for x in (value.start, value.stop, value.step)):
-        return Parameter(key, tuple(value.range()))
-    return Parameter(key, _choices(f"sweep.space {key}", keys.values(override)))
+    if not isinstance(value, IntervalSweep):
+        return Parameter(key, _choices(f"sweep.space {key}", keys.values(override)))
+    convert: Any = int if "int" in value.tags else float
+    return parameter(key, {"low": convert(value.start), "high": convert(value.end), "log": "log" in value.tags})
 
 
 def check_conditions(parameters: Sequence[Parameter]) -> None:
