@@ -13,6 +13,7 @@ from lightlab.errors import did_you_mean, slip
 from lightlab.schema import options_of, shown, type_problem
 
 OPEN = ("callbacks", "logger")  # groups of objects: another one may be added to each
+SUBMITIT = "sweep.submitit."  # what submitit takes it knows best
 HYDRA_OPEN = ("job.env_set", "job_logging", "hydra_logging", "launcher", "sweeper", "callbacks")  # its own dictionaries
 
 
@@ -61,7 +62,7 @@ def may_be_added(base: DictConfig, key: str, adds: bool) -> bool:
         return leaf in options
     if not adds or not parent or (isinstance(node, DictConfig) and slip(leaf, map(str, node))):
         return False
-    open_ended = (*(f"hydra.{part}." for part in HYDRA_OPEN), *(f"{group}." for group in OPEN))
+    open_ended = (*(f"hydra.{part}." for part in HYDRA_OPEN), *(f"{group}." for group in OPEN), SUBMITIT)
     return key.startswith(open_ended) or _is_inside_object(base, parent)
 
 

@@ -89,7 +89,7 @@ def test_a_job_of_submitit_is_found_again_and_ends_when_told(tmp_path):
     assert ended(again) == -15
 
 
-@pytest.mark.parametrize("option", ["+sweep.submitit.slurm_partitions=gpu", "sweep.submitit.cluster=moon"])
+@pytest.mark.parametrize("option", ["+sweep.submitit.partitions=gpu", "sweep.submitit.cluster=moon"])
 def test_options_that_submitit_does_not_know_are_told(option, tmp_path):
-    with pytest.raises(UserError, match=r"sweep.submitit: .*(slurm_partitions|moon)"):
+    with pytest.raises(UserError, match=r"sweep.submitit: .*(partitions|moon)"):
         build(submitit_plan(tmp_path, option))

@@ -66,7 +66,7 @@ def test_each_run_of_a_plan_is_a_command_that_is_accepted(tmp_path):
 @pytest.mark.parametrize("sweep", [name for name in names("sweep") if name != "default"])
 def test_each_sweep_there_is_can_be_planned(sweep):
     found = read([f"sweep={sweep}"])
-    for point in (found.grid() or [])[:20]:
+    for point in (found.grid() or [])[-2:]:
         compose(*found.overrides, *space.lines(point))
 
 

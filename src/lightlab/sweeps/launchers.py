@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from lightlab import folder, lock
+from lightlab import files, folder, lock
 from lightlab.config import ROOT
 from lightlab.errors import UserError
 from lightlab.sweeps.plan import Plan
 
 OUTPUT = "output.txt"
-PATIENCE = 120.0  # seconds for a run that was told to end
+JOB, STOP, CODE, BEAT = "job.txt", "job.stop", "job.exit_code", "job.beat"  # files of a job of a cluster
+BEAT_SECONDS = 2.0
+PATIENCE = 120.0  # seconds for a run that was told to end, or that gives no sign of life
 OWN = (folder.RUN_TIME, folder.RESUMED, folder.LAUNCHER, folder.SWEEP)  # of each run
 
 
@@ -116,51 +118,55 @@ class Submitit:
             import submitit
         except ImportError as error:
             raise UserError('sweep.launcher=submitit needs submitit: pip install "lightlab[sweep]".') from error
-        options = dict(plan.settings["submitit"])
+        options = {key: value for key, value in plan.settings["submitit"].items() if value is not None}
         self.prefix, self.folder = plan.settings["prefix"], plan.folder / "submitit"
         try:
             self.executor = submitit.AutoExecutor(folder=self.folder, cluster=options.pop("cluster"))
             self.executor.update_parameters(name=f"sweep-{plan.name}", **options)
+            self.job_class = submitit.LocalJob if self.executor.cluster == "local" else submitit.SlurmJob
         except (RuntimeError, ValueError, TypeError, NameError) as error:
             raise UserError(f"sweep.submitit: {' '.join(str(error).split())[:300]}") from error
 
     def start(self, options: Sequence[str], run: Path, slot: int) -> Job:
-        """The run's job, or the one that an earlier sweep has started and that goes on."""
+        """The run's job, or the one that an earlier sweep has started and that waits or goes on."""
         run.mkdir(parents=True, exist_ok=True)
-        record, stop = run / "job.txt", run / "stop"
+        record = run / JOB
         if record.is_file():
-            job = self.executor.job_class(self.folder, record.read_text(encoding="utf-8"))
-            if not job.done():
-                return SubmititJob(job, stop)
-        stop.unlink(missing_ok=True)
-        job = self.executor.submit(execute, train_command(options, self.prefix), str(run))
-        record.write_text(job.job_id, encoding="utf-8")
-        return SubmititJob(job, stop)
+            earlier = SubmititJob(self.job_class(self.folder, record.read_text(encoding="utf-8")), run)
+            if earlier.poll() is None:
+                return earlier
+        for name in (STOP, CODE, BEAT):
+            (run / name).unlink(missing_ok=True)
+        started = self.executor.submit(execute, train_command(options, self.prefix), str(run))
+        record.write_text(started.job_id, encoding="utf-8")
+        return SubmititJob(started, run)
 
 
 class SubmititJob:
-    """A job that is told to end by a file, which works wherever it runs."""
+    """A job that says how it is and is told to end by files: so it goes wherever it runs, and for one found again."""
 
-    def __init__(self, job: Any, stop: Path) -> None:
-        self.job, self.file = job, stop
+    def __init__(self, job: Any, run: Path) -> None:
+        self.job, self.run = job, run
 
     def poll(self) -> int | None:
-        if not self.job.done():
-            return None
-        try:
-            return self.job.result()
-        except Exception:  # the job has ended without a result: cancelled, out of memory or time
-            return 1
+        if (self.run / CODE).is_file():
+            return int((self.run / CODE).read_text(encoding="utf-8"))
+        return None if self._beats() or not self.job.done() else 1  # cancelled, or out of memory or time
+
+    def _beats(self) -> bool:
+        beat = self.run / BEAT
+        return beat.is_file() and time.time() - beat.stat().st_mtime < PATIENCE
 
     def stop(self) -> None:
-        self.file.touch()
+        (self.run / STOP).touch()
 
 
-def execute(command: Sequence[str], run: str) -> int:
-    """Run a command until it ends, or until there is a file `stop` in the folder; returns its exit code."""
+def execute(command: Sequence[str], where: str) -> None:
+    """In the job: run a command until it ends, or until it is told to by a file in its folder."""
+    run = Path(where)
     alive, _open = os.pipe()
     environment = {k: v for k, v in os.environ.items() if k not in OWN and not k.startswith("SLURM_")}
-    with Path(run, OUTPUT).open("ab") as output:
+    with (run / OUTPUT).open("ab") as output:
         process = subprocess.Popen(
             command,
             env={**environment, folder.SWEEP: str(alive)},
@@ -169,8 +175,9 @@ def execute(command: Sequence[str], run: str) -> int:
             pass_fds=[alive],
         )
     while process.poll() is None:
-        if Path(run, "stop").exists():
+        (run / BEAT).touch()
+        if (run / STOP).exists():
             process.terminate()
-            return process.wait(PATIENCE)
-        time.sleep(0.5)
-    return process.returncode
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(BEAT_SECONDS)
+    files.write_text(run / CODE, str(process.returncode))

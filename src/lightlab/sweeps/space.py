@@ -138,8 +138,8 @@ def check_conditions(parameters: Sequence[Parameter]) -> None:
             if key not in known:
                 names = ", ".join(known) or "none"
                 raise UserError(f"sweep.space {p.key}: when names {key}, no parameter before it; there are {names}.")
-            wrong = [v for v in allowed if known[key].choices and v not in known[key].choices]
-            if wrong:
+            wrong = [v for v in allowed if v not in known[key].choices]
+            if wrong and len(known[key].choices) > 1:  # not one that the command line has settled
                 listed = shown(list(known[key].choices))
                 raise UserError(f"sweep.space {p.key}: {key} is never {shown(wrong[0])}; expected one of {listed}.")
         known[p.key] = p
