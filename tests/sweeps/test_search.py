@@ -21,6 +21,7 @@ from lightlab.resume import differences
 from lightlab.sweeps import plan as plans
 from lightlab.sweeps import report, search
 from lightlab.sweeps.metrics import new_values
+from lightlab.sweeps.trial import FAULT
 
 LR = "model.optimizer.lr=tag(log,interval(1e-4,1e-1))"
 COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
@@ -29,6 +30,7 @@ COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialS
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     monkeypatch.setattr(search, "TICK", 0.01)
+    monkeypatch.setattr("lightlab.sweeps.trial.TICK", 0.01)
 
 
 def near(options: dict[str, str]) -> float:
@@ -58,7 +60,7 @@ def test_a_grid_is_covered_exactly_and_a_crash_harms_no_other_trial(searched):
     assert sorted(tried) == sorted(
         (optimizer, size, state) for optimizer in ("adamw", "nag") for size, state in (("32", COMPLETE), ("9999", FAIL))
     )
-    faults = [t.user_attrs[search.FAULT] for t in study.trials if t.state == FAIL]
+    faults = [t.user_attrs[FAULT] for t in study.trials if t.state == FAIL]
     assert all(fault.startswith("exit code 2: error:") and "data.batch_size" in fault for fault in faults)
 
 

@@ -11,8 +11,8 @@ import optuna
 from optuna.trial import TrialState
 
 from lightlab.sweeps.plan import Plan
-from lightlab.sweeps.search import SCORES
 from lightlab.sweeps.space import Parameter
+from lightlab.sweeps.trial import SCORES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,7 +20,7 @@ from lightlab.schema import shown
 from lightlab.sweeps import best, plots, space
 from lightlab.sweeps.metrics import spread
 from lightlab.sweeps.plan import Plan
-from lightlab.sweeps.search import FAULT, RESULTS, SCORES
+from lightlab.sweeps.trial import FAULT, RESULTS, SCORES
 
 log = logging.getLogger("lightlab")
 SHOWN = 20  # trials on the screen
