@@ -70,13 +70,18 @@ def collect(logs: Path, board: dict[str, Any]) -> Record:
     found: Record = defaultdict(dict)
     for path in sorted(logs.rglob(folder.RESULTS), key=lambda p: p.stat().st_mtime):
         run, results = path.parent, json.loads(path.read_text(encoding="utf-8"))
-        if not (run / folder.OVERRIDES).is_file() or board["metric"] not in results:
+        if not (run / folder.OVERRIDES).is_file():
             continue
         name = rows.get(options_of(folder.recorded_overrides(run)))
-        if name:
+        if name and metric_of(board, name) in results:
             seed = str(OmegaConf.load(run / folder.CONFIG).seed)
             found[name][seed] = {**results, "date": str(date.fromtimestamp(path.stat().st_mtime))}
     return dict(found)
+
+
+def metric_of(board: dict[str, Any], name: str) -> str:
+    """What a row is about: its own metric, or the board's."""
+    return board["rows"][name].get("metric", board["metric"])
 
 
 def options_of(overrides: Iterable[str]) -> frozenset[str]:
@@ -89,14 +94,15 @@ def options_of(overrides: Iterable[str]) -> frozenset[str]:
 
 def drift(name: str, kept: dict[str, Any], found: dict[str, Any], board: dict[str, Any]) -> str | None:
     """One line where the runs found are not those kept, up to chance."""
-    before, now = ([run[board["metric"]] for run in runs.values()] for runs in (kept, found))
+    metric = metric_of(board, name)
+    before, now = ([run[metric] for run in runs.values()] for runs in (kept, found))
     if not before or not now:
         return None
     allowed = max(board["rows"][name].get("tolerance", board["tolerance"]), interval(before, len(now)))
     change = statistics.mean(now) - statistics.mean(before)
     if abs(change) <= allowed:
         return None
-    return f"drift: {name} {board['metric']} {cell(before)} -> {cell(now)}: {change:+.4f}, beyond ±{allowed:.4f}"
+    return f"drift: {name} {metric} {cell(before)} -> {cell(now)}: {change:+.4f}, beyond ±{allowed:.4f}"
 
 
 def interval(before: Sequence[float], n: int) -> float:
@@ -114,13 +120,12 @@ def interval(before: Sequence[float], n: int) -> float:
 
 def table(board: dict[str, Any], kept: Record, found: Record) -> list[str]:
     """The scoreboard as Markdown: the runs found, else those kept, else the command alone."""
-    metric = board["metric"]
-    header = ["what", "command", "published", metric, "n", "steps", "train s", "runs of"]
+    header = ["what", "command", "published", "metric", "here", "n", "steps", "train s", "runs of"]
     lines = [header, ["---"] * len(header)]
     for name, row in board["rows"].items():
         runs = list((found.get(name) or kept.get(name) or {}).values())
-        command = f"`python src/train.py {' '.join(row['options'])}`"
-        cells = [row["what"], command, row.get("published", "nothing for this split")]
+        metric, command = metric_of(board, name), f"`python src/train.py {' '.join(row['options'])}`"
+        cells = [row["what"], command, row.get("published", "nothing for this split"), metric]
         if not runs:
             lines.append([*cells, "", "0", "", "", "none yet"])
             continue

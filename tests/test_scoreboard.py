@@ -58,7 +58,7 @@ def test_the_table_is_of_the_runs_and_is_written_again_the_same(board, runs, tmp
     first = (tmp_path / "page.md").read_text(), (tmp_path / "kept.json").read_text()
     found = accuracies(runs)
     assert f"| {statistics.mean(found):.4g} ± {statistics.stdev(found):.2g} | 3 |" in first[0]
-    assert "| never run | `python src/train.py model=lenet` | nothing for this split |  | 0 |" in first[0]
+    assert "| never run | `python src/train.py model=lenet` | nothing for this split | test/acc |  | 0 |" in first[0]
     assert first[0].startswith("# Page\n\n<!--")
     assert first[0].endswith("-->\n\nProse.\n")
     assert list(json.loads(first[1])) == ["tiny"]

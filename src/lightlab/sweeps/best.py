@@ -50,10 +50,11 @@ def text(plan: Plan, values: space.Values, about: str) -> str:
     for override in parsed:
         if override not in groups and not override.is_delete():
             _put(nested, override.key_or_group.split("."), override.value())
-    defaults = [line for o in groups for line in _chosen(o)]
+    chosen = [line for o in groups for line in _chosen(o)]
+    built_on, replaced = ([line for line in chosen if ("override" in line) == is_last] for is_last in (False, True))
     own = OmegaConf.to_yaml(OmegaConf.create(nested)) if nested else ""
-    listed = ["defaults:", *sorted(defaults, key=lambda line: "override" in line), "  - _self_", ""]
-    return "\n".join([*head, *(listed if defaults else [""]), own])
+    listed = ["defaults:", *sorted(built_on, key=lambda line: "/debug" in line), "  - _self_", *replaced, ""]
+    return "\n".join([*head, *listed, own])
 
 
 def _put(node: dict[str, Any], keys: list[str], value: Any) -> None:
@@ -63,8 +64,9 @@ def _put(node: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 def _chosen(override: Override) -> list[str]:
-    """The lines of the defaults list for the choice of a group. Another experiment is what this one builds on."""
+    """The lines of the defaults list for the choice of a group. It builds on another experiment and on a debug mode."""
     value = None if override.is_delete() else override.value()
-    if override.key_or_group == "experiment":
-        return [f"  - {name}" for name in (value if isinstance(value, list) else [value]) if name]
+    if (group := override.key_or_group) in ("experiment", "debug"):
+        prefix = "" if group == "experiment" else f"/{group}: "
+        return [f"  - {prefix}{name}" for name in (value if isinstance(value, list) else [value]) if name]
     return [f"  - override /{override.get_key_element().lstrip('+~')}: {space.shown(value)}"]
