@@ -76,7 +76,7 @@ def count(made: torch.nn.Module) -> int:
 
 def accuracy(trial: Path) -> dict[str, float]:
     """Of each seed."""
-    found = {run.name: json.loads((run / "results.json").read_text()) for run in sorted(trial.glob("seed-*"))}
+    found = {path.parent.name: json.loads(path.read_text()) for path in sorted(trial.glob("seed-*/results.json"))}
     return {seed: results["test/acc"] for seed, results in found.items()}
 
 

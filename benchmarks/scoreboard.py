@@ -144,7 +144,7 @@ def write(page: Path, lines: Sequence[str]) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         sys.exit(f"{page} has no place for the scoreboard; it begins with {BEGIN} and ends with {END}")
-    files.write_text(page, "\n".join([before + BEGIN, *lines, END + after]))
+    files.write_text(page, "\n".join([before + BEGIN, "", *lines, "", END + after]))
 
 
 def table_of(runs: Sequence[Path], metrics: Sequence[str]) -> list[str]:
