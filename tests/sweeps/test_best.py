@@ -30,10 +30,12 @@ def test_the_experiment_is_the_trial(options, tmp_path):
     path = best.path_of(found)
     path.parent.mkdir()
     path.write_text(best.text(found, values, "trial 3"))
+    beside = [o for o in found.overrides if o.startswith("debug=")]  # which a file cannot choose, and says so
+    assert all(o in path.read_text() for o in beside)
     own = config.check("train", [*found.overrides, *space.lines(values)], found.config_dir)
     trial, repeated = (
         OmegaConf.to_container(config.without_hydra(config.compose("train", lines, found.config_dir)))
-        for lines in (own, ["experiment=best_s", f"paths.log_dir={tmp_path}"])
+        for lines in (own, ["experiment=best_s", *beside, f"paths.log_dir={tmp_path}"])
     )
     assert differences(trial, repeated) == []
     assert differences(trial, {**repeated, "seed": 99}) != []

@@ -43,17 +43,17 @@ def text(plan: Plan, values: space.Values, about: str) -> str:
     lines = [*plan.overrides, *space.lines(values), *([f"seed={plan.seed}"] if plan.seed else [])]
     parsed, _ = config.parse([config.literal(line) for line in lines])
     groups = [o for o in parsed if config.is_group(o.key_or_group, plan.config_dir)]
-    removed = [str(o.input_line) for o in parsed if o.is_delete() and o not in groups]
+    beside = [o for o in parsed if o.key_or_group == "debug" or (o.is_delete() and o not in groups)]
     head = ["# @package _global_", f"# Best of sweep {plan.name}: {about}."]
-    head += [f"# It also had: {' '.join(removed)}"] if removed else []
+    head += [f"# No file can say: {' '.join(str(o.input_line) for o in beside)}"] if beside else []
     nested: dict[str, Any] = {}
     for override in parsed:
         if override not in groups and not override.is_delete():
             _put(nested, override.key_or_group.split("."), override.value())
-    chosen = [line for o in groups for line in _chosen(o)]
+    chosen = [line for o in groups if o not in beside for line in _chosen(o)]
     built_on, replaced = ([line for line in chosen if ("override" in line) == is_last] for is_last in (False, True))
     own = OmegaConf.to_yaml(OmegaConf.create(nested)) if nested else ""
-    listed = ["defaults:", *sorted(built_on, key=lambda line: "/debug" in line), "  - _self_", *replaced, ""]
+    listed = ["defaults:", *built_on, "  - _self_", *replaced, ""]
     return "\n".join([*head, *listed, own])
 
 
@@ -64,9 +64,8 @@ def _put(node: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 def _chosen(override: Override) -> list[str]:
-    """The lines of the defaults list for the choice of a group. It builds on another experiment and on a debug mode."""
+    """The lines of the defaults list for the choice of a group. Another experiment is what this one builds on."""
     value = None if override.is_delete() else override.value()
-    if (group := override.key_or_group) in ("experiment", "debug"):
-        prefix = "" if group == "experiment" else f"/{group}: "
-        return [f"  - {prefix}{name}" for name in (value if isinstance(value, list) else [value]) if name]
+    if override.key_or_group == "experiment":
+        return [f"  - {name}" for name in (value if isinstance(value, list) else [value]) if name]
     return [f"  - override /{override.get_key_element().lstrip('+~')}: {space.shown(value)}"]
