@@ -39,7 +39,7 @@ def main() -> None:
     times = latencies(networks, args.batch, args.rounds)
     first = next(iter(networks))
     accuracies = {name: accuracy(path) for name, path in trials.items()}
-    print(f"latency: {args.batch} images, 1 thread, n = {args.rounds} rounds in turn; ratio: to {first}\n")
+    print(f"latency: {args.batch} images, 1 thread, n = {args.rounds} rounds in turn; ratio: to no attention\n")
     print("| attention | stages | test accuracy | n | difference | parameters | ms | ratio |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in networks:
