@@ -726,13 +726,6 @@ RUNS = [
     Mistake("sweeps", "a prefix", "sweep sweep.prefix=[nicer] seed=1,2", ["there is no program nicer"]),
     Mistake("sweeps", "seeds twice", "sweep seed=1,2 sweep.seeds=3", ["set sweep.seeds=1"]),
     Mistake("sweeps", "Hydra's flag", "sweep -m seed=1,2", ["-m: sweep.py takes"]),
-    Mistake(
-        "sweeps",
-        "another sweep of that name",
-        "sweep seed=1,2 sweep.name=mine",
-        ["holds a sweep with other options", "sweep.name=<name>"],
-        holds("logs/sweeps/mine/sweep.json", "{}"),
-    ),
 ]
 
 # --- what they say
