@@ -73,8 +73,15 @@ class Plan:
         own = {hook for hook in AROUND + INSIDE + PARTS if _overrides(module, pl.LightningModule, hook)}
         self.heard = own.union(hook for hook, listeners in self.callbacks.items() if listeners)
         self.direct = self.lean and self.heard.isdisjoint(UNUSUAL)
+        self.plain_schedules = (
+            self.direct
+            and module.automatic_optimization
+            and not _overrides(module, pl.LightningModule, "lr_scheduler_step")
+        )
         self.takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
-        self.before_transfer, self.transfer, self.after_transfer = map(self._batch_hook, TRANSFER)
+        before, self.transfer, self.after_transfer = map(self._batch_hook, TRANSFER)
+        empty = getattr(before, "__func__", None) is pl.LightningDataModule.on_before_batch_transfer
+        self.before_transfer = None if empty else before
 
     def _batch_hook(self, hook: str) -> Callable[..., Any]:
         """The datamodule's hook, or else the module's."""
@@ -83,7 +90,9 @@ class Plan:
         return of_module if owner is self.module else getattr(owner, hook)
 
     def to_device(self, batch: Any) -> Any:
-        return self.after_transfer(self.transfer(self.before_transfer(batch, 0), self.device, 0), 0)
+        if self.before_transfer is not None:
+            batch = self.before_transfer(batch, 0)
+        return self.after_transfer(self.transfer(batch, self.device, 0), 0)
 
     def call(self, hook: str, *args: Any) -> Any:
         """The hook of the callbacks, then of the module; returns what the module's returns."""
@@ -189,7 +198,12 @@ class LeanEpochLoop(_TrainingEpochLoop):
     def update_lr_schedulers(self, interval: str, update_plateau_schedulers: bool) -> None:
         for config in self.trainer.lr_scheduler_configs:
             if config.interval == interval and config.reduce_on_plateau == update_plateau_schedulers:
-                return super().update_lr_schedulers(interval, update_plateau_schedulers)
+                if interval == "epoch" or update_plateau_schedulers or not self.plan.plain_schedules:
+                    return super().update_lr_schedulers(interval, update_plateau_schedulers)
+                if not self._should_accumulate() and (self.batch_idx + 1) % config.frequency == 0:
+                    self.scheduler_progress.increment_ready()
+                    config.scheduler.step()  # type: ignore[call-arg]
+                    self.scheduler_progress.increment_completed()
 
     def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
         trainer: Any = self.trainer

@@ -42,7 +42,7 @@ class FiniteGuard(pl.Callback):
         if self._scaler is not None:
             return self._check_scale(trainer, module)
         loss, self._loss = self._loss, None
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        gradients = [g for group in optimizer.param_groups for p in group["params"] if (g := p.grad) is not None]
         if not _seem_finite(gradients, loss):
             self._stop(trainer, module, list(_faults(module, loss)))
 

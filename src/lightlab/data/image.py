@@ -235,7 +235,7 @@ class MemoryImages(Dataset[Batch]):
         return len(self.images)
 
     def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
-        indices, keys = (part.to(self.images.device) for part in batch)
+        indices, keys = batch if self.images.is_cpu else (part.to(self.images.device) for part in batch)
         # index_select copies whole images; images[indices] goes pixel by pixel, eight times slower.
         return self.images.index_select(0, indices), self.labels.index_select(0, indices), keys
 
