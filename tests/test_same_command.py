@@ -90,6 +90,7 @@ def test_finished_it_says_so_in_one_line_and_nothing_changes(tmp_path, finished)
 def test_a_finished_run_is_made_longer_and_not_shorter(tmp_path, finished):
     assert "trainer.max_epochs=3" in errors(ended(tmp_path, *NAMED, "trainer.max_epochs=3"))[0]
     output = run(tmp_path, *NAMED, "trainer.max_epochs=5")
+    assert "trainer.max_epochs: 4 -> 5" in output
     assert "epoch 5/5" in output
     assert "epoch 4/5" not in output
     assert "trainer.max_epochs=5" in recorded_overrides(finished)

@@ -148,7 +148,9 @@ def _signature(node: ast.ClassDef | ast.FunctionDef, owner: str) -> str:
 
 def _text(docstring: str | None) -> str:
     """A docstring as Markdown: what looks like HTML or emphasis is meant literally."""
-    return re.sub(r"([<*_|])", r"\\\1", docstring or "") + ("\n" if docstring else "")
+    parts = re.split(r"(`[^`\n]+`)", docstring or "")
+    parts[::2] = [re.sub(r"([<*_|])", r"\\\1", part) for part in parts[::2]]
+    return "".join(parts) + ("\n" if docstring else "")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,6 +14,11 @@ Change = tuple[str, Any, Any]  # key, value before, value now
 # Where a run lies, not what it is; a * stands for dots too.
 ONLY_HERE = ("run_name", "ckpt_path", "resume", "weights_only_init", "paths.*", "logger*")
 PLACES = ("*.root", "*.dirpath", "*.cache_dir", "*.log_dir", "*.data_dir", "*.save_dir", "trainer.default_root_dir")
+
+LOGIN = re.compile(r"://[^/\s@]+@")
+SECRET = re.compile(
+    r"((?:\b|_)(?:token|secret|password|api_?key)['\"]?\s*[:=]\s*)(?!null\b|None\b)[^\s,}]+", re.IGNORECASE
+)
 
 
 def differences(recorded: Any, now: Any) -> list[Change]:
@@ -42,6 +48,18 @@ def _leaves(node: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 def is_one_of(key: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(key, pattern) for pattern in patterns)
+
+
+def redacted(text: str) -> str:
+    """Without what should not be handed on: user and password in an address, the value of a token or a password."""
+    return SECRET.sub(r"\1***", LOGIN.sub("://***@", text))
+
+
+def kept(key: str, value: Any) -> Any:
+    """The value of an option as it may be handed on."""
+    if value is None or not isinstance(value, str):
+        return value
+    return redacted(f"{key}={value}").partition("=")[2]
 
 
 def told(change: Change) -> str:

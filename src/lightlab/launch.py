@@ -5,6 +5,7 @@ The entry points import nothing but this file at first: `--help` and a misspelt 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -48,7 +49,10 @@ def command(run: Callable[[Sequence[str]], int], config_name: str) -> None:
     if {"-h", "--help"} & set(arguments):
         from lightlab.help import text
 
-        print(text(config_name))
+        with contextlib.suppress(BrokenPipeError):  # `--help | head` has seen enough
+            print(text(config_name), flush=True)
+            return
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
         code = run(arguments)

@@ -152,6 +152,9 @@ def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> Non
     if rounding:
         listed = ", ".join(map(told, rounding[:SHOWN]))
         log.warning("Continuing with %s: the same run, but no longer bit for bit.", listed)
+    length = [c for c in changed if is_one_of(c[0], LENGTH)]
+    if length:
+        log.warning("Continuing with %s; a schedule follows the new length.", ", ".join(map(told, length)))
     log.debug("changed since the checkpoint: %s", ", ".join(map(told, changed)) or "nothing")
 
 

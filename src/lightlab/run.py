@@ -16,6 +16,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from lightlab import checkpoint as checkpoints
@@ -311,7 +312,7 @@ def print_table(title: str, rows: dict[str, float]) -> None:
     """A table of metrics, on the console and in the run's log."""
     table = Table("metric", Column("value", justify="right"))
     for name, value in rows.items():
-        table.add_row(name, f"{value:.4f}")
+        table.add_row(escape(name), f"{value:.4f}")
     Console().print(f"\n{title}", table)
     log.debug("results: %s", json.dumps(rows))
 

@@ -140,3 +140,10 @@ def test_the_bar_is_drawn_by_time_not_by_step(clock, monkeypatch):
     assert "100/100" in CODES.sub("", screen.getvalue()[drawn:])
     console.on_exception(of, None, KeyboardInterrupt())
     assert console.bar is None
+
+
+def test_a_loader_without_an_end_has_no_time_left():
+    trainer = SimpleNamespace(current_epoch=0, num_training_batches=float("inf"), max_epochs=2, max_steps=-1)
+    console = Console()
+    console._started, console._first = 0.0, 0
+    assert console._left(trainer, 3) == ""

@@ -8,6 +8,7 @@ import commands
 import pytest
 import torch
 
+from lightlab.changes import redacted
 from lightlab.data.annotations import Boxes, write_yolo
 from lightlab.data.readers import Split
 from lightlab.data.scenes import DigitScenes
@@ -126,3 +127,18 @@ def test_a_record_that_fails_is_a_warning(tmp_path, caplog):
 @pytest.mark.parametrize("argv", [["src/train.py", "model=a", "hydra.run.dir='x y'", "ckpt_path='z'", "data.root=a b"]])
 def test_the_command_is_one_that_a_shell_takes(argv):
     assert record.command(argv) == "python src/train.py model=a 'data.root=a b'"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("logger.mlflow.tracking_uri=http://me:pw@host/x", "logger.mlflow.tracking_uri=http://***@host/x"),
+        ("api_key: abc", "api_key: ***"),
+        ("+logger.wandb.api_key=abc", "+logger.wandb.api_key=***"),
+        ("token: null", "token: null"),
+        ("model.network.num_tokens=5", "model.network.num_tokens=5"),
+        ("data.root=http://host/x@y", "data.root=http://host/x@y"),
+    ],
+)
+def test_what_is_secret_is_not_handed_on(given: str, shown: str):
+    assert redacted(given) == shown

@@ -116,7 +116,7 @@ class Console(pl.Callback):
         if self.bar:
             for task in self.bar.task_ids:
                 self.bar.remove_task(task)
-            self._task = self.bar.add_task(what, total=total, rate="", left="")
+            self._task = self.bar.add_task(what, total=None if total == float("inf") else total, rate="", left="")
 
     def _due(self) -> bool:
         return (
@@ -168,7 +168,8 @@ def _epoch(trainer: pl.Trainer) -> str:
 
 def _batches_behind(trainer: pl.Trainer, done: int) -> int:
     """Batches of the whole run, of which `done` are of this epoch."""
-    return int(trainer.current_epoch * trainer.num_training_batches) + done
+    batches = trainer.num_training_batches
+    return done if batches == float("inf") else int(trainer.current_epoch * batches) + done
 
 
 def _batches_of_run(trainer: pl.Trainer) -> int | None:

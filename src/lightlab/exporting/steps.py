@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -75,12 +75,20 @@ def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -
         temporary.unlink(missing_ok=True)
     told = ", ".join(f"{value:.1e} on {kind} inputs" for kind, value in found.items())
     log.info("Largest difference to the model: %s (at most %g).", told, cfg.tolerance)
+    if isinstance(graph, Detection) and not finds(graph, inputs):
+        log.warning("The model found nothing on any input: its boxes were not compared. Train it longer.")
     shape = ", ".join(map(str, graph.shape))
     log.info(
         "%s (%s), %s, to %s: %.1f MB", graph.input, shape, graph.meaning, ", ".join(graph.outputs), _megabytes(path)
     )
     log.info("Exported: %s", path)
     return path
+
+
+@torch.inference_mode()
+def finds(graph: Detection, inputs: Mapping[str, Iterable[Tensor]]) -> bool:
+    """Does the model find anything on any of the inputs?"""
+    return any(len(graph(x)[0]) for given in inputs.values() for x in given)
 
 
 def write(graph: Graph, chosen: Format, path: Path, about: Mapping[str, str]) -> None:

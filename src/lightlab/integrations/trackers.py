@@ -24,6 +24,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightlab import files
+from lightlab.changes import kept
 from lightlab.errors import check_installed
 
 log = logging.getLogger("lightlab")
@@ -95,7 +96,7 @@ class Tracker(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        self.options = dict(params)
+        self.options = {k: kept(k, v) for k, v in _flatten_dict(dict(params), delimiter=".").items()}
         self._opened()
 
     @rank_zero_only
@@ -238,7 +239,7 @@ class MLflowTracker(Tracker):
         """As parameters, which MLflow does not let change; one that has changed in a continued run is a tag."""
         from mlflow.entities import Param, RunTag
 
-        given = {k: str(v)[:MOST_CHARACTERS] for k, v in _flatten_dict(self.options, delimiter=".").items()}
+        given = {k: str(v)[:MOST_CHARACTERS] for k, v in self.options.items()}
         known = client.get_run(self.id).data.params
         params = [Param(k, v) for k, v in given.items() if k not in known]
         tags = [RunTag(f"continued.{k}", v) for k, v in given.items() if known.get(k, v) != v]
@@ -277,7 +278,7 @@ class SwanLabTracker(Tracker):
         return swanlab.init(
             project=self.project, name=self.run_name, id=self._named(), resume="allow", reinit=True,
             log_dir=str(self.folder / "swanlab"), mode=self.mode,
-            config=_flatten_dict(self.options, delimiter="."),
+            config=self.options,
         )  # fmt: skip
 
     def where(self) -> str:
@@ -311,7 +312,7 @@ class TrackioTracker(Tracker):
         trackio = importlib.import_module("trackio")
         name = f"{self.run_name}-{self._named()}"  # what it continues is found by its name
         return trackio.init(
-            project=self.project, name=name, resume="allow", config=_flatten_dict(self.options, delimiter="."),
+            project=self.project, name=name, resume="allow", config=self.options,
             embed=False, auto_log_gpu=False, auto_log_cpu=False,
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -159,7 +160,8 @@ def _spread(values: Sequence[float]) -> tuple[float, float | None, int]:
     """Mean, standard deviation of the sample and n; of counts that are all the same that count, which has no spread."""
     if isinstance(values[0], int) and len(set(values)) == 1:
         return values[0], None, len(values)
-    return fmean(values), stdev(values) if len(values) > 1 else None, len(values)
+    spread = stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
+    return fmean(values), spread, len(values)
 
 
 def _label(own: Sequence[Row], compared: Sequence[Row]) -> str:

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lightlab import folder
+from lightlab.changes import redacted
 from lightlab.config import ROOT
 from lightlab.errors import UserError
 
@@ -106,7 +107,7 @@ class Run:
     def reproduce(self) -> str:
         """The command that starts this run anew, with the weights that it began with."""
         origin = self.start.get("origin") or {}
-        options = list(self.overrides)
+        options = [given for given in self.overrides if not given.startswith("run_name=")]
         if origin.get("weights_only"):
             options += [f"ckpt_path={origin['path']}", "weights_only_init=true"]
         return shlex.join(["python", "src/train.py", *options])
@@ -125,7 +126,7 @@ def read(run: Path) -> Run:
         raise UserError(f"{run / folder.CONFIG} cannot be read ({type(error).__name__}); name another run.") from error
     if not isinstance(config, dict) or not {"model", "data"} <= set(config):
         raise UserError(f"{run / folder.CONFIG} is no configuration of a run; name a run's folder.")
-    overrides = folder.recorded_overrides(run) if (run / folder.OVERRIDES).is_file() else []
+    overrides = list(map(redacted, folder.recorded_overrides(run))) if (run / folder.OVERRIDES).is_file() else []
     known = starts(run)
     ended = not known or known[-1].get("finished", False)
     results = read_json(run / folder.RESULTS, {}) if ended else {}

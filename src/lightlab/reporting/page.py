@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from lightlab import files, folder
+from lightlab.changes import redacted
 from lightlab.reporting import card, facts, sections
 from lightlab.reporting.facts import Run
 from lightlab.reporting.optional import optional
@@ -67,7 +68,7 @@ def html(run: Run) -> str:
         min_score=(run.config.get("model") or {}).get("min_score", 0.5),
         samples=sections.pages(where, album),
         pictures=[picture for file, name in shown.items() if (picture := album.add(file, name))],
-        config=(where / folder.CONFIG).read_text(encoding="utf-8"),
+        config=redacted((where / folder.CONFIG).read_text(encoding="utf-8")),
         changed=(run.start.get("origin") or {}).get("changed", []),
         links=[name for name in LINKED if (where / name).exists()],
     )

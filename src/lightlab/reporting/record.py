@@ -23,7 +23,7 @@ import pytorch_lightning as pl
 import torch
 
 from lightlab import files, folder
-from lightlab.changes import ONLY_HERE, PLACES, differences, is_one_of
+from lightlab.changes import ONLY_HERE, PLACES, differences, is_one_of, redacted
 from lightlab.config import ROOT
 from lightlab.reporting.facts import starts as starts_of
 from lightlab.reporting.fingerprint import fingerprints
@@ -90,16 +90,17 @@ def write(run: Path, starts: list[dict[str, Any]]) -> None:
 def command(argv: list[str]) -> str:
     """The command line, without where the run lies and begins."""
     given = [a for a in argv[1:] if a.partition("=")[0].lstrip("+") not in folder.ONCE]
-    return shlex.join(["python", f"src/{Path(argv[0]).name}", *given])
+    return shlex.join(["python", f"src/{Path(argv[0]).name}", *map(redacted, given)])
 
 
 # --- the code and the machine
 
 
 def git() -> dict[str, Any] | None:
-    """commit, branch, changed (files), and the SHA-256 of the difference to the commit; None where there is no git."""
+    """commit, branch, changed (files under git), and the SHA-256 of their difference; None where there is no git."""
     try:
-        changed = [line for line in _git("status", "--porcelain").decode(errors="replace").splitlines() if line]
+        status = _git("status", "--porcelain", "--untracked-files=no").decode(errors="replace")
+        changed = [line for line in status.splitlines() if line]
         return {
             "commit": _git("rev-parse", "HEAD").decode().strip(),
             "branch": _git("rev-parse", "--abbrev-ref", "HEAD").decode().strip(),

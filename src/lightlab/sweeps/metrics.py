@@ -24,7 +24,9 @@ def new_values(path: Path, metric: str, seen: Collection[int]) -> Iterator[tuple
 
 
 def spread(values: Sequence[float]) -> str:
-    """`mean ± standard deviation (n)`; one value alone as it is."""
+    """`mean ± standard deviation (n)`; one value alone as it is; no deviation of what is not finite."""
     if len(values) == 1:
         return f"{values[0]:.4g}"
+    if not all(map(math.isfinite, values)):
+        return f"{statistics.fmean(values):.4g} ({len(values)})"
     return f"{statistics.mean(values):.4g} ± {statistics.stdev(values):.2g} ({len(values)})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lightlab import files
@@ -71,7 +73,7 @@ def row(plan: Plan, trial: FrozenTrial) -> dict[str, str | float]:
     for name, found in figures(plan, trial).items():
         if found:
             cells[name] = statistics.mean(found)
-            cells[f"{name} std"] = statistics.stdev(found) if len(found) > 1 else ""
+            cells[f"{name} std"] = statistics.stdev(found) if len(found) > 1 and all(map(math.isfinite, found)) else ""
     seconds = sum(result[SECONDS] for result in results)
     return {**cells, SECONDS: round(seconds, 2), FAULT: trial.user_attrs.get(FAULT, "")}
 
@@ -93,7 +95,7 @@ def _print(plan: Plan, trials: Sequence[FrozenTrial]) -> None:
     table = Table("trial", *(p.name for p in plan.parameters), *metrics, "seconds", title=f"\nsweep {plan.name}")
     for trial in trials[:SHOWN]:
         found, result = figures(plan, trial), row(plan, trial)
-        options = [shown(trial.params[p.key]) if p.key in trial.params else "" for p in plan.parameters]
+        options = [escape(shown(trial.params[p.key])) if p.key in trial.params else "" for p in plan.parameters]
         cells = [spread(found[name]) if found.get(name) else str(result["state"]) for name in metrics]
         table.add_row(str(trial.number), *options, *cells, f"{result[SECONDS]:.0f}")
     console = Console()

@@ -42,9 +42,9 @@ class Parameter:
 
     @property
     def is_integer(self) -> bool:
-        """Both ends are written as integers, or the option takes nothing else."""
-        rule = rule_for(self.key)
-        return all(isinstance(x, int) for x in (self.low, self.high)) or getattr(rule, "type", None) is int
+        """The option takes nothing else, or both ends are written so and it does not take other numbers."""
+        kind = getattr(rule_for(self.key), "type", None)
+        return kind is int or (kind is not float and all(isinstance(x, int) for x in (self.low, self.high)))
 
     def counts(self, values: Values) -> bool:
         """Is it to be chosen, where these are the values of the parameters before it?"""
