@@ -634,10 +634,10 @@ RUNS = [
     # export
     Mistake("export", "no checkpoint named", "export", ["ckpt_path is not set"]),
     Mistake("export", "a checkpoint that is not there", "export ckpt_path=a.ckpt", ["there is no such file"]),
-    Mistake("export", "a format misspelt", "export ckpt_path=run format=onxx", ["Did you mean onnx?"], run),
+    Mistake("export", "a format misspelt", "export ckpt_path=run format=onxx", ["Did you mean onnx?"]),
     Mistake("export", "a format of boxes", "export ckpt_path=run format=voc", ["expected onnx, torch_export"], run),
     Mistake("export", "a use that a model has not", "export ckpt_path=run use=sample", ["can classify"], run),
-    Mistake("export", "no difference allowed", "export ckpt_path=run tolerance=0", ["a number above 0"], run),
+    Mistake("export", "no difference allowed", "export ckpt_path=run tolerance=0", ["a number above 0"]),
     Mistake(
         "export", "a model's format for boxes", "predict ckpt_path=run input=a.png format=onnx", ["expected coco"], run
     ),

@@ -86,12 +86,19 @@ def test_each_kind_of_network_is_recorded_for_any_batch(model, tmp_path):
     assert difference(graph_of(model), "torch_export", tmp_path) <= TOLERANCE
 
 
-@pytest.mark.parametrize("model", [*DETECTORS, "gan"])
+@pytest.mark.parametrize("model", [*(name for name in DETECTORS if not name.startswith("bolts_")), "gan"])
 def test_onnx_answers_as_the_model_does(model, tmp_path):
     """Detectors also for images that are enlarged and shrunk."""
     graph = graph_of(model)
     assert difference(graph, "onnx", tmp_path) <= 10 * TOLERANCE  # statistics of one batch amplify rounding
     assert all(len(graph(graph.draw(0, sizes))[0]) for sizes in graph.sizes())
+
+
+def test_what_a_trace_does_not_hold_is_refused(tmp_path):
+    """The YOLO of lightning-bolts computes with the size of the image that it was traced with."""
+    found = difference(graph_of("bolts_yolo"), "onnx", tmp_path)
+    with pytest.raises(UserError, match="is not kept"):
+        steps.check({"random": found}, TOLERANCE, tmp_path / "model.onnx")
 
 
 def test_a_model_of_two_uses_is_exported_for_either(tmp_path):
