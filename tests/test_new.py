@@ -71,7 +71,9 @@ def test_its_lint_has_nothing_to_say(project):
 
 
 def test_its_makefile_has_no_target_whose_script_stayed_behind(project):
-    listed = subprocess.run(["make", "help"], cwd=project, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=project, capture_output=True, text=True, check=True
+    ).stdout
     assert {line.split()[1] for line in listed.splitlines()} == {
         "help", "setup", "train", "test", "lint", "format", "lock", "clean",
     }  # fmt: skip

@@ -55,11 +55,11 @@ def redacted(text: str) -> str:
     return SECRET.sub(r"\1***", LOGIN.sub("://***@", text))
 
 
-def kept(key: str, value: Any) -> Any:
-    """The value of an option as it may be handed on."""
-    if value is None or not isinstance(value, str):
-        return value
-    return redacted(f"{key}={value}").partition("=")[2]
+def kept(node: Any, key: str = "") -> Any:
+    """Options as they may be handed on."""
+    if isinstance(node, dict):
+        return {name: kept(child, str(name)) for name, child in node.items()}
+    return redacted(f"{key}={node}").partition("=")[2] if isinstance(node, str) else node
 
 
 def told(change: Change) -> str:

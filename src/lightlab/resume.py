@@ -154,7 +154,7 @@ def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> Non
         log.warning("Continuing with %s: the same run, but no longer bit for bit.", listed)
     length = [c for c in changed if is_one_of(c[0], LENGTH)]
     if length:
-        log.warning("Continuing with %s; a schedule follows the new length.", ", ".join(map(told, length)))
+        log.info("Continuing with %s; a schedule follows the new length.", ", ".join(map(told, length)))
     log.debug("changed since the checkpoint: %s", ", ".join(map(told, changed)) or "nothing")
 
 

@@ -8,7 +8,7 @@ import commands
 import pytest
 import torch
 
-from lightlab.changes import redacted
+from lightlab.changes import kept, redacted
 from lightlab.data.annotations import Boxes, write_yolo
 from lightlab.data.readers import Split
 from lightlab.data.scenes import DigitScenes
@@ -142,3 +142,9 @@ def test_the_command_is_one_that_a_shell_takes(argv):
 )
 def test_what_is_secret_is_not_handed_on(given: str, shown: str):
     assert redacted(given) == shown
+
+
+def test_options_keep_their_form_without_their_secrets():
+    options = {"logger": {"uri": "sqlite://me:pw@host/a=b", "api_key": "abc", "sizes": [1, 2]}, "seed": 0}
+    shown = {"logger": {"uri": "sqlite://***@host/a=b", "api_key": "***", "sizes": [1, 2]}, "seed": 0}
+    assert kept(options) == shown

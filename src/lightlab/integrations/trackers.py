@@ -96,7 +96,7 @@ class Tracker(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        self.options = {k: kept(k, v) for k, v in _flatten_dict(dict(params), delimiter=".").items()}
+        self.options = kept(dict(params))
         self._opened()
 
     @rank_zero_only
@@ -239,7 +239,7 @@ class MLflowTracker(Tracker):
         """As parameters, which MLflow does not let change; one that has changed in a continued run is a tag."""
         from mlflow.entities import Param, RunTag
 
-        given = {k: str(v)[:MOST_CHARACTERS] for k, v in self.options.items()}
+        given = {k: str(v)[:MOST_CHARACTERS] for k, v in _flatten_dict(self.options, delimiter=".").items()}
         known = client.get_run(self.id).data.params
         params = [Param(k, v) for k, v in given.items() if k not in known]
         tags = [RunTag(f"continued.{k}", v) for k, v in given.items() if known.get(k, v) != v]
@@ -278,7 +278,7 @@ class SwanLabTracker(Tracker):
         return swanlab.init(
             project=self.project, name=self.run_name, id=self._named(), resume="allow", reinit=True,
             log_dir=str(self.folder / "swanlab"), mode=self.mode,
-            config=self.options,
+            config=_flatten_dict(self.options, delimiter="."),
         )  # fmt: skip
 
     def where(self) -> str:
@@ -312,7 +312,7 @@ class TrackioTracker(Tracker):
         trackio = importlib.import_module("trackio")
         name = f"{self.run_name}-{self._named()}"  # what it continues is found by its name
         return trackio.init(
-            project=self.project, name=name, resume="allow", config=self.options,
+            project=self.project, name=name, resume="allow", config=_flatten_dict(self.options, delimiter="."),
             embed=False, auto_log_gpu=False, auto_log_cpu=False,
         )  # fmt: skip
 
