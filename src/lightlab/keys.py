@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -23,6 +23,12 @@ _MASK = (1 << 64) - 1
 def mix(*parts: int) -> int:
     """One 63-bit key from integers; every part and their order matter."""
     return _state(parts) >> 1
+
+
+def mixer(*parts: int) -> Callable[[int], int]:
+    """`mix(*parts, last)` as a function of the last part."""
+    begun = _state(parts)
+    return lambda last: _state([last], begun) >> 1
 
 
 def mix_tensor(key: int, values: Tensor) -> Tensor:
@@ -85,8 +91,7 @@ def _has_mps() -> bool:
     return torch.backends.mps.is_available()
 
 
-def _state(parts: Iterable[int]) -> int:
-    z = _GOLDEN
+def _state(parts: Iterable[int], z: int = _GOLDEN) -> int:
     for part in parts:
         z = (z + part + _GOLDEN) & _MASK
         z = ((z ^ (z >> 30)) * _MUL1) & _MASK

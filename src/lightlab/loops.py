@@ -32,6 +32,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from pytorch_lightning.trainer import call
+from pytorch_lightning.utilities.combined_loader import _MaxSizeCycle
 from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
 from torch.optim import Optimizer
@@ -78,6 +79,9 @@ class Plan:
             and module.automatic_optimization
             and not _overrides(module, pl.LightningModule, "lr_scheduler_step")
         )
+        by_step = [config for config in trainer.lr_scheduler_configs if config.interval == "step"]
+        self.schedules = [config for config in by_step if not config.reduce_on_plateau]
+        self.plateaus = len(by_step) > len(self.schedules)
         self.takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
         before, self.transfer, self.after_transfer = map(self._batch_hook, TRANSFER)
         empty = getattr(before, "__func__", None) is pl.LightningDataModule.on_before_batch_transfer
@@ -93,6 +97,31 @@ class Plan:
         if self.before_transfer is not None:
             batch = self.before_transfer(batch, 0)
         return self.after_transfer(self.transfer(batch, self.device, 0), 0)
+
+    def fetch_from(self, fetcher: _DataFetcher) -> None:
+        """Take the epoch's batches from its only loader, past Lightning's combination of several."""
+        self.fetcher, self.only_loader = fetcher, None
+        if type(fetcher) is not _PrefetchDataFetcher:
+            self.lean = False
+            return
+        fetcher._start_profiler = fetcher._stop_profiler = _profile_nothing
+        combined: Any = fetcher.iterator
+        alone = type(combined._iterator) is _MaxSizeCycle and len(combined._iterator.iterators) == 1
+        if alone and combined._spec.is_leaf() and fetcher.length is not None:
+            self.only_loader = combined._iterator  # not what is inside, which Lightning lets go of when the fit ends
+
+    def next_batch(self) -> Any:
+        fetcher = self.fetcher
+        if self.only_loader is None:
+            return next(fetcher)[0]
+        try:
+            batch = next(self.only_loader.iterators[0])
+        except StopIteration:
+            fetcher.done = True
+            raise
+        fetcher.fetched += 1
+        fetcher.done = fetcher.fetched >= fetcher.length
+        return batch
 
     def call(self, hook: str, *args: Any) -> Any:
         """The hook of the callbacks, then of the module; returns what the module's returns."""
@@ -123,17 +152,16 @@ class LeanEpochLoop(_TrainingEpochLoop):
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         super().on_run_start(data_fetcher)
         self.plan = self.automatic_optimization.plan = Plan(self.trainer)
-        self.plan.lean &= type(data_fetcher) is _PrefetchDataFetcher
         if self.plan.lean:
-            data_fetcher._start_profiler = data_fetcher._stop_profiler = _profile_nothing
+            self.plan.fetch_from(data_fetcher)
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         if not self.plan.lean or self.restarting:
             return super().advance(data_fetcher)
         plan, progress = self.plan, self.batch_progress
         self.val_loop.restarting = False
-        batch, _, _ = next(data_fetcher)
-        batch_idx = self.batch_idx + 1
+        batch = plan.next_batch()
+        batch_idx = progress.current.ready
         progress.is_last_batch = data_fetcher.done
         batch = plan.to_device(batch)
         progress.increment_ready()
@@ -188,7 +216,8 @@ class LeanEpochLoop(_TrainingEpochLoop):
         usual = self.plan.lean and not (trainer.should_stop or self._skip_next_val or trainer._val_check_time_interval)
         if not usual or self._should_check_val_fx(data_fetcher):
             return super().on_advance_end(data_fetcher)
-        self.update_lr_schedulers("step", update_plateau_schedulers=True)
+        if self.plan.plateaus:
+            self.update_lr_schedulers("step", update_plateau_schedulers=True)
         if not self._should_accumulate():
             self._batches_that_stepped += 1
 
@@ -196,14 +225,15 @@ class LeanEpochLoop(_TrainingEpochLoop):
         return self.trainer.accumulate_grad_batches != 1 and super()._should_accumulate()
 
     def update_lr_schedulers(self, interval: str, update_plateau_schedulers: bool) -> None:
-        for config in self.trainer.lr_scheduler_configs:
-            if config.interval == interval and config.reduce_on_plateau == update_plateau_schedulers:
-                if interval == "epoch" or update_plateau_schedulers or not self.plan.plain_schedules:
-                    return super().update_lr_schedulers(interval, update_plateau_schedulers)
-                if not self._should_accumulate() and (self.batch_idx + 1) % config.frequency == 0:
-                    self.scheduler_progress.increment_ready()
-                    config.scheduler.step()  # type: ignore[call-arg]
-                    self.scheduler_progress.increment_completed()
+        if interval == "epoch" or update_plateau_schedulers or not self.plan.plain_schedules:
+            return super().update_lr_schedulers(interval, update_plateau_schedulers)
+        if self._should_accumulate():
+            return
+        for config in self.plan.schedules:
+            if self.batch_progress.current.ready % config.frequency == 0:
+                self.scheduler_progress.increment_ready()
+                config.scheduler.step()  # type: ignore[call-arg]
+                self.scheduler_progress.increment_completed()
 
     def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
         trainer: Any = self.trainer

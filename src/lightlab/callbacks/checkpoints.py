@@ -64,11 +64,12 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not is_between_steps(trainer):
+        ends = trainer.should_stop or (trainer.max_steps != -1 and trainer.global_step == trainer.max_steps)
+        if not (ends or self._due(trainer)) or not is_between_steps(trainer):
             return
-        if trainer.should_stop or trainer.global_step == trainer.max_steps:
-            self._save(trainer, self.last)  # the run ends here
-        elif self._due(trainer):
+        if ends:
+            self._save(trainer, self.last)
+        else:
             self._postponed = validation_follows(trainer)
             if not self._postponed:
                 self._save(trainer, self.last)

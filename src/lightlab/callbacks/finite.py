@@ -17,6 +17,7 @@ from lightlab.errors import UserError
 REMEDY = "lower model.optimizer.lr or set trainer.gradient_clip_val"
 SMALLEST_SCALE = 2.0**-24  # of a GradScaler, which begins at 2**16 and halves at each overflow
 LOOK_EVERY = 50  # steps, at the scale
+ONE = torch.ones(1)
 
 
 class FiniteGuard(pl.Callback):
@@ -43,7 +44,7 @@ class FiniteGuard(pl.Callback):
             return self._check_scale(trainer, module)
         loss, self._loss = self._loss, None
         gradients = [g for group in optimizer.param_groups for p in group["params"] if (g := p.grad) is not None]
-        if not _seem_finite(gradients, loss):
+        if not _step_seems_finite(gradients, loss):
             self._stop(trainer, module, list(_faults(module, loss)))
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -65,6 +66,17 @@ class FiniteGuard(pl.Callback):
         unchanged = "it was not saved" if changed else "the weights were not changed"
         remedy = getattr(getattr(module, "means", None), "remedy", REMEDY)
         raise UserError(f"{where}: {' and '.join(faults)}; {unchanged}. {_sentence(remedy)} {_last_good(trainer)}")
+
+
+def _step_seems_finite(gradients: list[Tensor], loss: Tensor | None) -> bool:
+    """As `_seem_finite`; on a CPU by what a GradScaler would ask, at a scale of one: a third cheaper for small nets."""
+    if gradients and gradients[0].is_cpu:
+        try:
+            torch._amp_foreach_non_finite_check_and_unscale_(gradients, found := torch.zeros(1), ONE)
+        except RuntimeError:  # a gradient that is sparse, complex, or one number for many weights
+            return _seem_finite(gradients, loss)
+        return not found.item() and (loss is None or math.isfinite(loss.item()))
+    return _seem_finite(gradients, loss)
 
 
 def _seem_finite(tensors: list[Tensor], loss: Tensor | None = None) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lightlab.keys import mix, seed_everything
+from lightlab.keys import mixer, seed_everything
 from lightlab.resume import position
 
 
@@ -19,9 +19,12 @@ class KeyedRandomness(pl.Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._batches = trainer.fit_loop.epoch_loop.batch_progress.total
+        self._key = mixer(self.seed, 1, trainer.global_rank)
+
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
-        step = trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        seed_everything(mix(self.seed, 1, trainer.global_rank, step))
+        seed_everything(self._key(self._batches.ready))
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         trainer.datamodule.resume_at(*position(checkpoint["loops"]["fit_loop"]))  # type: ignore[attr-defined]

@@ -6,8 +6,9 @@ Images stay uint8 until they are on the device; there they are resized, augmente
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,8 @@ class ImageDataModule(KeyedDataModule):
 class MemoryImages(Dataset[Batch]):
     """A split in memory, or in a device's; an item is a whole batch, gathered there at once."""
 
+    TOGETHER = 2**20  # bytes of images, in uint8; as many stay in a processor's cache
+
     def __init__(self, split: Split, device: torch.device | str = "cpu") -> None:
         assert split.images is not None
         self.images, self.labels = split.images.to(device), _labels(split).to(device)
@@ -238,6 +241,17 @@ class MemoryImages(Dataset[Batch]):
         indices, keys = batch if self.images.is_cpu else (part.to(self.images.device) for part in batch)
         # index_select copies whole images; images[indices] goes pixel by pixel, eight times slower.
         return self.images.index_select(0, indices), self.labels.index_select(0, indices), keys
+
+    def all_of(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Batch]:
+        """The items for these batches. Small ones are gathered several at once, for a call costs more than they do."""
+        bytes_of_one = self.images[0].numel()
+        waiting = iter(batches)
+        for first in waiting:
+            several = max(self.TOGETHER // (bytes_of_one * len(first[0])), 1)
+            group = [first, *islice(waiting, several - 1)]
+            indices, keys = (torch.cat(part) for part in zip(*group, strict=True))
+            sizes = [len(part) for part, _ in group]
+            yield from zip(*(part.split(sizes) for part in self[indices, keys]), strict=True)
 
 
 class FileImages(Dataset[Batch]):

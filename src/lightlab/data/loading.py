@@ -31,7 +31,9 @@ class Batches:
         return len(self.sampler)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Any]:
-        return map(self.dataset.__getitem__, self.sampler)
+        """The dataset's items for the sampler's batches; of a dataset that has `all_of`, in its own way."""
+        own = getattr(self.dataset, "all_of", None)
+        return map(self.dataset.__getitem__, self.sampler) if own is None else own(self.sampler)
 
 
 class DeafLoader(DataLoader[Any]):

@@ -87,7 +87,7 @@ class Classifier(pl.LightningModule):
             network.compile()  # in place: the state_dict keeps its keys
         self.metrics = nn.ModuleDict({"val": val_metrics(num_classes), "test": test_metrics(num_classes)})
         self.confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
-        self.train_sums = torch.zeros(3)
+        self.sums = Sums(torch.zeros(3))
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes each of the 40 hooks of a step here; nn.Module would look for parameters in their names.
@@ -119,21 +119,16 @@ class Classifier(pl.LightningModule):
                 layer.fit(self._normalised(images) for images, _ in images_of(self.trainer, "train", WHITENED, 100))
 
     def on_train_start(self) -> None:
-        self.train_sums = self.train_sums.to(self.device)
+        self.sums = Sums(self.sums.values().to(self.device))
 
     def on_train_epoch_start(self) -> None:
-        self.train_sums = torch.zeros(3, device=self.device)
+        self.sums = Sums(torch.zeros(3, device=self.device))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
         logits, auxiliary = _split(self(images))
         loss = self._loss(logits, labels)
-        with torch.no_grad():
-            hard = labels if labels.ndim == 1 else labels.argmax(1)
-            loss_sum, correct, count = self.train_sums.unbind()
-            loss_sum.add_(loss, alpha=len(images))
-            correct.add_((logits.argmax(1) == hard).sum())
-            count.add_(len(images))
+        self.sums.add(loss.detach(), logits.detach(), labels)
         return loss + AUXILIARY_WEIGHT * sum(self._loss(a, labels) for a in auxiliary) if auxiliary else loss
 
     def on_train_epoch_end(self) -> None:
@@ -152,13 +147,13 @@ class Classifier(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         sums = checkpoint["train_sums"]  # of each process
         if self._trainer and len(sums) == self._trainer.world_size:
-            self.train_sums = sums[self.global_rank].clone()
+            self.sums = Sums(sums[self.global_rank])
         elif self.global_rank == 0:
-            self.train_sums = sums.sum(0)
+            self.sums = Sums(sums.sum(0))
 
     def _sums_of_all(self) -> Tensor:
-        """(processes, 3): the sums of loss, of right answers and of images."""
-        return cast(Tensor, self.all_gather(self.train_sums)).view(-1, 3)
+        """(processes, 3)."""
+        return cast(Tensor, self.all_gather(self.sums.values())).view(-1, 3)
 
     # --- evaluation
 
@@ -216,6 +211,25 @@ class Classifier(pl.LightningModule):
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+class Sums:
+    """Of the loss, of right answers and of images, in the part of an epoch that is behind."""
+
+    def __init__(self, values: Tensor) -> None:
+        loss, correct, images = values.clone().unbind()
+        self.loss, self.correct, self.images = loss, correct, int(images)
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """A batch: its mean loss, logits (B, num_classes), labels as the module takes them."""
+        hard = labels if labels.ndim == 1 else labels.argmax(1)
+        self.loss.add_(loss, alpha=len(labels))
+        self.correct.add_((logits.argmax(1) == hard).sum())
+        self.images += len(labels)
+
+    def values(self) -> Tensor:
+        """(3,): what a Sums is made of again."""
+        return torch.stack([self.loss, self.correct, torch.full_like(self.loss, self.images)])
 
 
 def _split(output: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
