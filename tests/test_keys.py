@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightlab.keys import mix, mix_tensor, seed_everything, uniform
+from lightlab.keys import mix, mix_tensor, mixer, seed_everything, uniform
 
 N = 200_000
 EDGES = [0, 1, -1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, -(2**63)]
@@ -44,6 +44,7 @@ def test_reference_is_splitmix64():
 @pytest.mark.parametrize("parts", [(), (0,), (0, 0), (1, 2, 3), (2**64 - 1,), (-1, -2), (7, -1)])
 def test_mix_is_the_reference(parts):
     assert mix(*parts) == slow_mix(*parts)
+    assert mixer(*parts)(5) == mix(*parts, 5)
 
 
 @pytest.mark.parametrize("key", [0, 1, 2**62 + 3, 2**63 - 1])

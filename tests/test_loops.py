@@ -1,6 +1,6 @@
 """The lean loops do what Lightning's own do: same hooks in the same order, same weights, steps and checkpoints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,7 @@ def fit(lean: bool, module: Module, folder: Path, callbacks: Callable[[], list[p
     data = torch.randn(7, 5, 4)
     kept = Kept()
     settings: dict[str, Any] = {"max_epochs": 3, "num_sanity_val_steps": 0, **options}
+    loader = settings.pop("loader", lambda data: DataLoader(data, batch_size=None))
     trainer = pl.Trainer(
         accelerator="cpu", devices=1, logger=False, profiler=Unprofiled(), enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
@@ -134,7 +135,7 @@ def fit(lean: bool, module: Module, folder: Path, callbacks: Callable[[], list[p
     if lean:
         use_lean_loops(trainer)
     torch.manual_seed(2)
-    trainer.fit(module, DataLoader(data, batch_size=None), DataLoader(data[:2], batch_size=None))
+    trainer.fit(module, loader(data), DataLoader(data[:2], batch_size=None))
     weights = [p.detach().clone() for p in module.parameters()]
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return module.heard, kept.states, weights, metrics, trainer.global_step, trainer.fit_loop.state_dict()
@@ -205,6 +206,47 @@ def test_a_hook_set_on_an_instance_is_heard(tmp_path: Path) -> None:
 def test_manual_optimisation_is_lightnings(hooks: tuple[str, ...], tmp_path: Path) -> None:
     steps = same(hearing(Alternating, *hooks), tmp_path, callbacks=lambda: [hearing(Named, *hooks)("first")])[4]
     assert steps == 3 * (7 + 3)
+
+
+class FromTwo(Module):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        first, second = batch.values() if isinstance(batch, dict) else batch
+        return self.loss(first) + 2 * self.loss(second)
+
+
+class WithoutLength:
+    def __init__(self, data: Tensor) -> None:
+        self.data = data
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.data)
+
+
+class TooLong(WithoutLength):
+    """Ends before its length says."""
+
+    def __len__(self) -> int:
+        return len(self.data) + 2
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+def test_several_loaders_are_combined_as_in_lightning(kind: type, tmp_path: Path) -> None:
+    """The shorter one begins again."""
+
+    def loaders(data: Tensor) -> Any:
+        parts = DataLoader(data, batch_size=None), DataLoader(data[:3], batch_size=None)
+        return {"a": parts[0], "b": parts[1]} if kind is dict else list(parts)
+
+    assert same(FromTwo, tmp_path, loader=loaders)[4] == 3 * 7
+
+
+@pytest.mark.parametrize("loader", [WithoutLength, TooLong, lambda data: [WithoutLength(data)]])
+def test_other_iterables_are_read_as_in_lightning(loader: Callable[..., Any], tmp_path: Path) -> None:
+    class Unpacking(Module):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return self.loss(batch[0] if isinstance(batch, list) else batch)
+
+    assert same(Unpacking, tmp_path, loader=loader)[4] == 3 * 7
 
 
 def test_the_short_way_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,28 @@ def test_on_every_way_to_a_step(tmp_path, lean, options):
         trainer(tmp_path, lean, **options).fit(Module("loss"), data())
 
 
+class Unusual(Module):
+    """Gradients that one kernel for all does not take: sparse, complex, or one number for a whole weight."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__("none")
+        self.kind, self.network = kind, nn.ParameterList([nn.Embedding(3, 2, sparse=True).weight])
+        if kind != "sparse":
+            self.network[0] = nn.Parameter(torch.ones(3, 2, dtype=torch.complex64 if kind == "complex" else None))
+
+    def loss(self, batch: Tensor) -> Tensor:
+        weight = self.network[0]
+        if self.kind == "sparse":
+            weight = nn.functional.embedding(torch.tensor([1]), weight, sparse=True)
+        return weight.sum().abs() * (math.inf if self.global_step == BAD else 1)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "complex", "one number"])
+def test_unusual_gradients_are_looked_at(tmp_path, kind):
+    with pytest.raises(UserError, match=f"Step {BAD + 1} .*the loss is inf"):
+        trainer(tmp_path).fit(Unusual(kind), data())
+
+
 def test_the_guard_changes_no_bit(tmp_path):
     found = []
     for guarded in (True, False):

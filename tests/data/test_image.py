@@ -10,6 +10,7 @@ import torch
 from lightlab.data.augment import Augment
 from lightlab.data.image import ImageDataModule, MemoryImages
 from lightlab.data.readers import Digits, ImageFolder, Split
+from lightlab.data.sampling import KeyedBatches
 from lightlab.errors import UserError
 
 FACTS = {"name": "set", "kind": "image", "classes": None, "image_size": 28, "batch_size": 8, "eval_batch_size": 8}
@@ -30,6 +31,22 @@ def test_a_batch_is_gathered_where_the_images_are():
 def test_the_batches_are_the_same():
     for ours, theirs in zip(*(data(Digits(), on_device=on).train_dataloader() for on in (True, False)), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("together", [1, 5 * 784, 40 * 784, 2**20])
+def test_a_batch_is_the_same_with_whomever_it_is_gathered(together, monkeypatch):
+    """`together`: bytes at once; an eighth of a batch's, five batches', more than all. Read from its middle too."""
+    monkeypatch.setattr(MemoryImages, "TOGETHER", together)
+    split = Split(images=torch.randint(256, (53, 1, 28, 28), dtype=torch.uint8), labels=torch.arange(53))
+    images, order = MemoryImages(split), KeyedBatches(53, 8, seed=1)
+    for start in (0, 4):
+        order.start_at(start)
+        alone = [images[batch] for batch in order]
+        order.start_at(start)
+        found = list(images.all_of(order))
+        assert len(found) == 6 - start
+        for batch, expected in zip(found, alone, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(batch, expected, strict=True))
 
 
 def test_files_and_workers_do_not_fit(image_folder):
