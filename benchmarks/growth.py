@@ -5,7 +5,8 @@
 
 data: batches of 128, cropped and flipped, of grey images of 28 x 28 that are mapped from one file, as a tensor and as
 files in the cache; each size has its own process. model: whole epochs of train.py and of a bare loop over a perceptron
-of two hidden layers. ranks: whole epochs of LeNet in 1 and in 2 processes over gloo. Memory is what a process has for
+of two hidden layers. ranks: whole epochs of LeNet, and of a bare loop under torch's own DistributedDataParallel, in 1
+and in 2 processes over gloo; each image counts in the process that sees it. Memory is what a process has for
 itself (RssAnon); mapped pages belong to the kernel, which may take them back. The file has holes instead of pixels,
 which cost the same. CPU time, one thread in each process.
 """
@@ -17,15 +18,15 @@ import json
 import tempfile
 import zlib
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from throughput import Duel, find_data
-from timing import ROOT, Cost, in_own_process, now, since
+from throughput import BareLoop, Duel, find_data
+from timing import ROOT, in_own_process, now, since
+from torch.nn.parallel import DistributedDataParallel
 
 from lightlab.data.augment import Augment
 from lightlab.data.cache import ImageCache
@@ -161,21 +162,22 @@ class MemoryDuel(Duel):
         self.path.write_text(json.dumps(found))
 
 
-class Stopwatch(pl.Callback):
-    """What an epoch costs each process, its own images only."""
+class SharedLoop(BareLoop):
+    """This process's part of each batch; torch averages the gradients where there are several processes."""
 
-    def __init__(self, path: str) -> None:
-        self.path, self.marks = Path(path), []
+    def __init__(self, module: Any, datamodule: Any, trainer: pl.Trainer) -> None:
+        super().__init__(module, datamodule, trainer)
+        self.size //= trainer.world_size
+        if trainer.world_size > 1:
+            self.network = DistributedDataParallel(self.network)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.marks.append(now())
+
+class SharedDuel(MemoryDuel):
+    bare_loop = SharedLoop
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.marks.append(now())
         if trainer.is_global_zero:
-            images = trainer.num_training_batches * trainer.datamodule.batch_size // trainer.world_size
-            epochs: list[Cost] = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(self.marks)]
-            self.path.write_text(json.dumps({"images": images, "epochs": epochs[1:], "MB": private_memory()}))
+            super().on_train_end(trainer, module)
 
 
 def train(folder: Path, callback: str, *options: str) -> Any:
@@ -204,9 +206,13 @@ def against_width(width: int, epochs: int, folder: Path) -> Row:
 def against_ranks(ranks: int, epochs: int, folder: Path) -> Row:
     options = ["model=lenet", *(["trainer=cpu"] if ranks == 1 else ["trainer=ddp_cpu", f"trainer.devices={ranks}"])]
     options += [f"trainer.max_epochs={epochs}", "trainer.limit_train_batches=100", "trainer.limit_val_batches=1"]
-    found = train(folder, "Stopwatch", *options)
-    cpu, wall = (min(epoch[i] for epoch in found["epochs"]) / found["images"] for i in (0, 1))
-    return {"ranks": ranks, "us per own image": 1e6 * cpu, "wall us": 1e6 * wall, "MB": found["MB"]}
+    found = train(folder, "SharedDuel", *options)
+    costs = {
+        f"{unit} us{of}": 1e6 * min(epoch[i] for epoch in found[name]) * ranks / found["images"]
+        for i, unit in enumerate(("CPU", "wall"))
+        for name, of in (("ours", ""), ("bare", ", bare loop"))
+    }
+    return {"ranks": ranks, **costs, "MB of both": found["MB"]}
 
 
 # --- what is told
@@ -221,8 +227,8 @@ PARTS = {
 
 def tell(part: str, row: Row, first: bool) -> None:
     if first:
-        print(f"{part}\n  " + "".join(f"{name:>16}" for name in row))
-    print("  " + "".join(f"{v:16,.2f}" if isinstance(v, float) else f"{v:>16}" for v in row.values()), flush=True)
+        print(f"{part}\n  " + "".join(f"{name:>20}" for name in row))
+    print("  " + "".join(f"{v:20,.2f}" if isinstance(v, float) else f"{v:>20}" for v in row.values()), flush=True)
 
 
 def plot(rows: dict[str, list[Row]], file: Path) -> None:
@@ -241,9 +247,12 @@ def plot(rows: dict[str, list[Row]], file: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel="CPU µs per image", title="training, by model")
         axes.legend(fontsize="small")
     if "ranks" in parts:
-        axes = next(panels)
-        axes.bar([str(row["ranks"]) for row in rows["ranks"]], [row["us per own image"] for row in rows["ranks"]])
-        axes.set(xlabel="processes", ylabel="CPU µs per own image", title="training, by processes")
+        axes, ranks = next(panels), [row["ranks"] for row in rows["ranks"]]
+        for label, name, style in (("train.py", "CPU us", "o-"), ("bare loop", "CPU us, bare loop", "s--")):
+            axes.plot(ranks, [row[name] for row in rows["ranks"]], style, label=label)
+        axes.set(xlabel="processes", ylabel="CPU µs per own image", title="training, by processes", xticks=ranks)
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize="small")
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=80)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import gc
 import json
 import os
 import tempfile
@@ -93,9 +94,9 @@ class BareLoop:
 
     def __init__(self, module: Any, datamodule: Any, trainer: pl.Trainer) -> None:
         self.network = copy.deepcopy(module.network)
-        self.optimizer = build_optimizer(module.optimizer, self.network)
+        self.optimizer = build_optimizer(module.optimizer, self.network, bias_lr=module.bias_lr)
         self.scheduler = module.scheduler(self.optimizer, total_steps=total_steps(trainer))["scheduler"]
-        self.train, val = datamodule.split("train"), datamodule.split("val")
+        self.device, self.train, val = module.device, datamodule.split("train"), datamodule.split("val")
         self.size, self.steps, self.smoothing = (
             datamodule.batch_size,
             trainer.num_training_batches,
@@ -103,22 +104,30 @@ class BareLoop:
         )
         parts = zip(*(x.split(datamodule.eval_batch_size) for x in (val.images, val.labels)), strict=True)
         self.val = list(parts)[: trainer.num_val_batches[0]] if trainer.num_val_batches else list(parts)
+        self.images, self.labels = self.train.images.to(self.device), self.train.labels.to(self.device)
         self.scale, self.shift = 1 / (255 * module.std), module.mean / module.std
 
     def epoch(self) -> None:
         network, optimizer, size = self.network.train(), self.optimizer, self.size
-        sums = torch.zeros(2)
-        for indices in torch.randperm(len(self.train))[: self.steps * size].split(size):
-            images, labels = self.train.images.index_select(0, indices), self.train.labels.index_select(0, indices)
-            logits = network(self.normalise(images))
-            loss = cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        sums = torch.zeros(2, device=self.device)
+        for indices in torch.randperm(len(self.train), device=self.device)[: self.steps * size].split(size):
+            images, labels = self.images.index_select(0, indices), self.labels.index_select(0, indices)
+            loss, logits = self.loss(self.prepare(images), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             self.scheduler.step()
             sums[0] += loss.detach() * size
             sums[1] += (logits.argmax(1) == labels).sum()
+        sums.tolist()
         evaluate(network.eval(), self.normalise, self.val)
+
+    def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.network(images)
+        return cross_entropy(logits, labels, label_smoothing=self.smoothing), logits
+
+    def prepare(self, images: Tensor) -> Tensor:
+        return self.normalise(images)
 
     def normalise(self, images: Tensor) -> Tensor:
         return images.float().mul_(self.scale).sub_(self.shift)
@@ -146,8 +155,10 @@ class Duel(pl.Callback):
         else:
             self.ours.append(since(self.started))
         for name, loop in self.loops.items():
+            gc.collect()  # what one has left behind, another need not clear away
             started = now()
             self.others.setdefault(name, []).append(loop.epoch() or since(started))
+        gc.collect()
         self.started = now()
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import commands
@@ -13,6 +17,7 @@ from PIL import Image
 from lightlab import checkpoint
 from lightlab.data.readers import Digits
 
+ROOT = Path(__file__).parents[1]
 OPTIONS = [
     "model=mlp",
     "scheduler=constant",
@@ -58,3 +63,20 @@ def test_a_cached_run_learns_the_same_and_goes_on_the_same(digits, tmp_path):
     assert list((tmp_path / "cached" / "cache").glob("*.images"))
     ours, theirs = weights(tmp_path / "cached"), weights(tmp_path / "plain")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_the_gpu_benchmark_runs_where_there_is_none(tmp_path):
+    """A small airbench on random images: both loops run, and their arithmetic goes with their images per second."""
+    small = ["trainer=cpu", "data.batch_size=50", "model.network.widths=[8,8,8]"]
+    options = ["--precision", "32-true", "--compile", "false", "--epochs", "2", "--images", "500", "--set", *small]
+    environment = {**os.environ, "LIGHTLAB_DATA_DIR": str(tmp_path), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks/accelerator.py"), *options],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "random images like cifar10, 32-true; cpu" in done.stdout
+    rates = [float(x.replace(",", "")) for x in re.findall(r"([\d.,]+) per s +\[.*(?:train.py|bare loop)", done.stdout)]
+    used = [float(x) for x in re.findall(r"MFU [\d.]+  (\S+) of", done.stdout)]
+    assert len(rates) == len(used) == 2
+    assert used[0] / used[1] == pytest.approx(rates[0] / rates[1], rel=0.02)

@@ -164,6 +164,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "limited": {"limit_train_batches": 4},
     "validated inside the epoch": {"val_check_interval": 3},
     "validated across epochs": {"val_check_interval": 5, "check_val_every_n_epoch": None},
+    "distributed": {"strategy": "ddp"},
+    "distributed, clipped": {"strategy": "ddp", "gradient_clip_val": 0.1},
+    "distributed, bf16": {"strategy": "ddp", "precision": "bf16-mixed"},
     "averaged": {"callbacks": lambda: [WeightAverage(decay=0.9)]},
     "changing accumulation": {"callbacks": lambda: [pl.callbacks.GradientAccumulationScheduler({0: 1, 1: 2})]},
 }

@@ -6,13 +6,14 @@ through five layers. For a small network on a CPU that is a quarter of the time.
 
 - Hooks that are Lightning's own, empty ones. Which hooks a callback or the module overrides, in a class or on an
   instance, is looked up when an epoch starts; whoever listens is called, in Lightning's order.
-- LightningOptimizer, strategy and precision plugin between the loop and the optimizer, on a single device and without
-  gradient scaler: there they call hooks and the next layer, nothing else. Where one of these hooks is overridden, or
-  gradients are clipped or accumulated, the optimizer's step is Lightning's.
+- LightningOptimizer, strategy and precision plugin between the loop and the optimizer, without gradient scaler: there
+  they call hooks and the next layer, nothing else. Where one of these hooks is overridden, or gradients are clipped or
+  accumulated, the optimizer's step is Lightning's. Of several processes (DDP) the step goes through the strategy.
+- The combination of several loaders, where there is one.
 - The collection of a step's metrics, where the step has logged none.
 
-Where anything else is at work (several processes, another precision, a profiler, `dataloader_iter`, the first batch of
-a resumed run) the method is Lightning's, and so is all of manual optimisation but the batch around it. This follows
+Where anything else is at work (another strategy or precision, a profiler, `dataloader_iter`, the first batch of a
+resumed run) the method is Lightning's, and so is all of manual optimisation but the batch around it. This follows
 Lightning 2.6 line by line, which pyproject.toml pins; tests/test_loops.py compares the two.
 """
 
@@ -30,7 +31,7 @@ from pytorch_lightning.loops.optimization.automatic import Closure, ClosureResul
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
-from pytorch_lightning.strategies import SingleDeviceStrategy
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.trainer import call
 from pytorch_lightning.utilities.combined_loader import _MaxSizeCycle
 from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
@@ -64,9 +65,12 @@ class Plan:
         module, precision = trainer.lightning_module, trainer.precision_plugin
         self.trainer, self.module, self.device = trainer, module, trainer.strategy.root_device
         self.full_precision = type(precision) is Precision
+        strategy = trainer.strategy
+        alone = type(strategy) is SingleDeviceStrategy and strategy.model is module
+        shared = type(strategy) is DDPStrategy and strategy._model_averager is None
+        self.step = module.training_step if alone else strategy.training_step  # through DDP, which averages gradients
         self.lean = (
-            type(trainer.strategy) is SingleDeviceStrategy
-            and trainer.strategy.model is module
+            (alone or shared)
             and (self.full_precision or (type(precision) is MixedPrecision and precision.scaler is None))
             and type(trainer.profiler) in (PassThroughProfiler, Unprofiled)
         )
@@ -111,7 +115,7 @@ class Plan:
             self.only_loader = combined._iterator  # not what is inside, which Lightning lets go of when the fit ends
 
     def next_batch(self) -> Any:
-        fetcher = self.fetcher
+        fetcher: Any = self.fetcher
         if self.only_loader is None:
             return next(fetcher)[0]
         try:
@@ -286,6 +290,6 @@ class LeanOptimization(_AutomaticOptimization):
         if not (plan.direct and plan.full_precision and self.trainer.accumulate_grad_batches == 1):
             return super()._training_step(kwargs)
         before, plan.module._current_fx_name = plan.module._current_fx_name, "training_step"
-        output = plan.module.training_step(*kwargs.values())
+        output = plan.step(*kwargs.values())
         plan.module._current_fx_name = before
         return ClosureResult(output) if isinstance(output, Tensor) else ClosureResult.from_training_step_output(output)

@@ -88,7 +88,7 @@ def _seem_finite(tensors: list[Tensor], loss: Tensor | None = None) -> bool:
 
 
 def _finite(x: Tensor) -> bool:
-    return bool(torch.isfinite(x).all())
+    return bool(torch.isfinite(x.coalesce().values() if x.is_sparse else x).all())
 
 
 def _faults(module: Any, loss: Tensor | None) -> Iterator[str]:

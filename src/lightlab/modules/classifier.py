@@ -83,6 +83,7 @@ class Classifier(pl.LightningModule):
             network.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
+        self._ddp_params_and_buffers_to_ignore = ["mean", "std"]  # which are the same everywhere, and stay so
         if compile:
             network.compile()  # in place: the state_dict keeps its keys
         self.metrics = nn.ModuleDict({"val": val_metrics(num_classes), "test": test_metrics(num_classes)})
