@@ -6,9 +6,9 @@
 data: batches of 128, cropped and flipped, of grey images of 28 x 28 that are mapped from one file, as a tensor and as
 files in the cache; each size has its own process. model: whole epochs of train.py and of a bare loop over a perceptron
 of two hidden layers. ranks: whole epochs of LeNet, and of a bare loop under torch's own DistributedDataParallel, in 1
-and in 2 processes over gloo; each image counts in the process that sees it. Memory is what a process has for
-itself (RssAnon); mapped pages belong to the kernel, which may take them back. The file has holes instead of pixels,
-which cost the same. CPU time, one thread in each process.
+and in 2 processes over gloo: the time of the first process for each of its own images. Memory is what a process has
+for itself (RssAnon), of a run what both loops add to it; mapped pages belong to the kernel, which may take them back.
+The file has holes instead of pixels, which cost the same. CPU time, one thread in each process.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def against_width(width: int, epochs: int, folder: Path) -> Row:
         "parameters": found["parameters"],
         "us per image": ours,
         "us, bare loop": bare,
-        "MB of both": found["MB"],
+        "MB of both loops": found["MB"],
     }
 
 
@@ -212,7 +212,7 @@ def against_ranks(ranks: int, epochs: int, folder: Path) -> Row:
         for i, unit in enumerate(("CPU", "wall"))
         for name, of in (("ours", ""), ("bare", ", bare loop"))
     }
-    return {"ranks": ranks, **costs, "MB of both": found["MB"]}
+    return {"ranks": ranks, **costs, "MB of both loops": found["MB"]}
 
 
 # --- what is told

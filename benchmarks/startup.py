@@ -2,9 +2,10 @@
 
     python benchmarks/startup.py [--rounds 5]
 
---help and two configuration errors in wall time; a run of one step on the digits against importing torch,
-pytorch_lightning and torchvision alone, in CPU time of the whole process, which a busy machine disturbs less. Each is
-a process of its own with one thread; they take turns, after one round that fills the bytecode cache.
+--help and two configuration errors in wall time; a run of one step on the digits, up to the end of that step and whole,
+against importing torch, pytorch_lightning and torchvision alone, in CPU time of the process, which a busy machine
+disturbs less. Each is a process of its own with one thread; they take turns, after one round that fills the bytecode
+cache.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -19,19 +21,30 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parents[1]
+import pytorch_lightning as pl
+from timing import ROOT, Cost, spread
+
 TRAIN = str(ROOT / "src/train.py")
 STEP = ["trainer=cpu", "trainer.max_steps=1", "trainer.limit_val_batches=0", "test=false"]
+STEP += ["+callbacks.first={_target_: startup.FirstStep}"]
 COMMANDS = {
     "train.py --help": [TRAIN, "--help"],
     "unknown model": [TRAIN, "model=lent"],
     "misspelt options": [TRAIN, "trainer.max_epochz=3", "model.network.norn=batch"],
     "imports": ["-c", "import torch, pytorch_lightning, torchvision"],
-    "first step": [TRAIN, *STEP],
+    "run of one step": [TRAIN, *STEP],
 }
 LIMITS = {"train.py --help": 1.5, "unknown model": 2.0, "misspelt options": 2.0}  # seconds
 FAILS = {"unknown model", "misspelt options"}
+
+
+class FirstStep(pl.Callback):
+    """Says how much CPU time the process has taken when its first step has ended."""
+
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        print(f"first step: {time.process_time()}", flush=True)
 
 
 def main() -> None:
@@ -39,25 +52,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
 
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
+    costs: dict[str, list[Cost]] = {name: [] for name in COMMANDS}
+    steps: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
         for _ in range(args.rounds + 1):
             for name, command in COMMANDS.items():
-                seconds[name].append(measure(name, command, Path(scratch)))
-    report({name: values[1:] for name, values in seconds.items()})
+                cost, said = measure(name, command, Path(scratch))
+                costs[name].append(cost)
+                steps += [float(seconds) for seconds in re.findall(r"first step: (\S+)", said)]
+    report({name: values[1:] for name, values in costs.items()}, steps[1:])
 
 
-def measure(name: str, command: list[str], scratch: Path) -> tuple[float, float]:
-    """Seconds of wall time and of CPU time, children included."""
+def measure(name: str, command: list[str], scratch: Path) -> tuple[Cost, str]:
+    """Seconds of CPU time and of wall time, and what the command said."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"PYTHONPYCACHEPREFIX": str(scratch / "pyc"), "LIGHTLAB_LOG_DIR": str(scratch / "logs")}
-    environment["OMP_NUM_THREADS"] = "1"
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'benchmarks'}"}
     wall, cpu = time.perf_counter(), cpu_of_children()
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
-    spent = time.perf_counter() - wall, cpu_of_children() - cpu
+    spent = cpu_of_children() - cpu, time.perf_counter() - wall
     if done.returncode != (2 if name in FAILS else 0):
         sys.exit(f"{name}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return spent
+    return spent, done.stdout
 
 
 def cpu_of_children() -> float:
@@ -65,14 +81,15 @@ def cpu_of_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def report(seconds: dict[str, list[tuple[float, float]]]) -> None:
-    pairs = [step[1] / imports[1] for step, imports in zip(seconds["first step"], seconds["imports"], strict=True)]
-    print(
-        f"ratio {statistics.median(pairs):.2f}  CPU seconds of a whole one-step run / of the imports alone, "
-        f"n={len(pairs)} pairs, [{min(pairs):.2f} .. {max(pairs):.2f}], python {platform.python_version()}"
-    )
-    for name, values in seconds.items():
-        wall, cpu = (sorted(column) for column in zip(*values, strict=True))
+def report(costs: dict[str, list[Cost]], steps: list[float]) -> None:
+    imports = [cpu for cpu, _ in costs["imports"]]
+    whole = [cpu for cpu, _ in costs["run of one step"]]
+    print(f"CPU seconds over those of the imports alone, Python {platform.python_version()}")
+    for name, values in (("to the end of the first step", steps), ("the whole run of one step", whole)):
+        pairs = [a / b for a, b in zip(values, imports, strict=True)]
+        print(f"  ratio {spread(pairs, '.2f')}  {name}, n={len(pairs)} pairs")
+    for name, values in costs.items():
+        cpu, wall = (sorted(column) for column in zip(*values, strict=True))
         limit = f"limit {LIMITS[name]} s" if name in LIMITS else ""
         print(
             f"  wall {statistics.median(wall):6.2f} s [{wall[0]:.2f} .. {wall[-1]:.2f}]  "

@@ -4,11 +4,12 @@
 
 Ours is the command itself, with all that it does by default: bar, console, CSV and TensorBoard logs, training metrics,
 keyed randomness, checkpoints after each epoch. The bare loop computes the same: data in memory, network, fused
-optimizer, learning-rate schedule, batches, each epoch's training loss and accuracy, validation; nothing else. The peers
-of the grey models are in peers.py. Nobody augments. They take turns epoch by epoch in one process with one thread, so
-that a machine whose speed drifts slows all alike; an epoch of ours counts from its start to the next one's, the first
-left out. Fashion-MNIST comes from $LIGHTLAB_DATA_DIR; where it is not there, random images of its shape cost the same.
-resnet18 sees twelve batches of colour images an epoch, and writes its checkpoint after them.
+optimizer, learning-rate schedule, batches, each epoch's training loss and accuracy, validation; nothing else. It
+gathers batch by batch, ours several small batches at once. The peers of the grey models are in peers.py. Nobody
+augments. They take turns epoch by epoch in one process with one thread, so that a machine whose speed drifts slows all
+alike; an epoch of ours counts from its start to the next one's, the first left out, as is the garbage collection
+between contestants. Fashion-MNIST comes from $LIGHTLAB_DATA_DIR; where it is not there, random images of its shape cost
+the same. resnet18 sees twelve batches of colour images an epoch, and writes its checkpoint after them.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class BareLoop:
 
     def epoch(self) -> None:
         network, optimizer, size = self.network.train(), self.optimizer, self.size
-        sums = torch.zeros(2, device=self.device)
+        loss_sum, correct = torch.zeros(2, device=self.device).unbind()
         for indices in torch.randperm(len(self.train), device=self.device)[: self.steps * size].split(size):
             images, labels = self.images.index_select(0, indices), self.labels.index_select(0, indices)
             loss, logits = self.loss(self.prepare(images), labels)
@@ -117,9 +118,9 @@ class BareLoop:
             loss.backward()
             optimizer.step()
             self.scheduler.step()
-            sums[0] += loss.detach() * size
-            sums[1] += (logits.argmax(1) == labels).sum()
-        sums.tolist()
+            loss_sum.add_(loss.detach(), alpha=size)
+            correct.add_((logits.detach().argmax(1) == labels).sum())
+        loss_sum.item()  # where there is a device, this waits for it
         evaluate(network.eval(), self.normalise, self.val)
 
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -66,14 +66,14 @@ class BareCycles:
         self.bf16 = trainer.precision == "bf16-mixed"
 
     def epoch(self) -> None:
-        sums = torch.zeros(2)
+        critic_sum, generator_sum = torch.zeros(2).unbind()
         for i, indices in enumerate(torch.randperm(len(self.images))[: 5 * CYCLES * self.size].split(self.size), 1):
             real = self.images.index_select(0, indices).float().mul_(2 / 255).sub_(1)
             self.critic_optimizer.zero_grad()
             loss = self.critic_loss(real)
             loss.backward()
             self.critic_optimizer.step()
-            sums[0] += loss.detach()
+            critic_sum.add_(loss.detach())
             if i % 5 == 0:
                 self.critic.requires_grad_(False)
                 self.generator_optimizer.zero_grad()
@@ -82,8 +82,7 @@ class BareCycles:
                 loss.backward()
                 self.generator_optimizer.step()
                 self.critic.requires_grad_(True)
-                sums[1] += loss.detach()
-        sums.tolist()
+                generator_sum.add_(loss.detach())
 
     def critic_loss(self, real: Tensor) -> Tensor:
         with self.autocast():

@@ -167,6 +167,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "distributed": {"strategy": "ddp"},
     "distributed, clipped": {"strategy": "ddp", "gradient_clip_val": 0.1},
     "distributed, bf16": {"strategy": "ddp", "precision": "bf16-mixed"},
+    "distributed, accumulated": {"strategy": "ddp", "accumulate_grad_batches": 3},
     "averaged": {"callbacks": lambda: [WeightAverage(decay=0.9)]},
     "changing accumulation": {"callbacks": lambda: [pl.callbacks.GradientAccumulationScheduler({0: 1, 1: 2})]},
 }
@@ -252,12 +253,41 @@ def test_other_iterables_are_read_as_in_lightning(loader: Callable[..., Any], tm
     assert same(Unpacking, tmp_path, loader=loader)[4] == 3 * 7
 
 
-def test_the_short_way_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("strategy", [pl.strategies.SingleDeviceStrategy, pl.strategies.DDPStrategy])
+def test_the_short_way_is_taken(strategy: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lightning's own batch is not used where all is usual, or the tests above would compare it to itself."""
 
     def refuse(*args: Any) -> None:
         raise AssertionError("Lightning's own")
 
     monkeypatch.setattr(LeanEpochLoop.__base__, "advance", refuse)
-    monkeypatch.setattr(pl.strategies.SingleDeviceStrategy, "optimizer_step", refuse)
-    assert fit(True, Module(), tmp_path, list)[4] == 3 * 7
+    monkeypatch.setattr(strategy, "optimizer_step", refuse)
+    options = {"strategy": "ddp"} if strategy is pl.strategies.DDPStrategy else {}
+    assert fit(True, Module(), tmp_path, list, **options)[4] == 3 * 7
+
+
+class Telling(torch.optim.SGD):
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.heard.append("zeroed")
+        super().zero_grad(set_to_none)
+
+
+@pytest.mark.parametrize("on", ["its class", "itself"])
+def test_an_optimizers_own_zero_grad_is_called(on: str, tmp_path: Path) -> None:
+    class Own(Module):
+        def configure_optimizers(self) -> Any:
+            optimizer = (torch.optim.SGD if on == "itself" else Telling)(self.parameters(), lr=0.05)
+            self.heard = optimizer.heard = []
+            if on == "itself":
+                optimizer.zero_grad = lambda: (optimizer.heard.append("zeroed"), torch.optim.SGD.zero_grad(optimizer))
+            return optimizer
+
+    assert same(Own, tmp_path)[0].count("zeroed") == 3 * 7
+
+
+def test_of_several_processes_none_may_skip_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in Lightning: the others would wait for its gradients."""
+    monkeypatch.setattr(pl.Trainer, "world_size", 2)
+    for lean in (False, True):
+        with pytest.raises(RuntimeError, match=r"returning None in distributed|returned None on one of several"):
+            fit(lean, Skipping(), tmp_path, list)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,9 +164,8 @@ def split_loader(datamodule: pl.LightningDataModule, split: str, labelled: bool 
 
 
 def report(cfg: DictConfig, trained: DictConfig, trainer: pl.Trainer, results: dict[str, float]) -> None:
-    """Print the table, write results.json beside the confusion matrix; what was measured is named after the split."""
+    """Print the table, write results.json beside the confusion matrix."""
     if trainer.is_global_zero:
-        results = {re.sub("^test/", f"{cfg.split}/", name): value for name, value in results.items()}
         output = Path(cfg.paths.output_dir)
         (output / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         tested = (cfg.data if is_swapped(cfg) else trained.data).name

@@ -8,8 +8,9 @@ through five layers. For a small network on a CPU that is a quarter of the time.
   instance, is looked up when an epoch starts; whoever listens is called, in Lightning's order.
 - LightningOptimizer, strategy and precision plugin between the loop and the optimizer, without gradient scaler: there
   they call hooks and the next layer, nothing else. Where one of these hooks is overridden, or gradients are clipped or
-  accumulated, the optimizer's step is Lightning's. Of several processes (DDP) the step goes through the strategy.
+  accumulated, the optimizer's step is Lightning's. Of several processes (DDP), training_step goes through the strategy.
 - The combination of several loaders, where there is one.
+- A look for schedules at each batch: they are those of the epoch's start.
 - The collection of a step's metrics, where the step has logged none.
 
 Where anything else is at work (another strategy or precision, a profiler, `dataloader_iter`, the first batch of a
@@ -61,7 +62,7 @@ class Plan:
     lean: the batch may take the short way. direct: so may the optimizer's step. callbacks: who listens to which hook.
     """
 
-    def __init__(self, trainer: Any) -> None:
+    def __init__(self, trainer: Any, fetcher: _DataFetcher) -> None:
         module, precision = trainer.lightning_module, trainer.precision_plugin
         self.trainer, self.module, self.device = trainer, module, trainer.strategy.root_device
         self.full_precision = type(precision) is Precision
@@ -71,6 +72,7 @@ class Plan:
         self.step = module.training_step if alone else strategy.training_step  # through DDP, which averages gradients
         self.lean = (
             (alone or shared)
+            and type(fetcher) is _PrefetchDataFetcher
             and (self.full_precision or (type(precision) is MixedPrecision and precision.scaler is None))
             and type(trainer.profiler) in (PassThroughProfiler, Unprofiled)
         )
@@ -105,9 +107,6 @@ class Plan:
     def fetch_from(self, fetcher: _DataFetcher) -> None:
         """Take the epoch's batches from its only loader, past Lightning's combination of several."""
         self.fetcher, self.only_loader = fetcher, None
-        if type(fetcher) is not _PrefetchDataFetcher:
-            self.lean = False
-            return
         fetcher._start_profiler = fetcher._stop_profiler = _profile_nothing
         combined: Any = fetcher.iterator
         alone = type(combined._iterator) is _MaxSizeCycle and len(combined._iterator.iterators) == 1
@@ -140,6 +139,15 @@ class Plan:
         return answer
 
 
+def _forget_gradients(optimizer: Optimizer) -> None:
+    """`zero_grad`, which opens a profiler's range and keeps statistics before it does the same."""
+    if type(optimizer).zero_grad is not Optimizer.zero_grad or "zero_grad" in vars(optimizer):
+        return optimizer.zero_grad()
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
+
+
 def _overrides(listener: Any, base: type, hook: str) -> bool:
     return getattr(getattr(listener, hook), "__func__", None) is not getattr(base, hook)
 
@@ -155,9 +163,15 @@ class LeanEpochLoop(_TrainingEpochLoop):
 
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         super().on_run_start(data_fetcher)
-        self.plan = self.automatic_optimization.plan = Plan(self.trainer)
+        self.plan = self.automatic_optimization.plan = Plan(self.trainer, data_fetcher)
         if self.plan.lean:
             self.plan.fetch_from(data_fetcher)
+
+    @property
+    def done(self) -> bool:
+        trainer: Any = self.trainer
+        usual = self.plan.lean and not (self.restarting or trainer.should_stop) and self.max_steps == -1
+        return self._num_ready_batches_reached() if usual else super().done
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         if not self.plan.lean or self.restarting:
@@ -270,7 +284,7 @@ class LeanOptimization(_AutomaticOptimization):
                 result = self._training_step(kwargs)
                 zero_grad.increment_ready()
                 zero_grad.increment_started()
-                optimizer.zero_grad()
+                _forget_gradients(optimizer)
                 zero_grad.increment_completed()
                 if result.closure_loss is None:
                     Closure.warning_cache.warn("`training_step` returned `None`. If this was on purpose, ignore this.")
@@ -292,4 +306,6 @@ class LeanOptimization(_AutomaticOptimization):
         before, plan.module._current_fx_name = plan.module._current_fx_name, "training_step"
         output = plan.step(*kwargs.values())
         plan.module._current_fx_name = before
+        if output is None and self.trainer.world_size > 1:  # the others would wait for this one's gradients
+            raise RuntimeError("training_step returned None on one of several processes, where no step can be skipped.")
         return ClosureResult(output) if isinstance(output, Tensor) else ClosureResult.from_training_step_output(output)

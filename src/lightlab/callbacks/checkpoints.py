@@ -116,7 +116,8 @@ class RunCheckpoint(Checkpoint):
         if trainer.world_size == 1:
             return due
         # All processes must agree, which costs a message: not at each step.
-        return trainer.global_step % AGREE_EVERY == 0 and trainer.strategy.reduce_boolean_decision(due, all=False)
+        asked = trainer.global_step % AGREE_EVERY == 0 and is_between_steps(trainer)
+        return asked and trainer.strategy.reduce_boolean_decision(due, all=False)
 
     def _save_if_better(self, trainer: pl.Trainer) -> bool:
         score = trainer.callback_metrics.get(self.monitor)

@@ -23,7 +23,7 @@ ONE = torch.ones(1)
 class FiniteGuard(pl.Callback):
     """Raises UserError at the first optimizer step, of any player, whose loss or gradients are not finite.
 
-    One reduction over the gradients and one synchronisation with the device for each step. A GradScaler leaves out the
+    One look at the gradients and one synchronisation with the device for each step. A GradScaler leaves out the
     steps that overflow; it is stopped where its scale has collapsed, so that nothing is learned any more. No checkpoint
     is written of weights that are not finite.
     """
@@ -69,7 +69,7 @@ class FiniteGuard(pl.Callback):
 
 
 def _step_seems_finite(gradients: list[Tensor], loss: Tensor | None) -> bool:
-    """As `_seem_finite`; on a CPU by what a GradScaler would ask, at a scale of one: a third cheaper for small nets."""
+    """As `_seem_finite`; on a CPU by what a GradScaler asks, at a scale of one: one call, not one for each gradient."""
     if gradients and gradients[0].is_cpu:
         try:
             torch._amp_foreach_non_finite_check_and_unscale_(gradients, found := torch.zeros(1), ONE)

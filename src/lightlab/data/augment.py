@@ -117,9 +117,9 @@ class Augment:
 
     def mix(self, images: Tensor, labels: Tensor, keys: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Labels stay int64 (B,) where neither mixup nor cutmix is on, else they are soft (B, num_classes)."""
-        on = [(function, alpha) for function, alpha in ((mixup, self.mixup), (cutmix, self.cutmix)) if alpha]
-        if not on:
+        if not (self.mixup or self.cutmix):
             return images, labels
+        on = [(function, alpha) for function, alpha in ((mixup, self.mixup), (cutmix, self.cutmix)) if alpha]
         function, alpha = on[_generator(keys, _CHOICE).integers(len(on))]
         return function(images, labels, keys, num_classes, alpha)
 

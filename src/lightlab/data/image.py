@@ -215,14 +215,11 @@ class ImageDataModule(KeyedDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         images, labels, keys = batch
-        training = bool(self.trainer and self.trainer.training)
         images = resize(images, self.image_size)
-        if training:
-            images = self.augment.geometry(images, keys)
-        images = to_float(images)
-        if training:
-            images, labels = self.augment.mix(images, labels, keys, self.num_classes or 0)
-        return images, labels
+        if not (self.trainer and self.trainer.training):
+            return to_float(images), labels
+        images = to_float(self.augment.geometry(images, keys))
+        return self.augment.mix(images, labels, keys, self.num_classes or 0)
 
 
 class MemoryImages(Dataset[Batch]):
