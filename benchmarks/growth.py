@@ -242,8 +242,8 @@ def plot(rows: dict[str, list[Row]], file: Path) -> None:
         plot_data(rows["data"], next(panels), next(panels))
     if "model" in parts:
         axes, sizes = next(panels), [row["parameters"] for row in rows["model"]]
-        for name, style in (("us per image", "o-"), ("us, bare loop", "s--")):
-            axes.plot(sizes, [row[name] for row in rows["model"]], style, label=name)
+        for label, name, style in (("train.py", "us per image", "o-"), ("bare loop", "us, bare loop", "s--")):
+            axes.plot(sizes, [row[name] for row in rows["model"]], style, label=label)
         axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel="CPU µs per image", title="training, by model")
         axes.legend(fontsize="small")
     if "ranks" in parts:
