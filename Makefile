@@ -14,7 +14,7 @@ setup: $(READY)  ## Create .venv with the locked dependencies
 # The lock names every package, so nothing is resolved: --no-deps also keeps lightning-bolts from pinning Lightning.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-		|| { echo "lightlab needs Python 3.11 to 3.13; choose one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+		|| { echo "lightloom needs Python 3.11 to 3.13; choose one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock
@@ -49,7 +49,7 @@ lock: $(READY)  ## Renew requirements.lock from pyproject.toml
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 
 errors: $(READY)  ## Write docs/errors.md anew: mistakes, and what is said of them
-	OMP_NUM_THREADS=1 $(BIN)/python tests/mistakes.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/support/mistakes.py
 
 docs: $(READY)  ## Build the site of docs/ into site/, to be read without a network
 	$(BIN)/python tools/site.py

@@ -8,7 +8,7 @@ The bare loop has the images on the device, the same augmentation, network, prec
 mean loss once per epoch. Nothing is validated. MFU, the share of the device's arithmetic that is used: the operations
 of forward and backward pass as torch counts them, times images per second, over those per second of a product of two
 large square matrices in bfloat16, or in float32 with TF32 where the device has it, measured in the same process.
-CIFAR-10 comes from $LIGHTLAB_DATA_DIR; where it is not there, as many random images of its shape cost the same.
+CIFAR-10 comes from $LIGHTLOOM_DATA_DIR; where it is not there, as many random images of its shape cost the same.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def compare(options: list[str], scratch: Path, what: str) -> None:
 
 def find_cifar10(scratch: Path, images: int) -> tuple[Path, str]:
     """The folder that has it, and what to call it; random images in its files where it is missing."""
-    folder = Path(os.environ.get("LIGHTLAB_DATA_DIR", ROOT / "data"))
+    folder = Path(os.environ.get("LIGHTLOOM_DATA_DIR", ROOT / "data"))
     if (folder / "cifar10").is_dir():
         return folder, "cifar10"
     place, generator = scratch / "cifar10/cifar-10-batches-py", np.random.default_rng(0)

@@ -22,7 +22,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from timing import spread
 
-from lightlab.networks.attention import add_attention
+from lightloom.networks.attention import add_attention
 
 WARM_UP = 5  # rounds
 

@@ -4,7 +4,7 @@
 
 The contestants take turns in one process with one thread, so that a busy machine slows all of them. All start from
 uint8 in memory and end with a float batch in [0, 1]; the padding is an eighth of the image. Grey uses fashion_mnist in
-$LIGHTLAB_DATA_DIR where it is there; otherwise the images are random, which costs the same.
+$LIGHTLOOM_DATA_DIR where it is there; otherwise the images are random, which costs the same.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import to_pil_image
 
-from lightlab.data.augment import Augment
-from lightlab.data.readers import Idx
-from lightlab.keys import mix_tensor
+from lightloom.data.images.augment import Augment
+from lightloom.data.images.readers import Idx
+from lightloom.ops.rng import mix_tensor
 
 SIZES = {"grey": (1, 28), "colour": (3, 32)}
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def load(kind: str, n: int) -> tuple[Tensor, str]:
-    root = Path(os.environ.get("LIGHTLAB_DATA_DIR", "data")) / "fashion_mnist"
+    root = Path(os.environ.get("LIGHTLOOM_DATA_DIR", "data")) / "fashion_mnist"
     if kind == "grey" and root.is_dir():
         return Idx(root, "FashionMNIST").read("train").images[:n], "fashion_mnist"
     channels, size = SIZES[kind]
@@ -65,7 +65,7 @@ def contestants(images: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
         return augment.geometry(batch, keys).float().div_(255)
 
     return {
-        "lightlab, batched": batched,
+        "lightloom, batched": batched,
         "torchvision v2, per tensor": lambda batch: torch.stack([on_tensor(image) for image in batch]),
         "torchvision v2, per PIL image": lambda batch: torch.stack([on_pil(to_pil_image(image)) for image in batch]),
     }

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests/support"))
 
 SHORT = ("data=digits", "trainer.max_epochs=3", "trainer.limit_train_batches=12", "data.eval_batch_size=60")
 SHORT += ("test=false", "trainer=cpu", "callbacks.checkpoint.every_n_steps=2")

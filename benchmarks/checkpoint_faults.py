@@ -32,8 +32,9 @@ from typing import Any
 
 import torch
 
-from lightlab import checkpoint, folder, resume
-from lightlab.errors import UserError
+from lightloom.core import run_dir
+from lightloom.core.errors import UserError
+from lightloom.engine import checkpoint, resume
 
 WEIGHTS = 8
 MEGABYTES = 16
@@ -101,7 +102,7 @@ def file_system(path: Path) -> str:
 def kills(where: Path, count: int) -> Outcome:
     """A process writes one checkpoint after another until it is killed; the next begins with what is there."""
     outcome: Outcome = Counter()
-    generator, last = random.Random(0), where / folder.LAST
+    generator, last = random.Random(0), where / run_dir.LAST
     io = checkpoint.SafeCheckpointIO()
     io.save_checkpoint(content(0), last)
     started = time.monotonic()
@@ -136,7 +137,7 @@ def kills(where: Path, count: int) -> Outcome:
 def after_a_kill(last: Path, begun: int, while_writing: bool) -> str:
     """begun: the number of the save that the kill came into."""
     try:
-        found, previous = checkpoint.load(last), checkpoint.load(last.with_name(folder.PREVIOUS))
+        found, previous = checkpoint.load(last), checkpoint.load(last.with_name(run_dir.PREVIOUS))
     except UserError:
         return "LOST"
     if not is_one_whole(found) or not is_one_whole(previous):
@@ -153,7 +154,7 @@ def after_a_kill(last: Path, begun: int, while_writing: bool) -> str:
 
 def flips(where: Path) -> Outcome:
     """One bit of every byte of a small file, and every bit of its directory, which no checksum covers."""
-    path = where / folder.LAST
+    path = where / run_dir.LAST
     checkpoint.save(content(3, megabytes=0.002), path)
     whole = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
@@ -170,7 +171,7 @@ def flips(where: Path) -> Outcome:
 
 
 def cuts(where: Path) -> Outcome:
-    path = where / folder.LAST
+    path = where / run_dir.LAST
     checkpoint.save(content(3, megabytes=0.002), path)
     whole = path.read_bytes()
     outcome: Outcome = Counter()
@@ -194,7 +195,7 @@ def loaded_or_refused(path: Path, number: int = 3) -> str:
 def fallbacks(where: Path) -> Outcome:
     """The run's three checkpoints, each whole or damaged: which is used."""
     outcome: Outcome = Counter()
-    names = (folder.LAST, folder.PREVIOUS, folder.BEST)
+    names = (run_dir.LAST, run_dir.PREVIOUS, run_dir.BEST)
     for damaged in range(8):
         for name, number in zip(names, (9, 8, 7), strict=True):
             checkpoint.save(content(number, megabytes=0.01), where / name)
@@ -221,7 +222,7 @@ def full_disk(where: Path) -> tuple[str, Outcome]:
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", where], capture_output=True).returncode
     outcome: Outcome = Counter()
     try:
-        last = where / folder.LAST
+        last = where / run_dir.LAST
         checkpoint.save(content(1, megabytes=1), last)
         for size in (3.5, 4.0, 5.0, 16.0):
             outcome[in_a_fork(functools.partial(too_large, last, size, bool(mounted)))] += 1
@@ -290,7 +291,7 @@ def pickles(where: Path, by_address: bool) -> Outcome:
                     os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = unsafe
                     for load in (checkpoint.load, checkpoint.restore, checkpoint.SafeCheckpointIO().load_checkpoint):
                         found = f"{address}/{name}" if by_address else str(served / name)
-                        outcome[refused(lambda f=found, load=load: load(folder.find_checkpoint(f, where)), ran)] += 1
+                        outcome[refused(lambda f=found, load=load: load(run_dir.find_checkpoint(f, where)), ran)] += 1
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
     return outcome
 

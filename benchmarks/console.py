@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightlab.callbacks.console import Console
+from lightloom.callbacks.run.console import Console
 
 STEPS, IMAGES = 400, 32  # of an epoch, of a batch
 

@@ -40,10 +40,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from lightlab.data.boxes import AnnotatedImages
-from lightlab.data.detection import Part, Split
-from lightlab.keys import mix
-from lightlab.metrics.detection import CocoPrecision
+from lightloom.data.boxes.annotations import AnnotatedImages
+from lightloom.data.boxes.datamodule import Part, Split
+from lightloom.metrics.detection import CocoPrecision
+from lightloom.ops.rng import mix
 
 WINDOW, PRINTED = 20, 20  # values that a meter smooths over, steps between two lines
 DROPS = (16 / 26, 22 / 26)  # of the epochs, where the rate falls to a tenth

@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 from torch.distributions import Bernoulli, Normal
 
-from lightlab import checkpoint, folder
-from lightlab.build import build
-from lightlab.modules.vae import VAE
+from lightloom.config.instantiate import build
+from lightloom.core import run_dir
+from lightloom.engine import checkpoint
+from lightloom.modules.vae import VAE
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,8 +31,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--draws", type=int, default=200)
     args = parser.parse_args()
-    logs = Path(os.environ.get("LIGHTLAB_LOG_DIR", ROOT / "logs"))
-    cfg, module = checkpoint.restore(folder.find_checkpoint(args.checkpoint, logs, prefer="best"))
+    logs = Path(os.environ.get("LIGHTLOOM_LOG_DIR", ROOT / "logs"))
+    cfg, module = checkpoint.restore(run_dir.find_checkpoint(args.checkpoint, logs, prefer="best"))
     assert isinstance(module, VAE)
     datamodule = build(cfg.data, "data")
     images = datamodule.split("test").images[: args.images].float() / 255

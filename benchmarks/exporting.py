@@ -2,7 +2,7 @@
 
 python benchmarks/exporting.py [model ...] [format ...]: untrained models of configs/model on small images; by
 default all of them, as ONNX and as torch.export, one line each. Untrained detectors find nothing, or boxes with equal
-scores of which chance decides; tests/test_exporting.py has them find something.
+scores of which chance decides; tests/exporting/test_export.py has them find something.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from lightlab import config
-from lightlab.build import build
-from lightlab.errors import UserError
-from lightlab.exporting import checks, steps
-from lightlab.exporting.formats import FORMATS
-from lightlab.exporting.graphs import Graph
+from lightloom.config import compose
+from lightloom.config.instantiate import build
+from lightloom.core.errors import UserError
+from lightloom.exporting import checks, steps
+from lightloom.exporting.formats import FORMATS
+from lightloom.exporting.graphs import Graph
 
 DATA = {"detection": ("digit_scenes", "data.image_size=64"), "signal": ("signals",), "image": ("digits",)}
 SMALLEST = {"inception_v3": ("data.image_size=75",)}  # pixels, of networks that need more than the data's
@@ -33,10 +33,10 @@ def graph_of(model: str) -> tuple[DictConfig, Graph]:
     for data, *sizes in DATA.values():
         overrides = [f"model={model}", f"data={data}", *sizes, *SMALLEST.get(model, ())]
         try:
-            checked = config.check("train", overrides)
+            checked = compose.check("train", overrides)
         except UserError:
             continue
-        cfg = config.without_hydra(config.compose("train", checked))
+        cfg = compose.without_hydra(compose.compose("train", checked))
         torch.manual_seed(0)
         module = build(cfg.model, "model").eval()
         return cfg, steps.choose_graph(OmegaConf.create({"use": None}), cfg, module)
@@ -54,7 +54,7 @@ def exported(graph: Graph, name: str, folder: Path) -> tuple[Path, float]:
 def main() -> None:
     logging.disable()
     warnings.simplefilter("ignore")
-    models = [name for name in sys.argv[1:] if name not in FORMATS] or list(config.options("model"))
+    models = [name for name in sys.argv[1:] if name not in FORMATS] or list(compose.options("model"))
     formats = [name for name in sys.argv[1:] if name in FORMATS] or ["onnx", "torch_export"]
     for model in models:
         graph = graph_of(model)[1]

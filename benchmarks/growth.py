@@ -28,10 +28,10 @@ from throughput import BareLoop, Duel, find_data
 from timing import ROOT, in_own_process, now, since
 from torch.nn.parallel import DistributedDataParallel
 
-from lightlab.data.augment import Augment
-from lightlab.data.cache import ImageCache
-from lightlab.data.image import ImageDataModule
-from lightlab.data.readers import Split
+from lightloom.data.cache import ImageCache
+from lightloom.data.images.augment import Augment
+from lightloom.data.images.datamodule import ImageDataModule
+from lightloom.data.images.readers import Split
 
 SIDE = 28
 Row = dict[str, Any]

@@ -19,8 +19,8 @@ import pytorch_lightning as pl
 import torch
 from throughput import ROOT, find_data, in_own_process, now, since
 
-from lightlab.callbacks.finite import FiniteGuard
-from lightlab.callbacks.signals import Signals
+from lightloom.callbacks.run.nan_guard import NaNGuard
+from lightloom.callbacks.run.preemption import Preemption
 
 STEPS = 60  # of 128 images, an epoch
 
@@ -33,7 +33,7 @@ class Turns(pl.Callback):
         self.guarded: list[list[tuple[float, float]]] = [[], []]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        guards = [c for c in trainer.callbacks if isinstance(c, FiniteGuard | Signals)]
+        guards = [c for c in trainer.callbacks if isinstance(c, NaNGuard | Preemption)]
         self.guards = guards or self.guards
         others = [c for c in trainer.callbacks if c not in guards]
         trainer.callbacks = [*others, *self.guards] if trainer.current_epoch % 2 else others

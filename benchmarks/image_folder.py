@@ -4,8 +4,8 @@
 
 The decoder is Pillow's (libjpeg-turbo), which ours uses; torchvision.io's, the same library without Pillow, and
 torchvision's ImageFolder with Resize and CenterCrop are the peers. All ways read the same files with one thread and no
-worker and take turns; files are in the page cache. The photographs are those of coco128 in $LIGHTLAB_DATA_DIR; where it
-is not there, smooth random ones of 640 x 480 pixels.
+worker and take turns; files are in the page cache. The photographs are those of coco128 in $LIGHTLOOM_DATA_DIR; where
+it is not there, smooth random ones of 640 x 480 pixels.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from torchvision import transforms
 from torchvision.io import ImageReadMode, decode_image, read_file
 from torchvision.transforms import v2
 
-from lightlab.data.augment import Augment
-from lightlab.data.decode import read_image
-from lightlab.data.image import ImageDataModule
-from lightlab.data.readers import ImageFolder
+from lightloom.data.images.augment import Augment
+from lightloom.data.images.datamodule import ImageDataModule
+from lightloom.data.images.decode import read_image
+from lightloom.data.images.readers import ImageFolder
 
 CHUNK = 16  # images in a turn of a way
 CLASSES = 2
@@ -53,7 +53,7 @@ def collect(folder: Path) -> str:
     """Photographs in class folders; says where they are from."""
     for label in range(CLASSES):
         (folder / str(label)).mkdir(parents=True)
-    found = sorted((Path(os.environ.get("LIGHTLAB_DATA_DIR", "data")) / "coco128").rglob("*.jpg"))
+    found = sorted((Path(os.environ.get("LIGHTLOOM_DATA_DIR", "data")) / "coco128").rglob("*.jpg"))
     for i, path in enumerate(found):
         (folder / str(i % CLASSES) / path.name).symlink_to(path.absolute())
     if found:

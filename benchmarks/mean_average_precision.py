@@ -1,4 +1,4 @@
-"""COCO's measures of boxes as lightlab computes them against torchmetrics' pycocotools backend: seconds of CPU time.
+"""COCO's measures of boxes as lightloom computes them against torchmetrics' pycocotools backend: seconds of CPU time.
 
     python benchmarks/mean_average_precision.py [--images 300] [--boxes 50] [--classes 10 80] [--rounds 7]
 
@@ -21,7 +21,7 @@ import torch
 import torchmetrics
 from torchmetrics.detection import MeanAveragePrecision
 
-from lightlab.metrics.detection import SUMMARY, Boxes, CocoPrecision
+from lightloom.metrics.detection import SUMMARY, Boxes, CocoPrecision
 
 BATCH, SIDE = 8, 640
 TOLERANCE = 1e-6
@@ -41,7 +41,7 @@ def main() -> None:
     for classes in args.classes:
         found, truths = scenes(args.images, args.boxes, classes)
         for per_class in (False, True):
-            ways = {"lightlab": partial(ours, found, truths, per_class)}
+            ways = {"lightloom": partial(ours, found, truths, per_class)}
             ways["pycocotools"] = partial(theirs, found, truths, per_class)
             title = f"{classes} classes, {'figures of each class too' if per_class else 'no figures of a class'}"
             compare(title, ways, args.rounds)
@@ -101,7 +101,7 @@ def compare(title: str, ways: Mapping[str, Callable[[], Figures]], rounds: int) 
     ratios = [b / a for a, b in zip(*(values[1:] for values in seconds.values()), strict=True)]
     low, _, high = statistics.quantiles(ratios, n=4)
     print(
-        f"  ratio {statistics.median(ratios):.2f}  CPU seconds, pycocotools / lightlab, n={rounds}, quartiles "
+        f"  ratio {statistics.median(ratios):.2f}  CPU seconds, pycocotools / lightloom, n={rounds}, quartiles "
         f"[{low:.2f} .. {high:.2f}]  {title}; {len(first)} figures at most {apart:.0e} apart, map {first['map']:.4f}"
     )
     for name, values in seconds.items():

@@ -25,8 +25,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchvision import transforms
 from torchvision.datasets import FashionMNIST
 
-from lightlab.modules.optimizing import build_optimizer
-from lightlab.schedules import total_steps
+from lightloom.modules.optimization import total_steps
+from lightloom.optim.param_groups import build_optimizer
 
 
 def torchvision_loaders(module: Any, datamodule: Any) -> list[DataLoader]:

@@ -28,7 +28,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from lightlab import config, files, folder
+from lightloom.config import compose
+from lightloom.core import atomic_io, run_dir
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- scoreboard: written by make scoreboard -->", "<!-- end of the scoreboard -->"
@@ -38,10 +39,10 @@ Record = dict[str, dict[str, dict[str, Any]]]  # row -> seed -> what the run cam
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--logs", type=Path, default=config.ROOT / "logs", help="where to look for run folders")
+    parser.add_argument("--logs", type=Path, default=compose.ROOT / "logs", help="where to look for run folders")
     parser.add_argument("--rows", type=Path, default=HERE / "scoreboard.yaml")
     parser.add_argument("--kept", type=Path, default=HERE / "results/scoreboard.json")
-    parser.add_argument("--page", type=Path, default=config.ROOT / "docs/results.md")
+    parser.add_argument("--page", type=Path, default=compose.ROOT / "docs/results.md")
     parser.add_argument("--record", action="store_true", help="keep what the runs came to")
     parser.add_argument("--of", nargs="+", type=Path, help="a table of these runs")
     parser.add_argument("--metrics", nargs="+", default=["test/acc"], help="its columns")
@@ -55,7 +56,7 @@ def main() -> None:
     drifts = [line for name in found if (line := drift(name, kept.get(name, {}), found[name], board))]
     if args.record:
         kept |= {name: {**kept.get(name, {}), **runs} for name, runs in found.items()}
-        files.write_text(args.kept, json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        atomic_io.write_text(args.kept, json.dumps(kept, indent=1, sort_keys=True) + "\n")
     write(args.page, table(board, kept, found))
     print("\n".join([*table(board, kept, found), *drifts]))
     sys.exit(1 if drifts else 0)
@@ -68,13 +69,13 @@ def collect(logs: Path, board: dict[str, Any]) -> Record:
     """The runs of each row below `logs`; of one seed the newest."""
     rows = {options_of(row["options"]): name for name, row in board["rows"].items()}
     found: Record = defaultdict(dict)
-    for path in sorted(logs.rglob(folder.RESULTS), key=lambda p: p.stat().st_mtime):
+    for path in sorted(logs.rglob(run_dir.RESULTS), key=lambda p: p.stat().st_mtime):
         run, results = path.parent, json.loads(path.read_text(encoding="utf-8"))
-        if not (run / folder.OVERRIDES).is_file():
+        if not (run / run_dir.OVERRIDES).is_file():
             continue
-        name = rows.get(options_of(folder.recorded_overrides(run)))
+        name = rows.get(options_of(run_dir.recorded_overrides(run)))
         if name and metric_of(board, name) in results:
-            seed = str(OmegaConf.load(run / folder.CONFIG).seed)
+            seed = str(OmegaConf.load(run / run_dir.CONFIG).seed)
             found[name][seed] = {**results, "date": str(date.fromtimestamp(path.stat().st_mtime))}
     return dict(found)
 
@@ -86,7 +87,7 @@ def metric_of(board: dict[str, Any], name: str) -> str:
 
 def options_of(overrides: Iterable[str]) -> frozenset[str]:
     """The options that make a run what it is, in one form."""
-    lines = (config.expand_shorthand(o) for o in overrides)
+    lines = (compose.expand_shorthand(o) for o in overrides)
     return frozenset(
         o for o in lines if not o.startswith(("paths.", "hydra.")) and o.partition("=")[0] not in ELSEWHERE
     )
@@ -144,15 +145,15 @@ def write(page: Path, lines: Sequence[str]) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         sys.exit(f"{page} has no place for the scoreboard; it begins with {BEGIN} and ends with {END}")
-    files.write_text(page, "\n".join([before + BEGIN, "", *lines, "", END + after]))
+    atomic_io.write_text(page, "\n".join([before + BEGIN, "", *lines, "", END + after]))
 
 
 def table_of(runs: Sequence[Path], metrics: Sequence[str]) -> list[str]:
     """Any runs, those of one run_name in a row."""
     found: dict[str, list[dict[str, float]]] = defaultdict(list)
     for run in runs:
-        name = OmegaConf.load(run / folder.CONFIG).run_name
-        found[name].append(json.loads((run / folder.RESULTS).read_text(encoding="utf-8")))
+        name = OmegaConf.load(run / run_dir.CONFIG).run_name
+        found[name].append(json.loads((run / run_dir.RESULTS).read_text(encoding="utf-8")))
     header = ["run", "n", *metrics, "epochs", "steps", "minutes"]
     rows = [header, ["---"] * len(header)]
     for name, results in sorted(found.items()):

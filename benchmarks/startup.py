@@ -67,7 +67,7 @@ def main() -> None:
 def measure(name: str, command: list[str], scratch: Path) -> tuple[Cost, str]:
     """Seconds of CPU time and of wall time, and what the command said."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment |= {"PYTHONPYCACHEPREFIX": str(scratch / "pyc"), "LIGHTLAB_LOG_DIR": str(scratch / "logs")}
+    environment |= {"PYTHONPYCACHEPREFIX": str(scratch / "pyc"), "LIGHTLOOM_LOG_DIR": str(scratch / "logs")}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'benchmarks'}"}
     wall, cpu = time.perf_counter(), cpu_of_children()
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)

@@ -8,8 +8,8 @@ optimizer, learning-rate schedule, batches, each epoch's training loss and accur
 gathers batch by batch, ours several small batches at once. The peers of the grey models are in peers.py. Nobody
 augments. They take turns epoch by epoch in one process with one thread, so that a machine whose speed drifts slows all
 alike; an epoch of ours counts from its start to the next one's, the first left out, as is the garbage collection
-between contestants. Fashion-MNIST comes from $LIGHTLAB_DATA_DIR; where it is not there, random images of its shape cost
-the same. resnet18 sees twelve batches of colour images an epoch, and writes its checkpoint after them.
+between contestants. Fashion-MNIST comes from $LIGHTLOOM_DATA_DIR; where it is not there, random images of its shape
+cost the same. resnet18 sees twelve batches of colour images an epoch, and writes its checkpoint after them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from timing import ROOT, Cost, in_own_process, now, report, since
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lightlab.modules.optimizing import build_optimizer
-from lightlab.schedules import total_steps
+from lightloom.modules.optimization import total_steps
+from lightloom.optim.param_groups import build_optimizer
 
 DATA = {"mlp": "fashion_mnist", "lenet": "fashion_mnist", "resnet18": "cifar10_small"}
 SMALLER = {"resnet18": ["trainer.limit_train_batches=12", "trainer.limit_val_batches=1"]}
@@ -62,7 +62,7 @@ def compare(model: str, epochs: int, scratch: Path, peers: bool) -> None:
 
 def find_data(name: str, scratch: Path) -> tuple[Path, str]:
     """The folder that has the data set, and what to call it; random images of its layout where it is missing."""
-    folder = Path(os.environ.get("LIGHTLAB_DATA_DIR", ROOT / "data"))
+    folder = Path(os.environ.get("LIGHTLOOM_DATA_DIR", ROOT / "data"))
     if (folder / name).is_dir():
         return folder, name
     if name == "fashion_mnist":

@@ -19,17 +19,17 @@ from pathlib import Path
 
 import torch
 
-from lightlab import checkpoint
-from lightlab.data.image import to_float
-from lightlab.data.scenes import draw_film
-from lightlab.data.tracks import TrackFiles, Tracks, no_tracks, read_tracks
-from lightlab.detection import chosen_classes, of_classes
-from lightlab.folder import find_checkpoint
-from lightlab.metrics.detection import Boxes
-from lightlab.metrics.tracking import clear_mot, jitter
-from lightlab.smoothing import KalmanSmoother, Method, OneEuro, Unsmoothed
-from lightlab.tracking import ByteTrack, Steady
-from lightlab.video import VideoReader, VideoWriter
+from lightloom.core.run_dir import find_checkpoint
+from lightloom.data.boxes.scenes import draw_film
+from lightloom.data.images.datamodule import to_float
+from lightloom.engine import checkpoint
+from lightloom.metrics.detection import Boxes
+from lightloom.predict.boxes.images import chosen_classes, of_classes
+from lightloom.tracking.byte_track import ByteTrack, Steady
+from lightloom.tracking.measures import clear_mot, jitter
+from lightloom.tracking.mot import TrackFiles, Tracks, no_tracks, read_tracks
+from lightloom.tracking.smoothing import KalmanSmoother, Method, OneEuro, Unsmoothed
+from lightloom.tracking.video import VideoReader, VideoWriter
 
 RATE = Fraction(25)
 METHODS = {

@@ -2,20 +2,20 @@
 
 from omegaconf import DictConfig
 
-from lightlab.launch import launch
+from lightloom.cli.launch import launch
 
 
 def evaluate(cfg: DictConfig) -> None:
     """The checkpoint's module on a split of its data; a table, results.json and a confusion matrix."""
-    from lightlab import evaluation, run
+    from lightloom.engine import evaluate, train
 
-    cfg = run.open_folder(cfg)
-    trained, module = evaluation.restore(cfg)
-    datamodule = evaluation.test_data(cfg, trained)
-    cfg.split = evaluation.choose_split(cfg.split, datamodule, trained)
-    trainer = evaluation.build_trainer(cfg, trained)
-    results = evaluation.test(trainer, module, datamodule, cfg.split, trained.get("labelled", True))
-    evaluation.report(cfg, trained, trainer, results)
+    cfg = train.open_run(cfg)
+    trained, module = evaluate.restore(cfg)
+    datamodule = evaluate.test_data(cfg, trained)
+    cfg.split = evaluate.choose_split(cfg.split, datamodule, trained)
+    trainer = evaluate.build_trainer(cfg, trained)
+    results = evaluate.test(trainer, module, datamodule, cfg.split, trained.get("labelled", True))
+    evaluate.report(cfg, trained, trainer, results)
 
 
 if __name__ == "__main__":

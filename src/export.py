@@ -2,17 +2,17 @@
 
 from omegaconf import DictConfig
 
-from lightlab.launch import launch
+from lightloom.cli.launch import launch
 
 
 def export(cfg: DictConfig) -> None:
     """The model as one file in the run's folder, which gives the model's own answers or is not kept."""
-    from lightlab import evaluation, run
-    from lightlab.exporting import steps
+    from lightloom.engine import evaluate, train
+    from lightloom.exporting import steps
 
-    cfg = run.open_folder(cfg)
+    cfg = train.open_run(cfg)
     chosen = steps.choose_format(cfg.format)
-    trained, module = evaluation.restore(cfg)
+    trained, module = evaluate.restore(cfg)
     graph = steps.choose_graph(cfg, trained, module)
     steps.export(cfg, trained, graph, chosen)
 

@@ -2,14 +2,15 @@
 
 from omegaconf import DictConfig
 
-from lightlab.launch import launch
+from lightloom.cli.launch import launch
 
 
 def inspect(cfg: DictConfig) -> None:
     """Tables of classes and sizes, the faults that were found, and inspection.png: images with their boxes."""
-    from lightlab import inspection, run
+    from lightloom.engine import train
+    from lightloom.predict.boxes import inspection
 
-    cfg = run.open_folder(cfg)
+    cfg = train.open_run(cfg)
     datamodule = inspection.read(cfg)
     inspection.report(datamodule)
     inspection.draw(datamodule, cfg.split, cfg.num_images, cfg.paths.output_dir)

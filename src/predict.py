@@ -2,17 +2,18 @@
 
 from omegaconf import DictConfig
 
-from lightlab.launch import launch
+from lightloom.cli.launch import launch
 
 
 def predict(cfg: DictConfig) -> None:
     """The classes or the reconstructions of images from files or from a data set's test part; or new images."""
-    from lightlab import evaluation, prediction, run
+    from lightloom.engine import evaluate, train
+    from lightloom.predict import images
 
-    cfg = run.open_folder(cfg)
-    trained, module = evaluation.restore(cfg)
-    task = prediction.choose(cfg, module)
-    task(cfg, trained, prediction.settle(cfg, module))
+    cfg = train.open_run(cfg)
+    trained, module = evaluate.restore(cfg)
+    task = images.choose(cfg, module)
+    task(cfg, trained, images.settle(cfg, module))
 
 
 if __name__ == "__main__":

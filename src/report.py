@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from lightlab.launch import launch
+from lightloom.cli.launch import launch
 
 
 def report(cfg: DictConfig) -> None:
     """One run: report.html and README.md in its folder. Several: a page that compares them."""
-    from lightlab.reporting import comparison, find, page
+    from lightloom.reporting import comparison, find, page
 
     runs = find.runs(cfg.runs, cfg.paths.log_dir)
     if len(runs) == 1:

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-from lightlab.launch import command
+from lightloom.cli.launch import command
 
 
 def sweep(arguments: Sequence[str]) -> int:
     """The trials that the command line plans, those of an earlier command included; table, plots, best options."""
-    from lightlab.sweeps import plan
+    from lightloom.sweeps import plan
 
     planned = plan.read(arguments)
 
-    from lightlab.sweeps import report, search
-    from lightlab.sweeps.launchers import build
+    from lightloom.sweeps import report, search
+    from lightloom.sweeps.launchers import build
 
     study = search.open_study(planned)
     search.run(planned, study, build(planned))

@@ -2,27 +2,30 @@
 
 from omegaconf import DictConfig
 
-from lightlab.launch import launch
+from lightloom.cli.launch import launch
 
 
 def train(cfg: DictConfig) -> float | None:
     """Data, module and trainer from the configuration; fit, test, report. Returns the best monitored metric."""
-    from lightlab import doctor, resume, run
+    from lightloom.engine import preflight, resume
+    from lightloom.engine import train as flow
+    from lightloom.reporting import page
 
-    cfg = run.open_folder(cfg)
+    cfg = flow.open_run(cfg)
     if cfg.doctor:
-        doctor.examine(cfg)
+        preflight.examine(cfg)
         return None
-    cfg, datamodule = run.build_data(cfg)
+    cfg, datamodule = flow.build_data(cfg)
     start = resume.find(cfg)
     if start.results:
-        return run.report_finished(cfg, start.results)
-    module = run.build_module(cfg)
-    trainer = run.build_trainer(cfg, module)
-    doctor.preflight(cfg, trainer, module, datamodule)
-    seconds = run.fit(cfg, trainer, module, datamodule, start)
-    results = run.test_best(cfg, trainer, module, datamodule)
-    return run.report(cfg, trainer, results, seconds)
+        return flow.report_finished(cfg, start.results)
+    module = flow.build_module(cfg)
+    trainer = flow.build_trainer(cfg, module)
+    preflight.preflight(cfg, trainer, module, datamodule)
+    with page.written_at_end(cfg.paths.output_dir):
+        seconds = flow.fit(cfg, trainer, module, datamodule, start)
+        results = flow.test_best(cfg, trainer, module, datamodule)
+        return flow.report(cfg, trainer, results, seconds)
 
 
 if __name__ == "__main__":

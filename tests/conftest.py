@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from lightlab import config
-from lightlab.errors import UserError
+from lightloom.config import compose as config
+from lightloom.core.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,8 +48,8 @@ def run_cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(
         *args: str, script: str = "train", env: dict[str, str] | None = None, flags: tuple[str, ...] = ()
     ) -> subprocess.CompletedProcess[str]:
-        own = {"LIGHTLAB_LOG_DIR": str(tmp_path), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        inherited = {k: v for k, v in os.environ.items() if k != "LIGHTLAB_RUN_TIME"}
+        own = {"LIGHTLOOM_LOG_DIR": str(tmp_path), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        inherited = {k: v for k, v in os.environ.items() if k != "LIGHTLOOM_RUN_TIME"}
         command = [sys.executable, *flags, str(ROOT / "src" / f"{script}.py"), *args]
         return subprocess.run(command, env=inherited | own | (env or {}), capture_output=True, text=True, timeout=600)
 
@@ -58,9 +58,9 @@ def run_cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 def real(name: str) -> Path:
     """A file or folder of the real data; the test is skipped where this machine has not got it."""
-    where = Path(os.environ.get("LIGHTLAB_DATA_DIR", "/nowhere")) / name
+    where = Path(os.environ.get("LIGHTLOOM_DATA_DIR", "/nowhere")) / name
     if not where.exists():
-        pytest.skip(f"no {name} in LIGHTLAB_DATA_DIR")  # reason: data sets are not part of the repository
+        pytest.skip(f"no {name} in LIGHTLOOM_DATA_DIR")  # reason: data sets are not part of the repository
     return where
 
 
@@ -115,7 +115,7 @@ def datamodules(image_folder, kaggle):
         "image_folder": [f"data.root={image_folder}", "data.image_size=64"],
         "kaggle_cifar10": [f"data.root={kaggle}"],
     }
-    from lightlab import run
+    from lightloom.engine import train
 
     found: dict = {}
 
@@ -124,7 +124,7 @@ def datamodules(image_folder, kaggle):
             overrides = [*roots.get(name, []), "data.batch_size=4", "data.num_workers=0", "data.val_fraction=0.2"]
             cfg = config.without_hydra(config.compose("train", [f"data={name}", *overrides]))
             try:
-                found[name] = overrides, run.build_data(cfg)[1]
+                found[name] = overrides, train.build_data(cfg)[1]
             except UserError as error:
                 if Path(cfg.data.root).exists():
                     raise  # the data is here: no reason to skip

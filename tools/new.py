@@ -15,28 +15,28 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from lightlab.errors import UserError, did_you_mean
+from lightloom.core.errors import UserError, did_you_mean
 
 ROOT = Path(__file__).parents[1]
 OWN = Path(__file__).with_suffix("")  # files that only a new project has
-TEMPLATE = "lightlab"
+TEMPLATE = "lightloom"
 EXAMPLES = ("model", "data", "experiment", "sweep")  # groups of which a new project gets what it asks for
 KEPT = ("model/lenet", "model/mlp", "model/timm", "data/digits", "data/image_folder", "sweep/default")
 TESTS = (
-    "callbacks/test_checkpoints.py",
+    "callbacks/run/test_best_checkpoint.py",
+    "cli/test_help.py",
+    "config/test_configs.py",
+    "config/test_instantiate.py",
+    "config/test_values.py",
+    "core/test_lock.py",
+    "data/images/test_datamodule.py",
     "data/test_cache.py",
-    "data/test_image.py",
     "data/test_sampling.py",
+    "engine/test_resume.py",
+    "loggers/test_csv.py",
     "modules/test_classifier.py",
-    "test_build.py",
-    "test_configs.py",
-    "test_help.py",
-    "test_keys.py",
-    "test_lock.py",
-    "test_loggers.py",
-    "test_resume.py",
-    "test_schedules.py",
-    "test_schema.py",
+    "ops/test_rng.py",
+    "optim/test_schedules.py",
 )
 FILES = (".github/", ".gitignore", ".pre-commit-config.yaml", "LICENSE", "Makefile", "data/", "docs/add-", "logs/")
 FILES += ("pyproject.toml", "requirements.lock")
@@ -95,7 +95,7 @@ def check_name(name: str) -> None:
 
 
 def _found(name: str) -> str | None:
-    places = [path.parent for path in (*ROOT.glob("src/*.py"), *ROOT.glob("tests/*.py")) if path.stem == name]
+    places = [path.parent for path in (*ROOT.glob("src/*.py"), *ROOT.glob("tests/**/*.py")) if path.stem == name]
     spec = importlib.util.find_spec(name)
     return str(places[0]) if places else f"installed: {spec.origin or name}" if spec else None
 

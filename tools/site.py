@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lightlab import help
+from lightloom.cli import help
 
 ROOT = Path(__file__).parents[1]
 COPY = ROOT / "build" / "docs-site"  # what zensical reads
@@ -115,8 +115,8 @@ def _plain(text: str) -> str:
 
 def python() -> str:
     """Each public module, class and function with its signature and docstring."""
-    parts = ["# Python", "", "What is public in `lightlab`, from its docstrings."]
-    for path in sorted((ROOT / "src/lightlab").rglob("*.py")):
+    parts = ["# Python", "", "What is public in `lightloom`, from its docstrings."]
+    for path in sorted((ROOT / "src/lightloom").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         found = [*_documented(tree.body)]
         if found or ast.get_docstring(tree):

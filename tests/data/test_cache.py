@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightlab.data.augment import Augment
-from lightlab.data.image import FileImages, ImageDataModule
-from lightlab.data.readers import ImageFolder
-from lightlab.errors import UserError
+from lightloom.core.errors import UserError
+from lightloom.data.images.augment import Augment
+from lightloom.data.images.datamodule import FileImages, ImageDataModule
+from lightloom.data.images.readers import ImageFolder
 
 N, SIZE = 12, 24
 
@@ -168,7 +168,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on(photos, tmp_path, caplog):
 
 
 def test_images_in_memory_need_no_cache(photos, tmp_path, caplog):
-    caplog.set_level("INFO", logger="lightlab")
+    caplog.set_level("INFO", logger="lightloom")
     data = datamodule(photos, tmp_path / "cache", reader=ImageFolder(photos, 3, SIZE, in_memory=True))
     data.setup()
     assert "in memory already" in caplog.text

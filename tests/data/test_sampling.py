@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lightlab.data.sampling import EvenBatches, KeyedBatches, stratified_split
-from lightlab.keys import mix
+from lightloom.data.sampling import EvenBatches, KeyedBatches, stratified_split
+from lightloom.ops.rng import mix
 
 
 def epoch(sampler: KeyedBatches, number: int, start: int = 0) -> list[dict[int, int]]:

@@ -6,15 +6,15 @@ import sys
 import pytest
 import torch
 
-from lightlab.errors import UserError
-from lightlab.integrations import bolts
+from lightloom.core.errors import UserError
+from lightloom.integrations import bolts
 
 PROBE = """
 import sys, urllib.request, warnings
 import numpy as np
 import pytorch_lightning as pl
 filters, names = list(warnings.filters), set(vars(np))
-from lightlab.integrations import bolts
+from lightloom.integrations import bolts
 for name in ("models.vision", "models.detection", "models.rl", "datamodules"):
     bolts.load(f"pl_bolts.{name}")
 assert set(vars(np)) <= names | {"_core"}, set(vars(np)) - names

@@ -13,14 +13,14 @@ from conftest import ROOT, compose
 from omegaconf import OmegaConf
 from torch import nn
 
-from lightlab import config
-from lightlab.build import build
-from lightlab.data.scenes import DigitScenes
-from lightlab.errors import UserError
-from lightlab.integrations import bolts, bolts_schedules
-from lightlab.integrations.bolts_callbacks import GradientVerification
-from lightlab.integrations.bolts_networks import BoltsYolo, unet
-from lightlab.run import build_data, build_module
+from lightloom.config import compose as config
+from lightloom.config.instantiate import build
+from lightloom.core.errors import UserError
+from lightloom.data.boxes.scenes import DigitScenes
+from lightloom.engine.train import build_data, build_module
+from lightloom.integrations import bolts, bolts_schedules
+from lightloom.integrations.bolts_callbacks import GradientVerification
+from lightloom.integrations.bolts_networks import BoltsYolo, unet
 
 BRIEF = ["data=digits", "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1"]
 BRIEF += ["test=false", "data.batch_size=8", "preflight=false"]
@@ -92,8 +92,8 @@ def test_a_grid_over_two_latents(tmp_path):
     from PIL import Image
     from torchvision.transforms.functional import pil_to_tensor
 
-    from lightlab import checkpoint
-    from lightlab.pictures import grid
+    from lightloom.engine import checkpoint
+    from lightloom.ops.images.grid import grid
 
     run(tmp_path, "model=vae", "callbacks=bolts_interpolation", *BRIEF, "callbacks.latent_grid.steps=3")
     (folder,) = runs(tmp_path)

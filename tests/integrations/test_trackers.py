@@ -17,8 +17,8 @@ from conftest import names
 from PIL import Image
 from pytorch_lightning.utilities import rank_zero_only
 
-from lightlab.errors import UserError
-from lightlab.integrations.trackers import MLflowTracker, SwanLabTracker, Tracker, TrackioTracker, WandbTracker
+from lightloom.core.errors import UserError
+from lightloom.integrations.trackers import MLflowTracker, SwanLabTracker, Tracker, TrackioTracker, WandbTracker
 
 KINDS = {kind.kind: kind for kind in (WandbTracker, MLflowTracker, SwanLabTracker, TrackioTracker)}
 INSTALLED = [kind for kind, tracker in KINDS.items() if all(map(importlib.util.find_spec, tracker.libraries))]
@@ -105,7 +105,7 @@ def test_a_run_stays_open_for_its_test_unless_it_failed(tmp_path, status, closed
 def test_a_missing_library_is_one_sentence(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     places = {"mlflow": ("sqlite:///x", None), "trackio": ("x",)}.get(kind, ())
-    with pytest.raises(UserError, match=rf'^logger={kind} needs .*: pip install "lightlab\[{kind}\]"\.$'):
+    with pytest.raises(UserError, match=rf'^logger={kind} needs .*: pip install "lightloom\[{kind}\]"\.$'):
         KINDS[kind](str(tmp_path), "project", "run", *places)
 
 
@@ -196,7 +196,7 @@ def test_mlflow_has_the_run_once(continued):
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{continued}/mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name("lightlab").experiment_id])
+    (run,) = client.search_runs([client.get_experiment_by_name("lightloom").experiment_id])
     rows = [
         (name, metric.step, metric.value)
         for name in run.data.metrics
@@ -228,7 +228,7 @@ def test_swanlab_has_the_run_once(continued):
 
 def test_trackio_has_the_run_once(continued):
     needs("trackio")
-    with sqlite3.connect(continued / "trackio/lightlab.db") as database:
+    with sqlite3.connect(continued / "trackio/lightloom.db") as database:
         rows = database.execute("select run_name, step, metrics from metrics").fetchall()
     assert len({name for name, _, _ in rows}) == 1
     values = [(k, step, v) for _, step, row in rows for k, v in json.loads(row).items() if "/" in k]

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Normal
 from torch.nn.functional import softplus
 
-from lightlab.losses.adversarial import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from lightloom.losses.adversarial import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 
 POINTS = torch.linspace(-12, 12, 24_001, dtype=torch.float64)
 STEP = float(POINTS[1] - POINTS[0])

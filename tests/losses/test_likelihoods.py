@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import distributions as d
 
-from lightlab.errors import UserError
-from lightlab.keys import mix_tensor
-from lightlab.losses.likelihoods import (
+from lightloom.core.errors import UserError
+from lightloom.losses.likelihoods import (
     Bernoulli,
     Gaussian,
     bernoulli_log_likelihood,
     gaussian_log_likelihood,
     kl_divergence,
 )
+from lightloom.ops.rng import mix_tensor
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightlab.losses.lipschitz import R1, GradientPenalty, WeightClipping, input_gradient
+from lightloom.losses.lipschitz import R1, GradientPenalty, WeightClipping, input_gradient
 
 REAL, FAKE = torch.rand(6, 2, 4, 4), torch.rand(6, 2, 4, 4)
 

@@ -6,7 +6,7 @@ from torch import distributed as dist
 from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import box_iou
 
-from lightlab.metrics.detection import (
+from lightloom.metrics.detection import (
     SUMMARY,
     BoxConfusion,
     CocoPrecision,

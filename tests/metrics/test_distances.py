@@ -8,8 +8,8 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor
 
-from lightlab.errors import UserError
-from lightlab.metrics.distances import frechet_distance, kernel_distance
+from lightloom.core.errors import UserError
+from lightloom.metrics.distances import frechet_distance, kernel_distance
 
 
 def noise(seed: int, *shape: int) -> Tensor:

@@ -16,12 +16,14 @@ import torch
 from conftest import compose
 from torch import nn
 
-from lightlab import checkpoint, config
-from lightlab.build import build, plain
-from lightlab.errors import UserError
-from lightlab.metrics import extractors
-from lightlab.metrics.extractors import ClassifierFeatures, Inception, Pixels, inception_weights
-from lightlab.metrics.histogram import class_counts, confidence, smallest_class_share
+from lightloom.config import compose as config
+from lightloom.config.instantiate import build, plain
+from lightloom.core.errors import UserError
+from lightloom.engine import checkpoint
+from lightloom.metrics import extractors
+from lightloom.metrics.extractors import Inception, Pixels, inception_weights
+from lightloom.metrics.histogram import class_counts, confidence, smallest_class_share
+from lightloom.predict.features import TrainedFeatures
 
 
 def save(path: Path, *overrides: str) -> pl.LightningModule:
@@ -43,8 +45,8 @@ def run_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lenet(run_folder) -> ClassifierFeatures:
-    return ClassifierFeatures(str(run_folder), "lenet", "")
+def lenet(run_folder) -> TrainedFeatures:
+    return TrainedFeatures(str(run_folder), "lenet", "")
 
 
 def images(channels: int = 1, size: int = 28) -> torch.Tensor:
@@ -81,7 +83,7 @@ def test_reduced_pixels_are_antialiased():
 )
 def test_features_lead_to_the_classifiers_own_probabilities(tmp_path, model, name, width, options):
     module = save(tmp_path / "x.ckpt", f"model={model}", "data=digits", *options)
-    extractor = ClassifierFeatures(str(tmp_path / "x.ckpt"), name, "")
+    extractor = TrainedFeatures(str(tmp_path / "x.ckpt"), name, "")
     with torch.no_grad():
         assert extractor(images()).shape == (5, width)
         torch.testing.assert_close(extractor.probabilities(images()), module(images()).softmax(1))
@@ -97,7 +99,7 @@ def test_it_is_frozen_and_never_trains(lenet):
 
 def test_loading_draws_no_random_number(run_folder):
     before = torch.get_rng_state()
-    ClassifierFeatures(str(run_folder), "lenet", "")
+    TrainedFeatures(str(run_folder), "lenet", "")
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -113,7 +115,7 @@ def test_last_is_the_newest_run_of_that_network(run_folder, lenet):
     other = log_dir / "runs" / "mlp-digits" / "b" / "checkpoints"
     save(other / "last.ckpt", "model=mlp", "data=digits")
     os.utime(other / "last.ckpt", (time.time() + 60, time.time() + 60))
-    found = ClassifierFeatures("last", "lenet", str(log_dir))
+    found = TrainedFeatures("last", "lenet", str(log_dir))
     assert torch.equal(found(images()), lenet(images()))
 
 
@@ -124,20 +126,20 @@ def test_other_channels_are_refused(lenet):
 
 def test_the_name_does_not_lie(run_folder):
     with pytest.raises(UserError, match=r"holds a lenet; set callbacks\.quality\.extractor\.name=lenet"):
-        ClassifierFeatures(str(run_folder), "resnet", "")
+        TrainedFeatures(str(run_folder), "resnet", "")
 
 
 def test_a_missing_checkpoint_is_called_by_its_option(tmp_path):
     with pytest.raises(UserError, match=r"callbacks\.quality\.extractor\.checkpoint=.*no such file"):
-        ClassifierFeatures(str(tmp_path / "nothing"), "lenet", "")
+        TrainedFeatures(str(tmp_path / "nothing"), "lenet", "")
     with pytest.raises(UserError, match=r"callbacks\.quality\.extractor\.checkpoint=last: there is no"):
-        ClassifierFeatures("last", "lenet", str(tmp_path))
+        TrainedFeatures("last", "lenet", str(tmp_path))
 
 
 def test_a_network_without_a_last_linear_layer_is_refused(tmp_path):
     save(tmp_path / "x.ckpt", "model=nin", "data=digits")
     with pytest.raises(UserError, match="the last layer of nin is not linear"):
-        ClassifierFeatures(str(tmp_path / "x.ckpt"), "nin", "")
+        TrainedFeatures(str(tmp_path / "x.ckpt"), "nin", "")
 
 
 # --- Inception
@@ -145,7 +147,7 @@ def test_a_network_without_a_last_linear_layer_is_refused(tmp_path):
 
 def test_inception_without_its_package(monkeypatch):
     monkeypatch.setattr(extractors.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'lightlab\[gan\]', or choose extractor=pixels"):
+    with pytest.raises(UserError, match=r"pip install 'lightloom\[gan\]', or choose extractor=pixels"):
         Inception()
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightlab.errors import UserError
-from lightlab.metrics import pairwise
-from lightlab.metrics.neighbours import nearest_neighbour_accuracy
-from lightlab.metrics.pairwise import in_pieces, squared_distances
-from lightlab.metrics.precision_recall import precision_recall
+from lightloom.core.errors import UserError
+from lightloom.metrics import pairwise
+from lightloom.metrics.neighbours import nearest_neighbour_accuracy
+from lightloom.metrics.pairwise import in_pieces, squared_distances
+from lightloom.metrics.precision_recall import precision_recall
 
 
 def noise(seed: int, *shape: int) -> Tensor:

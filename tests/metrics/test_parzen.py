@@ -10,8 +10,8 @@ import torch
 from scipy.stats import gaussian_kde, multivariate_normal
 from torch import Tensor
 
-from lightlab.metrics import pairwise
-from lightlab.metrics.parzen import (
+from lightloom.metrics import pairwise
+from lightloom.metrics.parzen import (
     BANDWIDTHS,
     choose_bandwidth,
     log_likelihood,

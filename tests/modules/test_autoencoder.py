@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lightlab.errors import UserError
-from lightlab.keys import mix_tensor
-from lightlab.modules.autoencoder import Autoencoder, psnr
-from lightlab.modules.corruption import Gaussian, Masking, SaltAndPepper
-from lightlab.networks.autoencoder import Decoder, Encoder
+from lightloom.core.errors import UserError
+from lightloom.modules.autoencoder import Autoencoder, psnr
+from lightloom.modules.corruption import Gaussian, Masking, SaltAndPepper
+from lightloom.networks.autoencoder import Decoder, Encoder
+from lightloom.ops.rng import mix_tensor
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 each_corruption = pytest.mark.parametrize("corruption", [Gaussian, Masking, SaltAndPepper])

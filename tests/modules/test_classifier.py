@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.nn.functional import log_softmax
 
-from lightlab.data.augment import mixup
-from lightlab.errors import UserError
-from lightlab.modules.classifier import AUXILIARY_WEIGHT, Classifier
-from lightlab.modules.optimizing import build_optimizer
-from lightlab.networks.googlenet import GoogLeNet
+from lightloom.core.errors import UserError
+from lightloom.data.images.augment import mixup
+from lightloom.modules.classifier import AUXILIARY_WEIGHT, Classifier
+from lightloom.networks.googlenet import GoogLeNet
+from lightloom.optim.param_groups import build_optimizer
 
 SGD = partial(torch.optim.SGD, lr=0.1, weight_decay=0.5)
 

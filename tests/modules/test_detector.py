@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightlab.errors import UserError
-from lightlab.metrics.detection import CocoPrecision
-from lightlab.modules.detector import Detector
-from lightlab.networks import detection
-from lightlab.networks.yolo import Yolo
+from lightloom.core.errors import UserError
+from lightloom.metrics.detection import CocoPrecision
+from lightloom.modules.detector import Detector
+from lightloom.networks.detection import torchvision
+from lightloom.networks.detection.yolo import Yolo
 
 COLOURS = {1: (1.0, 0.1, 0.1), 2: (0.1, 1.0, 0.1)}
 Sample = tuple[Tensor, dict[str, Tensor]]
@@ -44,8 +44,8 @@ class Painted(pl.LightningDataModule):
     train_dataloader = val_dataloader = test_dataloader = _loader
 
 
-def network(maker=detection.faster_rcnn, **options):
-    return maker(2, 64, detection.pyramid(out_channels=32, width=8, norm="group", pool=maker is not Yolo), **options)
+def network(maker=torchvision.faster_rcnn, **options):
+    return maker(2, 64, torchvision.pyramid(out_channels=32, width=8, norm="group", pool=maker is not Yolo), **options)
 
 
 def detector(net=None, lr: float = 3e-3, **options) -> Detector:
@@ -59,7 +59,7 @@ def trainer(**options) -> pl.Trainer:
 
 
 @pytest.mark.parametrize(
-    ("maker", "steps"), [(detection.faster_rcnn, 60), (detection.mask_rcnn, 60), (detection.fcos, 80), (Yolo, 80)]
+    ("maker", "steps"), [(torchvision.faster_rcnn, 60), (torchvision.mask_rcnn, 60), (torchvision.fcos, 80), (Yolo, 80)]
 )
 def test_one_picture_is_learned_by_heart(maker, steps):
     torch.manual_seed(0)
@@ -92,7 +92,7 @@ def test_the_loss_is_the_sum_of_its_parts_and_all_are_logged():
 
 
 def test_a_test_logs_what_there_is_of_what_it_names_and_each_class():
-    module, test = detector(network(detection.mask_rcnn)), trainer()
+    module, test = detector(network(torchvision.mask_rcnn)), trainer()
     results = test.test(module, datamodule=Painted(), verbose=False)[0]
     of_classes = {f"test/{kind}map_of_{name}" for kind in ("", "mask_") for name in ("red", "green")}
     absent = {f"test/{kind}map_{size}" for kind in ("", "mask_") for size in ("medium", "large")}
@@ -115,7 +115,7 @@ def test_a_checkpoint_finds_the_same(tmp_path):
 
 
 def test_masks_are_zeros_and_ones_of_the_images_size():
-    module = detector(network(detection.mask_rcnn, box_score_thresh=0.0)).eval()
+    module = detector(network(torchvision.mask_rcnn, box_score_thresh=0.0)).eval()
     with torch.inference_mode():
         found = module.detect([painted()[0][:, :50]])[0]
     assert len(found["boxes"])
@@ -129,7 +129,7 @@ def test_grey_images_are_refused_in_a_sentence():
 
 
 def test_a_batch_of_one_without_statistics_is_told_in_a_sentence():
-    module = detector(detection.ssdlite(2, size=64))
+    module = detector(torchvision.ssdlite(2, size=64))
     image, target = painted()
     with pytest.raises(
         UserError, match=r"batch norm in SSD cannot learn from batches of 1: .*data\.batch_size"
@@ -148,14 +148,14 @@ def test_masks_that_nothing_learns_from_are_not_scaled(monkeypatch):
 
 
 def test_masks_cannot_be_learned_from_boxes():
-    module = detector(network(detection.mask_rcnn))
+    module = detector(network(torchvision.mask_rcnn))
     module._trainer = SimpleNamespace(datamodule=SimpleNamespace(has_masks=False, name="bccd"))
     with pytest.raises(UserError, match=r"bccd has boxes only.*model=faster_rcnn"):
         module.setup("fit")
     module.setup("predict")
 
 
-@pytest.mark.parametrize("maker", [detection.faster_rcnn, Yolo])
+@pytest.mark.parametrize("maker", [torchvision.faster_rcnn, Yolo])
 def test_an_image_too_thin_to_be_looked_at_is_told(maker):
     model = detector(network(maker)).eval()
     with pytest.raises(UserError, match="900 x 3 pixels is too thin"), torch.inference_mode():

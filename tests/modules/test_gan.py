@@ -14,18 +14,18 @@ from pytorch_lightning.plugins import MixedPrecision
 from test_resume import Noise, differences
 from torch import Tensor, nn
 
-from lightlab import checkpoint
-from lightlab.callbacks.averaging import WeightAverage
-from lightlab.callbacks.checkpoints import RunCheckpoint
-from lightlab.callbacks.randomness import KeyedRandomness
-from lightlab.data.augment import Augment
-from lightlab.data.image import ImageDataModule
-from lightlab.errors import UserError
-from lightlab.losses.adversarial import Hinge, NonSaturating, Wasserstein
-from lightlab.losses.lipschitz import GradientPenalty, WeightClipping
-from lightlab.modules.bigan import BiGAN
-from lightlab.modules.gan import GAN
-from lightlab.modules.vae_gan import VAEGAN
+from lightloom.callbacks.run.checkpoints import RunCheckpoint
+from lightloom.callbacks.run.ema import WeightAverage
+from lightloom.callbacks.run.rng import KeyedRandomness
+from lightloom.core.errors import UserError
+from lightloom.data.images.augment import Augment
+from lightloom.data.images.datamodule import ImageDataModule
+from lightloom.engine import checkpoint
+from lightloom.losses.adversarial import Hinge, NonSaturating, Wasserstein
+from lightloom.losses.lipschitz import GradientPenalty, WeightClipping
+from lightloom.modules.bigan import BiGAN
+from lightloom.modules.gan import GAN
+from lightloom.modules.vae_gan import VAEGAN
 
 adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9))
 rmsprop = partial(torch.optim.RMSprop, lr=1e-3)

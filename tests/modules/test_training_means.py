@@ -10,11 +10,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
-from lightlab import checkpoint
-from lightlab.callbacks.randomness import KeyedRandomness
-from lightlab.data.signals import SignalDataModule
-from lightlab.errors import UserError
-from lightlab.modules.training_means import TrainingMeans
+from lightloom.callbacks.run.rng import KeyedRandomness
+from lightloom.core.errors import UserError
+from lightloom.data.signals.datamodule import SignalDataModule
+from lightloom.engine import checkpoint
+from lightloom.modules.training_means import TrainingMeans
 
 
 class Measured(pl.LightningModule):

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch import distributions as d
 from torch.utils.data import DataLoader
 
-from lightlab.errors import UserError
-from lightlab.keys import content_keys, normals
-from lightlab.losses.likelihoods import Bernoulli, Gaussian
-from lightlab.modules import vae
-from lightlab.modules.vae import VAE
-from lightlab.networks.autoencoder import Decoder, Encoder
+from lightloom.core.errors import UserError
+from lightloom.losses.likelihoods import Bernoulli, Gaussian
+from lightloom.modules import vae
+from lightloom.modules.vae import VAE
+from lightloom.networks.autoencoder import Decoder, Encoder
+from lightloom.ops.rng import content_keys, normals
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 SCALE = 0.3

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from lightlab.networks.attention import add_attention
-from lightlab.networks.googlenet import GoogLeNet
-from lightlab.networks.lenet import LeNet
-from lightlab.networks.mlp import MLP
-from lightlab.networks.nin import NiN
-from lightlab.networks.resnet import ResNet
-from lightlab.networks.vgg import VGG
+from lightloom.networks.attention import add_attention
+from lightloom.networks.googlenet import GoogLeNet
+from lightloom.networks.lenet import LeNet
+from lightloom.networks.mlp import MLP
+from lightloom.networks.nin import NiN
+from lightloom.networks.resnet import ResNet
+from lightloom.networks.vgg import VGG
 
 BATCH_NORM, KERNEL = 2, 2 * 7**2  # of CBAM's spatial attention: 7x7 over the mean and the maximum of channels
 

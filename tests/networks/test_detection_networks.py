@@ -6,23 +6,24 @@ import torch
 from conftest import real
 from torch import Tensor
 
-from lightlab.networks import detection, library
-from lightlab.networks.yolo import Yolo, assign, decode, grid, losses
+from lightloom.networks import library
+from lightloom.networks.detection import torchvision
+from lightloom.networks.detection.yolo import Yolo, assign, decode, grid, losses
 
 CLASSES = 2
 
 
-def small(out_channels: int = 16, **options) -> detection.Pyramid:
-    return detection.pyramid(out_channels=out_channels, width=8, **options)
+def small(out_channels: int = 16, **options) -> torchvision.Pyramid:
+    return torchvision.pyramid(out_channels=out_channels, width=8, **options)
 
 
 MAKERS = {
-    "faster_rcnn": lambda: detection.faster_rcnn(CLASSES, 64, small(), width=16, rois=32),
-    "mask_rcnn": lambda: detection.mask_rcnn(CLASSES, 64, small(), width=16, rois=32, mask_layers=1),
-    "retinanet": lambda: detection.retinanet(CLASSES, 64, small(norm="group"), score_thresh=0.0),
-    "fcos": lambda: detection.fcos(CLASSES, 64, small(32), score_thresh=0.0),
+    "faster_rcnn": lambda: torchvision.faster_rcnn(CLASSES, 64, small(), width=16, rois=32),
+    "mask_rcnn": lambda: torchvision.mask_rcnn(CLASSES, 64, small(), width=16, rois=32, mask_layers=1),
+    "retinanet": lambda: torchvision.retinanet(CLASSES, 64, small(norm="group"), score_thresh=0.0),
+    "fcos": lambda: torchvision.fcos(CLASSES, 64, small(32), score_thresh=0.0),
     "yolo": lambda: Yolo(CLASSES, 64, small(pool=False), score_thresh=0.0),
-    "ssdlite": lambda: detection.ssdlite(CLASSES, size=64),
+    "ssdlite": lambda: torchvision.ssdlite(CLASSES, size=64),
 }
 
 
@@ -78,7 +79,7 @@ def test_detections_lie_inside_each_image_the_surest_first(network):
         assert (low <= high).all()
         assert (one["scores"].diff() <= 0).all()
         assert set(one["labels"].tolist()) <= {0, 1, 2}
-        assert len(one["boxes"]) <= detection.MOST
+        assert len(one["boxes"]) <= torchvision.MOST
         if "masks" in one:
             assert one["masks"].shape == (len(one["boxes"]), 1, *image.shape[-2:])
 
@@ -96,7 +97,7 @@ def test_what_is_found_on_an_image_does_not_depend_on_its_batch(network):
 
 @pytest.mark.parametrize("name", ["small", "mobilenet_v3_large", "resnet10t"])
 def test_each_level_is_half_of_the_one_before_beginning_at_a_quarter(name):
-    pyramid = detection.pyramid(name, out_channels=16).eval()
+    pyramid = torchvision.pyramid(name, out_channels=16).eval()
     with torch.inference_mode():
         maps = pyramid(torch.zeros(1, 3, 64, 128))
     assert [m.shape[1:] for m in maps.values()] == [(16, 16 // 2**i, 32 // 2**i) for i in range(pyramid.depth)]
@@ -105,7 +106,7 @@ def test_each_level_is_half_of_the_one_before_beginning_at_a_quarter(name):
 
 def test_weights_of_a_file_are_those_of_the_pyramid_and_stay_when_frozen():
     path = real("weights/tf_efficientnet_lite0_timm.pth")
-    pyramid = detection.pyramid("tf_efficientnet_lite0", 16, norm="frozen", checkpoint=str(path))
+    pyramid = torchvision.pyramid("tf_efficientnet_lite0", 16, norm="frozen", checkpoint=str(path))
     saved, own = library.read(str(path)), pyramid.body.state_dict()
     assert len(own) > 200
     assert all(torch.equal(value, saved[name.removeprefix("body.")]) for name, value in own.items())
@@ -119,18 +120,18 @@ def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save(timm.create_model("resnet10t").state_dict(), path)
     with pytest.raises(ValueError, match=r"does not fit EfficientNet"):
-        detection.pyramid("tf_efficientnet_lite0", 16, checkpoint=str(path))
+        torchvision.pyramid("tf_efficientnet_lite0", 16, checkpoint=str(path))
 
 
 def test_anchors_grow_with_the_image_and_are_the_papers_at_its_size():
-    assert detection.anchor_sizes(800, 5) == [32, 64, 128, 256, 512]
-    assert detection.anchor_sizes(100, 4) == [size / 8 for size in (64, 128, 256, 512)]
-    assert detection.anchor_sizes(100, 4, largest=0.24) == [3, 6, 12, 24]
+    assert torchvision.anchor_sizes(800, 5) == [32, 64, 128, 256, 512]
+    assert torchvision.anchor_sizes(100, 4) == [size / 8 for size in (64, 128, 256, 512)]
+    assert torchvision.anchor_sizes(100, 4, largest=0.24) == [3, 6, 12, 24]
 
 
-@pytest.mark.parametrize("build", [detection.faster_rcnn, detection.mask_rcnn, detection.retinanet])
+@pytest.mark.parametrize("build", [torchvision.faster_rcnn, torchvision.mask_rcnn, torchvision.retinanet])
 def test_small_anchors_reach_the_network(build):
-    network = build(1, 100, detection.pyramid("small", 16), largest_anchor=0.24)
+    network = build(1, 100, torchvision.pyramid("small", 16), largest_anchor=0.24)
     generator = getattr(network, "rpn", network).anchor_generator
     assert [sizes[0] for sizes in generator.sizes] == [3, 6, 12, 24]
 
@@ -146,12 +147,12 @@ def test_small_anchors_reach_the_network(build):
 )
 def test_a_mistake_is_named(options, message):
     with pytest.raises(ValueError, match=message):
-        detection.pyramid(**options)
+        torchvision.pyramid(**options)
 
 
 def test_heads_in_groups_want_channels_that_divide():
     with pytest.raises(ValueError, match=r"out_channels is 16.*multiple of 32"):
-        detection.fcos(CLASSES, 64, small(16))
+        torchvision.fcos(CLASSES, 64, small(16))
 
 
 # --- YOLO

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from lightlab.networks.dropconnect import DropConnectLinear, add_drop_connect
-from lightlab.networks.lenet import LeNet
-from lightlab.networks.nin import NiN
+from lightloom.networks.dropconnect import DropConnectLinear, add_drop_connect
+from lightloom.networks.lenet import LeNet
+from lightloom.networks.nin import NiN
 
 
 def test_mean_over_masks_is_the_linear_layer():

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from lightlab.errors import UserError
-from lightlab.networks import autoencoder, dcgan, goodfellow, resnet_gan, signal_autoencoder
-from lightlab.networks.bigan import JointDiscriminator
-from lightlab.networks.dcgan import SIZES, halvings
+from lightloom.core.errors import UserError
+from lightloom.networks import autoencoder, dcgan, goodfellow, resnet_gan, signal_autoencoder
+from lightloom.networks.bigan import JointDiscriminator
+from lightloom.networks.dcgan import SIZES, halvings
 
 GENERATORS = {
     "goodfellow": lambda channels, size: goodfellow.Generator(5, channels, size, hidden=4),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightlab.networks.initialization import initialize
+from lightloom.networks.initialization import initialize
 
 FANS = {0: (64 * 9, 128 * 9), 3: (512, 256)}
 

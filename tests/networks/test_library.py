@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import nn
 
-from lightlab.networks.library import from_timm, from_torchvision
+from lightloom.networks.library import from_timm, from_torchvision
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-CLASSIFIER = "lightlab.modules.classifier.Classifier"
+CLASSIFIER = "lightloom.modules.classifier.Classifier"
 
 
 def compose(name):

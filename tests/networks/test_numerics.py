@@ -5,11 +5,11 @@ import torch
 import torchvision.models as tv
 from torch import nn
 
-from lightlab.networks.blocks import ConvBlock, feature_shape, stem_stride
-from lightlab.networks.googlenet import GoogLeNet
-from lightlab.networks.resnet import PadShortcut, ResNet
-from lightlab.networks.vgg import VGG
-from lightlab.networks.zfnet import ZFNet
+from lightloom.networks.blocks import ConvBlock, feature_shape, stem_stride
+from lightloom.networks.googlenet import GoogLeNet
+from lightloom.networks.resnet import PadShortcut, ResNet
+from lightloom.networks.vgg import VGG
+from lightloom.networks.zfnet import ZFNet
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ import pytest
 import torch
 import torchvision.models as tv
 
-from lightlab.networks.alexnet import AlexNet
-from lightlab.networks.googlenet import GoogLeNet
-from lightlab.networks.lenet import LeNet
-from lightlab.networks.mlp import MLP
-from lightlab.networks.nin import NiN
-from lightlab.networks.resnet import CIFAR, IMAGENET, ResNet
-from lightlab.networks.vgg import CONVOLUTIONS, VGG
-from lightlab.networks.zfnet import ZFNet
+from lightloom.networks.alexnet import AlexNet
+from lightloom.networks.googlenet import GoogLeNet
+from lightloom.networks.lenet import LeNet
+from lightloom.networks.mlp import MLP
+from lightloom.networks.nin import NiN
+from lightloom.networks.resnet import CIFAR, IMAGENET, ResNet
+from lightloom.networks.vgg import CONVOLUTIONS, VGG
+from lightloom.networks.zfnet import ZFNet
 
 
 @pytest.fixture(autouse=True)

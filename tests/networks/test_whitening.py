@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import unfold
 
-from lightlab.networks.airbench import AirBench
-from lightlab.networks.whitening import Whitening, patch_covariance
+from lightloom.networks.airbench import AirBench
+from lightloom.networks.whitening import Whitening, patch_covariance
 
 SHAPES = [(1, 2), (1, 3), (3, 2)]  # channels, patch
 shapes = pytest.mark.parametrize(("channels", "patch"), SHAPES)

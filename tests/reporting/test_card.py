@@ -6,7 +6,7 @@ import shutil
 import reported
 import yaml
 
-from lightlab.reporting import card, facts
+from lightloom.reporting import card, facts
 
 
 def parts(text: str) -> tuple[dict, str]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lightlab.reporting.charts import BOTTOM, HEIGHT, LEFT, MOST_POINTS, RIGHT, TOP, WIDTH, Line, chart, nice, thinned
+from lightloom.reporting.charts import BOTTOM, HEIGHT, LEFT, MOST_POINTS, RIGHT, TOP, WIDTH, Line, chart, nice, thinned
 
 
 def places(drawn: dict) -> list[tuple[float, float]]:

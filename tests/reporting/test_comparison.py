@@ -7,8 +7,8 @@ import commands
 import pytest
 import reported
 
-from lightlab.errors import UserError
-from lightlab.reporting import comparison, facts, find, page
+from lightloom.core.errors import UserError
+from lightloom.reporting import comparison, facts, find, page
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from lightlab.reporting import comparison, facts, page, render
-from lightlab.reporting.pictures import TOTAL_BYTES, Album
+from lightloom.reporting import comparison, facts, page, render
+from lightloom.reporting.pictures import TOTAL_BYTES, Album
 
 MOVE = """
 const seen = (element) => getComputedStyle(element).display !== "none";
@@ -61,7 +61,7 @@ def test_a_classifiers_page_leads_from_a_number_to_its_images(tmp_path):
     )
     seen = browser.look(reported.run("classifier") / page.REPORT, script, tmp_path)
     quiet(seen)
-    kept = json.loads((reported.run("classifier") / "wrong_images.json").read_text())["images"]
+    kept = json.loads((reported.run("classifier") / "misclassified.json").read_text())["images"]
     pairs = [f"#wrong-{image['true']}-{image['predicted']}" for image in kept]
     assert seen.found["before"]
     assert seen.found["inside"]
@@ -160,7 +160,7 @@ def test_a_large_picture_is_reduced_until_it_fits(tmp_path):
 
 
 def test_a_full_page_links_to_what_it_leaves_out(tmp_path, monkeypatch):
-    monkeypatch.setattr("lightlab.reporting.pictures.TOTAL_BYTES", 0)
+    monkeypatch.setattr("lightloom.reporting.pictures.TOTAL_BYTES", 0)
     text = page.html(facts.read(reported.run("gan")))
     assert "data:image" not in text
     assert '<a href="interpolation.png">' in text
@@ -168,7 +168,7 @@ def test_a_full_page_links_to_what_it_leaves_out(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "damaged",
-    ["metrics.csv", "results.json", "run.json", "wrong_images.png", "wrong_images.json", "confusion_matrix.csv"],
+    ["metrics.csv", "results.json", "run.json", "misclassified.png", "misclassified.json", "confusion_matrix.csv"],
 )
 def test_a_damaged_file_is_missing_from_the_page_and_nothing_else(tmp_path, damaged):
     where = copied(reported.run("classifier"), tmp_path)

@@ -8,13 +8,13 @@ import commands
 import pytest
 import torch
 
-from lightlab.changes import kept, redacted
-from lightlab.data.annotations import Boxes, write_yolo
-from lightlab.data.readers import Split
-from lightlab.data.scenes import DigitScenes
-from lightlab.data.yolo import Yolo
-from lightlab.pictures import write_png
-from lightlab.reporting import fingerprint, record
+from lightloom.core.redaction import redact, redact_options
+from lightloom.data.boxes.scenes import DigitScenes
+from lightloom.data.boxes.writers import Boxes, write_yolo
+from lightloom.data.boxes.yolo import Yolo
+from lightloom.data.images.readers import Split
+from lightloom.engine import fingerprint, record
+from lightloom.ops.images.grid import write_png
 
 
 def memory(change: int | None = None, label: int = 0) -> Split:
@@ -141,10 +141,10 @@ def test_the_command_is_one_that_a_shell_takes(argv):
     ],
 )
 def test_what_is_secret_is_not_handed_on(given: str, shown: str):
-    assert redacted(given) == shown
+    assert redact(given) == shown
 
 
 def test_options_keep_their_form_without_their_secrets():
     options = {"logger": {"uri": "sqlite://me:pw@host/a=b", "api_key": "abc", "sizes": [1, 2]}, "seed": 0}
     shown = {"logger": {"uri": "sqlite://***@host/a=b", "api_key": "***", "sizes": [1, 2]}, "seed": 0}
-    assert kept(options) == shown
+    assert redact_options(options) == shown

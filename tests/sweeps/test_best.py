@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from given import plan
+from given_plan import plan
 from omegaconf import OmegaConf
 
-from lightlab import config
-from lightlab.resume import differences
-from lightlab.sweeps import best, space
+from lightloom.config import compose
+from lightloom.engine.resume import differences
+from lightloom.sweeps import best, space
 
 PLANS = {
     "lists of groups, a debug mode, a seed": (
@@ -32,9 +32,9 @@ def test_the_experiment_is_the_trial(options, tmp_path):
     path.write_text(best.text(found, values, "trial 3"))
     beside = [o for o in found.overrides if o.startswith("debug=")]  # which a file cannot choose, and says so
     assert all(o in path.read_text() for o in beside)
-    own = config.check("train", [*found.overrides, *space.lines(values)], found.config_dir)
+    own = compose.check("train", [*found.overrides, *space.lines(values)], found.config_dir)
     trial, repeated = (
-        OmegaConf.to_container(config.without_hydra(config.compose("train", lines, found.config_dir)))
+        OmegaConf.to_container(compose.without_hydra(compose.compose("train", lines, found.config_dir)))
         for lines in (own, ["experiment=best_s", *beside, f"paths.log_dir={tmp_path}"])
     )
     assert differences(trial, repeated) == []

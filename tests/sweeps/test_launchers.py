@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from given import TINY, plan
+from given_plan import TINY, plan
 
-from lightlab.errors import UserError
-from lightlab.sweeps import launchers
-from lightlab.sweeps.launchers import Job, Local, Submitit, build
+from lightloom.core.errors import UserError
+from lightloom.sweeps import launchers
+from lightloom.sweeps.launchers import Job, Local, Submitit, build
 
 LIMIT = 60  # seconds
 WRITES = "import os, sys; from pathlib import Path; Path(sys.argv[1], 'seen').write_text(repr(dict(os.environ)))"
@@ -73,7 +73,7 @@ def test_a_job_of_submitit_gives_its_exit_code(tmp_path):
     run = tmp_path / "run"
     job = launcher.start([WRITES, str(run)], run, 0)
     assert ended(job) == 0
-    assert "LIGHTLAB_SWEEP" in (run / "seen").read_text()
+    assert "LIGHTLOOM_SWEEP" in (run / "seen").read_text()
     assert ended(launcher.start(["import sys; sys.exit(3)"], run, 0)) == 3
 
 

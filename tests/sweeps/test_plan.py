@@ -6,11 +6,11 @@ import re
 
 import pytest
 from conftest import compose, names
-from given import TINY, plan
+from given_plan import TINY, plan
 
-from lightlab.errors import UserError
-from lightlab.sweeps import space
-from lightlab.sweeps.plan import read
+from lightloom.core.errors import UserError
+from lightloom.sweeps import space
+from lightloom.sweeps.plan import read
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import commands
 import pytest
-from given import SHORT, TINY, Forked, Instant, plan, search_all
+from given_plan import SHORT, TINY, Forked, Instant, plan, search_all
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from lightlab import config
-from lightlab.errors import UserError
-from lightlab.resume import differences
-from lightlab.sweeps import plan as plans
-from lightlab.sweeps import report, search
-from lightlab.sweeps.metrics import new_values
-from lightlab.sweeps.trial import FAULT
+from lightloom.config import compose
+from lightloom.core.errors import UserError
+from lightloom.engine.resume import differences
+from lightloom.sweeps import plan as plans
+from lightloom.sweeps import report, search
+from lightloom.sweeps.metrics import new_values
+from lightloom.sweeps.trial import FAULT
 
 LR = "model.optimizer.lr=tag(log,interval(1e-4,1e-1))"
 COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
@@ -30,7 +30,7 @@ COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialS
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     monkeypatch.setattr(search, "TICK", 0.01)
-    monkeypatch.setattr("lightlab.sweeps.trial.TICK", 0.01)
+    monkeypatch.setattr("lightloom.sweeps.trial.TICK", 0.01)
 
 
 def near(options: dict[str, str]) -> float:
@@ -89,7 +89,7 @@ def test_the_table_has_each_trial_the_best_first(searched):
 def test_the_best_options_are_an_experiment(searched):
     found, study = searched
     run = found.folder / f"trials/{study.best_trial.number:03d}/seed-5"
-    own = config.without_hydra(config.compose("train", ["experiment=best_s", "seed=5"], found.config_dir))
+    own = compose.without_hydra(compose.compose("train", ["experiment=best_s", "seed=5"], found.config_dir))
     trained = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
     changed = [key for key, *_ in differences(trained, OmegaConf.to_container(own)) if "dir" not in key]
     assert changed == ["data.classes"]  # which the data has told

@@ -8,9 +8,9 @@ import optuna
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from lightlab.errors import UserError
-from lightlab.sweeps import space
-from lightlab.sweeps.space import Parameter, check_conditions, from_override, grid, parameter, written
+from lightloom.core.errors import UserError
+from lightloom.sweeps import space
+from lightloom.sweeps.space import Parameter, check_conditions, from_override, grid, parameter, written
 
 PARSER = OverridesParser.create()
 KIND = parameter("model.attention", {"choices": ["none", "se", "eca"]})

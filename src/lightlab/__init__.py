@@ -1,1 +1,0 @@
-"""lightlab: a Lightning-based modular research template for vision."""

@@ -1,0 +1,1 @@
+"""lightloom: a Lightning-based modular research template for vision."""

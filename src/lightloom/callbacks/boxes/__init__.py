@@ -1,0 +1,1 @@
+"""Pictures and curves of what a detector finds."""

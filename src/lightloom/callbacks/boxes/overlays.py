@@ -1,0 +1,205 @@
+"""Images with their true boxes, beside the same images with the boxes that were found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from lightloom.callbacks.images.log import log_image
+from lightloom.callbacks.samples.grid import epoch_file, is_shown
+from lightloom.core import atomic_io
+from lightloom.metrics.detection import Boxes, confident, match
+from lightloom.ops.images.grid import MARGIN, PAPER, captioned, grid, to_uint8, write_png
+from lightloom.ops.indices import evenly
+
+COLUMNS = 2  # pairs side by side
+SIDE = 256  # pixels: smaller images are enlarged, so that names can be read
+LARGE = 1000  # pixels of a side, for each of which boxes are drawn as wide again: a large image is seen from afar
+WEAK = 0.05  # the lowest score of the detections in overlays.json
+MOST_SIDE = 640  # pixels of the images beside it
+LINE = (12, 6)  # pixels: the height of a name, the width of a letter
+COLOURS = ["#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#fabed4"]
+Example = tuple[Tensor, Boxes, Boxes]  # image, truth, detections
+
+
+class Overlays(pl.Callback):
+    """Writes `overlays/epoch-0001.png` and so on into `dirpath`, and overlays.png and overlays.json at a test.
+
+    Each pair is the truth and what was found. In training the images are the same in each epoch, evenly from all
+    batches; in a test they are the worst: those with the most truths missed, then with the most false boxes. Several
+    processes show those of the first one. Detections below the module's min_score are not shown; overlays.json has the
+    weaker ones too, for a report in which the threshold can be moved.
+    """
+
+    at_test = True
+
+    def __init__(self, dirpath: str, num_images: int = 8) -> None:
+        self.folder, self.num_images = Path(dirpath), num_images
+        self._kept: list[tuple[tuple[int, int], Example, Boxes]] = []
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._kept = []
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._kept = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if is_shown(trainer) and trainer.is_global_zero:
+            share = -int(-self.num_images // sum(trainer.num_val_batches))
+            given = examples(outputs, batch, module)
+            self._kept.extend(((0, 0), given[i], {}) for i in evenly(len(given), share))
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if is_shown(trainer) and trainer.is_global_zero:
+            given = zip(examples(outputs, batch, module), outputs["detections"], strict=True)
+            self._kept.extend((faults(*one[1:]), one, _weak(every)) for one, every in given)
+            self._kept = sorted(self._kept, key=lambda kept: kept[0], reverse=True)[: self.num_images]
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._show(trainer, epoch_file(self.folder / "overlays", trainer.current_epoch + 1), "val/overlays")
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        kept = self._kept
+        self._show(trainer, self.folder / "overlays.png", "test/overlays")
+        if kept:
+            classes = getattr(trainer.datamodule, "classes", None) or []  # type: ignore[attr-defined]
+            write_scenes(self.folder, [(image, truth, every) for _, (image, truth, _), every in kept], classes)
+
+    def _show(self, trainer: pl.Trainer, path: Path, name: str) -> None:
+        kept, self._kept = self._kept, []
+        if kept:
+            chosen = [kept[i][1] for i in evenly(len(kept), self.num_images)]
+            picture = page(chosen, getattr(trainer.datamodule, "classes", None) or [])  # type: ignore[attr-defined]
+            write_png(path, picture)
+            log_image(trainer, name, picture)
+
+
+def examples(outputs: Any, batch: Any, module: pl.LightningModule) -> list[Example]:
+    """Each image of a batch with its truth and its confident detections."""
+    found = [confident(one, module.min_score) for one in outputs["detections"]]  # type: ignore[arg-type]
+    return list(zip(*batch, found, strict=True))
+
+
+def write_scenes(folder: Path, scenes: Sequence[Example], classes: Sequence[str]) -> None:
+    """overlays.json: for each scene the file of its image, without boxes, its size, and its boxes in its pixels."""
+    told = []
+    for number, (image, truth, found) in enumerate(scenes, 1):
+        image, factor = to_uint8(image), min(1.0, MOST_SIDE / max(image.shape[-2:]))
+        if factor < 1:
+            smaller = interpolate(image[None].float(), scale_factor=factor, mode="bilinear", antialias=True)
+            image = smaller[0].round().byte()
+        path = folder / "overlays" / f"test-{number:04d}.png"
+        write_png(path, image)
+        told.append(
+            {
+                "image": path.relative_to(folder).as_posix(),
+                "size": [image.shape[2], image.shape[1]],
+                "truth": _rows(truth, factor, classes),
+                "found": _rows(found, factor, classes),
+            }
+        )
+    atomic_io.write_text(folder / "overlays.json", json.dumps(told) + "\n")
+
+
+def _weak(found: Boxes) -> Boxes:
+    """The detections that a lower threshold could show, without their masks."""
+    every = {name: found[name].cpu() for name in ("boxes", "labels", "scores")}
+    return confident(every, WEAK)
+
+
+def _rows(boxes: Boxes, factor: float, classes: Sequence[str]) -> list[dict[str, Any]]:
+    labels = boxes["labels"].tolist()
+    rows = [
+        {"box": [round(x * factor, 1) for x in box], "name": _name(label, classes), "label": label}
+        for box, label in zip(boxes["boxes"].tolist(), labels, strict=True)
+    ]
+    for row, score in zip(rows, boxes["scores"].tolist() if "scores" in boxes else [], strict=False):
+        row["score"] = round(score, 4)
+    return rows
+
+
+def _name(label: int, classes: Sequence[str]) -> str:
+    return str(classes[label - 1]) if 0 < label <= len(classes) else str(label)
+
+
+def faults(truth: Boxes, found: Boxes) -> tuple[int, int]:
+    """How many true boxes were missed, and how many of those found are false; a wrong class is both."""
+    right = int((match(found, truth, by_class=True) >= 0).sum())
+    return len(truth["boxes"]) - right, len(found["boxes"]) - right
+
+
+def page(shown: Sequence[Example], classes: Sequence[str]) -> Tensor:
+    """Pairs of drawn images, padded to the largest, uint8 (3, H, W)."""
+    drawn = [drawn_on(image, boxes, classes) for image, *both in shown for boxes in both]
+    height, width = (max(d.shape[i] for d in drawn) for i in (1, 2))
+    cells = torch.stack([pad(d, (0, width - d.shape[2], 0, height - d.shape[1]), value=PAPER) for d in drawn])
+    columns = 2 * min(COLUMNS, len(shown))
+    return captioned(grid(cells, columns), top=["truth", "found"] * (columns // 2))
+
+
+def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:
+    """An image, enlarged by a whole factor to SIDE pixels or more, with boxes, names and scores; uint8 (3, H, W).
+
+    A colour is a class, or one object where there is only one class. Names and scores are left out where they would
+    hide what they name: of low boxes, and of all where the image is crowded. Boxes with `ids`, of tracks, always show
+    these and their class, and each has a colour of its own: a film's names are not to come and go.
+    """
+    from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
+
+    factor = max(1, -(-SIDE // (max(image.shape[-2:]) + MARGIN)))
+    canvas = to_uint8(image).expand(3, -1, -1).repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+    if not len(boxes["boxes"]):
+        return canvas
+    corners, labels = boxes["boxes"].cpu() * factor, boxes["labels"].tolist()
+    ids = boxes["ids"].tolist() if "ids" in boxes else None
+    colours = [COLOURS[i % len(COLOURS)] for i in ids or (range(len(labels)) if len(classes) == 1 else labels)]
+    if "masks" in boxes:
+        masks = interpolate(boxes["masks"].cpu()[None].float(), scale_factor=factor)[0].bool()
+        canvas = draw_segmentation_masks(canvas, masks, alpha=0.4, colors=colours)
+    names = [_name(label, classes) for label in labels]
+    if ids:
+        names = [f"{name} #{number}" for number, name in zip(ids, names, strict=True)]
+    elif "scores" in boxes:
+        names = [f"{name} {score:.2f}" for name, score in zip(names, boxes["scores"].tolist(), strict=True)]
+    width = (1 if "masks" in boxes else 2) * max(1, max(canvas.shape[1:]) // LARGE)
+    canvas = draw_bounding_boxes(canvas, corners, colors=colours, width=width)
+    shown = list(range(len(names))) if ids else readable(names, corners, canvas.shape[1] * canvas.shape[2])
+    if not shown:
+        return canvas
+    names, colours = ([kept[i] for i in shown] for kept in (names, colours))
+    return draw_bounding_boxes(
+        canvas, corners[shown], names, colours, width=width, label_colors="black", fill_labels=True
+    )
+
+
+def readable(names: Sequence[str], boxes: Tensor, area: int) -> list[int]:
+    """Which names hide little: of boxes (N, 4) twice as high as a line, where these are half of all or more and their
+    names together cover an eighth of `area` or less.
+    """
+    line, letter = LINE
+    high = [i for i, box in enumerate(boxes.tolist()) if box[3] - box[1] >= 2 * line]
+    covered = sum(line * letter * len(names[i]) for i in high)
+    return high if 2 * len(high) >= len(boxes) and 8 * covered <= area else []

@@ -1,0 +1,114 @@
+"""The test images that a classifier takes for another class, for a person to look at."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from lightloom.callbacks.samples.grid import is_shown
+from lightloom.core import atomic_io
+from lightloom.ops.collectives import gather_objects
+from lightloom.ops.images.grid import grid, to_uint8, visible, write_png
+
+COLUMNS = 20
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """true, predicted: classes from 0. confidence: of the wrong class. image: uint8 (C, H, W)."""
+
+    true: int
+    predicted: int
+    confidence: float
+    image: Tensor
+
+
+class Misclassified(pl.Callback):
+    """Writes misclassified.png, a grid of small images, and misclassified.json, what they are, after a test.
+
+    Of each pair of a true and a predicted class the `per_pair` that the model was most certain of; `most` in all, of as
+    many pairs as can be. side: the pixels of a side that larger images are reduced to. So no test set, however large or
+    badly classified, fills the disk: the grid has `3 side^2 most` bytes at most.
+    """
+
+    at_test = True
+
+    def __init__(self, dirpath: str, per_pair: int = 12, most: int = 240, side: int = 48) -> None:
+        self.folder, self.per_pair, self.most, self.side = Path(dirpath), per_pair, most, side
+        self._kept: list[Wrong] = []
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._kept = []
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if is_shown(trainer):
+            images, labels = batch
+            found = wrong(outputs["logits"], images, labels, self.side)
+            self._kept = choose([*self._kept, *found], self.per_pair, self.most)
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        own, self._kept = self._kept, []
+        if not is_shown(trainer):
+            return
+        kept = choose(gather_objects(own), self.per_pair, self.most)
+        if trainer.is_global_zero:
+            write(self.folder, sorted(kept, key=lambda w: (w.true, w.predicted, -w.confidence)))
+
+
+def wrong(logits: Tensor, images: Tensor, labels: Tensor, side: int) -> list[Wrong]:
+    """The misclassified images of a batch, none with a side of more than `side`. logits (B, K), images (B, C, H, W)."""
+    confidence, predicted = logits.float().softmax(1).max(1)
+    places = (predicted != labels).nonzero().flatten()
+    if not len(places):
+        return []
+    small = visible(to_uint8(_reduced(images[places].float(), side)))
+    facts = (values[places].tolist() for values in (labels, predicted, confidence))
+    return [Wrong(*fact) for fact in zip(*facts, small, strict=True)]
+
+
+def choose(found: Iterable[Wrong], per_pair: int, most: int) -> list[Wrong]:
+    """The most certain of each pair of classes, then each pair's second, and so on. Choosing of what was chosen before
+    and of what comes later is choosing of all."""
+    ordered = sorted(found, key=lambda w: -w.confidence)
+    seen: Counter[tuple[int, int]] = Counter()
+    ranked: list[tuple[int, int]] = []  # (rank within the pair, place)
+    for place, one in enumerate(ordered):
+        ranked.append((seen[one.true, one.predicted], place))
+        seen[one.true, one.predicted] += 1
+    return [ordered[place] for rank, place in sorted(ranked)[:most] if rank < per_pair]
+
+
+def write(folder: Path, kept: list[Wrong]) -> None:
+    """Both files; of a faultless test a list that is empty, and no grid."""
+    rows = [{"true": w.true, "predicted": w.predicted, "confidence": round(w.confidence, 4)} for w in kept]
+    atomic_io.write_text(folder / "misclassified.json", json.dumps({"columns": COLUMNS, "images": rows}) + "\n")
+    if kept:
+        images = torch.stack([w.image for w in kept])
+        write_png(folder / "misclassified.png", grid(images, COLUMNS), height=images.shape[2], width=images.shape[3])
+    else:
+        (folder / "misclassified.png").unlink(missing_ok=True)
+
+
+def _reduced(images: Tensor, side: int) -> Tensor:
+    factor = side / max(images.shape[-2:])
+    if factor >= 1:
+        return images
+    size = [max(1, round(n * factor)) for n in images.shape[-2:]]
+    return interpolate(images, size, mode="bilinear", antialias=True)

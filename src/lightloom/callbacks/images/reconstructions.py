@@ -1,0 +1,79 @@
+"""Images beside what a model makes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lightloom.callbacks.images.log import log_image
+from lightloom.callbacks.samples.grid import COLUMNS, epoch_file, evaluating, is_shown
+from lightloom.core.errors import UserError
+from lightloom.modules.protocols import Reconstructs
+from lightloom.ops.images.grid import pairs, write_png
+from lightloom.ops.indices import share
+
+
+class Reconstructions(pl.Callback):
+    """Writes `reconstructions/epoch-0001.png` and so on into `dirpath`, and reconstructions.png at a test.
+
+    Under each row of validation (or test) images is the row of their reconstructions.
+    """
+
+    at_test = True
+
+    def __init__(self, dirpath: str, num_images: int = 16) -> None:
+        self.folder, self.num_images = Path(dirpath), num_images
+        self._images: list[Tensor] = []
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        if not isinstance(module, Reconstructs):
+            raise UserError(
+                f"{type(module).__name__} has no reconstruct, so there are no reconstructions to show; leave "
+                f"callbacks.reconstructions out (~callbacks.reconstructions), or write it."
+            )
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._images.append(share(batch[0], self.num_images, trainer.num_val_batches))
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._images.append(share(batch[0], self.num_images, trainer.num_test_batches))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        path = epoch_file(self.folder / "reconstructions", trainer.current_epoch + 1)
+        self._show(trainer, module, path, "val/reconstructions")
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._show(trainer, module, self.folder / "reconstructions.png", "test/reconstructions")
+
+    @torch.no_grad()
+    def _show(self, trainer: pl.Trainer, module: pl.LightningModule, path: Path, name: str) -> None:
+        collected, self._images = self._images, []
+        if not is_shown(trainer) or not collected:
+            return
+        images = torch.cat(collected)[: self.num_images]
+        with evaluating(module):
+            reconstructed = cast(Reconstructs, module).reconstruct(images)
+        if trainer.is_global_zero:
+            page = pairs(images, reconstructed, COLUMNS)
+            write_png(path, page)
+            log_image(trainer, name, page)

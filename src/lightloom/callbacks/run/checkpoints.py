@@ -1,0 +1,178 @@
+"""The checkpoints of a run: `best.ckpt` by the monitored metric, `last.ckpt`, which really is the last, and the one
+before it, `previous.ckpt`."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+
+from lightloom.core import atomic_io, run_dir
+from lightloom.core.errors import UserError
+
+AGREE_EVERY = 50  # optimizer steps
+
+
+class RunCheckpoint(Checkpoint):
+    """Saves last.ckpt after each epoch (validation included), and inside one as often as asked; best.ckpt when better.
+
+    every_n_minutes, every_n_steps: also save last.ckpt inside an epoch; None switches off. Inside an epoch it is saved
+    between two optimizer steps only, so that the run can be continued exactly; also where max_steps or max_time ends
+    the run.
+    """
+
+    def __init__(
+        self,
+        dirpath: str,
+        monitor: str,
+        mode: str,
+        every_n_minutes: float | None = None,
+        every_n_steps: int | None = None,
+    ) -> None:
+        self.folder, self.monitor, self.mode = Path(dirpath), monitor, mode
+        self.every_n_minutes, self.every_n_steps = every_n_minutes, every_n_steps
+        self.best_score: float | None = None
+        self._saved_at, self._saved_step = time.monotonic(), 0
+        self._postponed = False  # last.ckpt is due when the validation that follows has ended
+        self._best_is_now = False  # best.ckpt was written in the state that last.ckpt is about to hold
+
+    @property
+    def best(self) -> Path:
+        return self.folder / run_dir.BEST
+
+    @property
+    def last(self) -> Path:
+        return self.folder / run_dir.LAST
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_score = state_dict["best_score"]
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        if trainer.world_size > 1:
+            self._check_beginning(trainer, module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        ends = trainer.should_stop or (trainer.max_steps != -1 and trainer.global_step == trainer.max_steps)
+        if not (ends or self._due(trainer)) or not is_between_steps(trainer):
+            return
+        if ends:
+            self._save(trainer, self.last)
+        else:
+            self._postponed = validation_follows(trainer)
+            if not self._postponed:
+                self._save(trainer, self.last)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
+        if fitting and not trainer.fit_loop.epoch_loop._num_ready_batches_reached():
+            self._save_if_better(trainer)
+            if self._postponed:
+                self._save(trainer, self.last)
+        self._postponed = False
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        cut_short = not trainer.fit_loop.epoch_loop._num_ready_batches_reached()
+        if cut_short and self._saved_step == trainer.global_step:
+            return  # last.ckpt continues inside this epoch
+        step_plateaus(trainer)
+        self._best_is_now = self._save_if_better(trainer)
+        self._save(trainer, self.last)
+        self._best_is_now = False
+
+    def _check_beginning(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Raise UserError, on all processes, where they have not loaded the same checkpoint."""
+        own = torch.tensor(trainer.global_step, device=module.device)
+        steps = sorted({int(step) for step in module.all_gather(own)})
+        if len(steps) > 1:
+            raise UserError(
+                f"the processes begin at different steps ({', '.join(map(str, steps))}): they do not see the same "
+                f"{self.folder}; set paths.log_dir to a folder that all machines share."
+            )
+
+    def save_last(self, trainer: pl.Trainer) -> None:
+        """Write last.ckpt now; the caller sees to it that the run can be continued from here."""
+        self._save(trainer, self.last)
+
+    def _due(self, trainer: pl.Trainer) -> bool:
+        if self.every_n_steps:
+            step = trainer.global_step
+            if step % self.every_n_steps == 0 and step != self._saved_step:
+                return True
+        if self.every_n_minutes is None:
+            return False
+        due = time.monotonic() - self._saved_at > 60 * self.every_n_minutes
+        if trainer.world_size == 1:
+            return due
+        # All processes must agree, which costs a message: not at each step.
+        asked = trainer.global_step % AGREE_EVERY == 0 and is_between_steps(trainer)
+        return asked and trainer.strategy.reduce_boolean_decision(due, all=False)
+
+    def _save_if_better(self, trainer: pl.Trainer) -> bool:
+        score = trainer.callback_metrics.get(self.monitor)
+        if score is None or not self._is_better(float(score)):
+            return False
+        self.best_score = float(score)
+        self._save(trainer, self.best)
+        return True
+
+    def _is_better(self, score: float) -> bool:
+        if not math.isfinite(score):
+            return False
+        if self.best_score is None:
+            return True
+        return score > self.best_score if self.mode == "max" else score < self.best_score
+
+    def _save(self, trainer: pl.Trainer, path: Path) -> None:
+        if not trainer.fast_dev_run and not (self._best_is_now and self._link_last(trainer)):  # type: ignore[attr-defined]
+            trainer.save_checkpoint(path)
+        if path == self.last:
+            self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+    def _link_last(self, trainer: pl.Trainer) -> bool:
+        """Give best.ckpt, just written, the name last.ckpt too; False where each needs its own file."""
+        if trainer.world_size > 1:
+            return False
+        link = self.last.with_name(f".saving-{self.last.name}")
+        try:
+            link.unlink(missing_ok=True)
+            link.hardlink_to(self.best)
+            atomic_io.keep(self.last, self.last.with_name(run_dir.PREVIOUS))
+            link.replace(self.last)  # both names are only ever replaced, never written into
+        except OSError:  # a file system without links, or a strategy whose checkpoint is a folder
+            return False
+        return True
+
+
+def is_between_steps(trainer: pl.Trainer) -> bool:
+    """At the end of a batch: was it the last of an optimizer step, but not of an epoch, which its validation ends?"""
+    loop = trainer.fit_loop.epoch_loop
+    return not (loop._should_accumulate() or loop._num_ready_batches_reached())
+
+
+def validation_follows(trainer: pl.Trainer) -> bool:
+    """At the end of a batch: does a validation come before the next? A run resumed from here would leave it out."""
+    fetcher = trainer.fit_loop._data_fetcher
+    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+
+
+def checkpoint_keeper(trainer: pl.Trainer) -> RunCheckpoint | None:
+    """The trainer's RunCheckpoint, or None where the run keeps no checkpoints."""
+    return next((c for c in trainer.callbacks if isinstance(c, RunCheckpoint)), None)  # type: ignore[attr-defined]
+
+
+def step_plateaus(trainer: pl.Trainer) -> None:
+    """Tell the plateau schedules the epoch's value of what they monitor."""
+    for config in trainer.lr_scheduler_configs:
+        if config.reduce_on_plateau and config.monitor in trainer.callback_metrics:
+            config.scheduler.step(trainer.callback_metrics[config.monitor])  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+"""What a run does when it is told to end or to save: SIGTERM, SIGINT (Ctrl-C) and SIGUSR1."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+
+from lightloom.callbacks.run.checkpoints import checkpoint_keeper, is_between_steps, validation_follows
+from lightloom.core.errors import Interrupted
+
+log = logging.getLogger("lightloom")
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+HEARD = [s for name in ("SIGUSR1", "SIGINT", "SIGTERM") if (s := getattr(signal, name, None))]  # the later one prevails
+MOST_STEPS = 50  # optimizer steps or validation batches between them, however fast
+
+
+def replace_signal_handlers(trainer: pl.Trainer) -> None:
+    """Lightning's handlers would end a run with exit code 0 or 1, and have SLURM requeue it from another file."""
+    trainer._signal_connector.register_signal_handlers = _nothing  # type: ignore[method-assign]
+
+
+class Preemption(Checkpoint):
+    """Saves last.ckpt at the next safe point, then exits with 143 (SIGTERM) or 130 (SIGINT), or goes on (SIGUSR1).
+
+    A safe point lies between two optimizer steps, or after an epoch with its validation. In a validation the run ends
+    at the next batch, and the last checkpoint stands. A second SIGINT leaves at once. Several processes agree every
+    `seconds_to_agree` or so, so it does not matter which of them the signal reaches.
+
+    A Checkpoint, for these come last: what the other callbacks keep of a batch is in the file.
+    """
+
+    def __init__(self, seconds_to_agree: float = 1.0) -> None:
+        self.seconds_to_agree = seconds_to_agree
+        self._told = 0  # 1 + index in HEARD
+        self._leaving = 0  # the signal that ends the run, once all is saved
+        self._usual: dict[int, Any] = {}
+        self._alone = True
+        self._interval, self._passed, self._agreed_at = 1, 0, time.monotonic()
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        replace_signal_handlers(trainer)
+        if stage != "fit" or threading.current_thread() is not threading.main_thread():
+            return
+        self._told, self._leaving, self._alone = 0, 0, trainer.world_size == 1
+        self._interval, self._passed, self._agreed_at = 1, 0, time.monotonic()
+        self._usual = {number: signal.signal(number, self._hear) for number in HEARD}
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._usual.items():
+            signal.signal(number, handler)
+        self._usual = {}
+
+    def _hear(self, number: int, frame: Any) -> None:
+        if number == signal.SIGINT and self._told and HEARD[self._told - 1] == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            raise Interrupted(number)
+        self._told = max(self._told, 1 + HEARD.index(signal.Signals(number)))
+
+    # --- the points at which a signal is answered
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._alone and not self._told:
+            return
+        if is_between_steps(trainer) and not validation_follows(trainer) and (number := self._agreed(trainer)):
+            saved = _save(trainer)
+            self._say(trainer, number, f"saved {saved}" if saved else "this run keeps no checkpoints")
+            self._told, self._leaving = 0, number if number in ENDING else 0
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        if self._leaving:  # not before what the last step has logged is written
+            raise Interrupted(self._leaving)
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and not (self._alone and not self._told):
+            self._leave_unsaved(trainer, self._agreed(trainer))
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._leave_unsaved(trainer, self._agreed(trainer, at_once=True))
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._leave_unsaved(trainer, self._agreed(trainer, at_once=True))
+
+    def _agreed(self, trainer: pl.Trainer, at_once: bool = False) -> int:
+        """The signal that some process has heard, the same on all; 0 for none, or where it is not yet time to ask."""
+        told = self._told
+        if not self._alone:
+            self._passed += 1
+            if self._passed < self._interval and not at_once:
+                return 0
+            own = torch.tensor([told, time.monotonic() - self._agreed_at], device=trainer.strategy.root_device)
+            told, elapsed = trainer.strategy.reduce(own, reduce_op="max").tolist()
+            if not at_once:
+                wanted = self._passed * self.seconds_to_agree / max(elapsed, 1e-3)
+                self._interval = int(min(max(wanted, 1), MOST_STEPS))
+            self._passed, self._agreed_at = 0, time.monotonic()
+        return HEARD[int(told) - 1] if told else 0
+
+    def _leave_unsaved(self, trainer: pl.Trainer, number: int) -> None:
+        """Between epochs last.ckpt is of this very state; inside a validation it is the last safe one."""
+        if number in ENDING:
+            keeper = checkpoint_keeper(trainer)
+            kept = keeper is not None and keeper.last.is_file()
+            self._say(trainer, number, f"{keeper.last} stands" if keeper and kept else "nothing was saved yet")
+        if number in ENDING or self._leaving:
+            raise Interrupted(number or self._leaving)
+
+    def _say(self, trainer: pl.Trainer, number: int, outcome: str) -> None:
+        """One line: what was heard, what is saved, and how to continue."""
+        keeper = checkpoint_keeper(trainer)
+        can_continue = number in ENDING and keeper is not None and keeper.last.is_file()
+        remedy = f"; continue with ckpt_path={keeper.folder.parent}" if keeper and can_continue else ""
+        where = f"{signal.Signals(number).name} in epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
+        log.info("%s: %s%s.", where, outcome, remedy)
+
+
+def _save(trainer: pl.Trainer) -> str:
+    """Write last.ckpt; its path, or nothing where the run keeps no checkpoints."""
+    keeper = checkpoint_keeper(trainer)
+    if keeper is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        return ""
+    keeper.save_last(trainer)
+    return str(keeper.last)
+
+
+def _nothing() -> None:
+    """In place of Lightning's handlers."""

@@ -1,0 +1,38 @@
+"""What makes a resumed run the run it continues: keys instead of random state, and the position in the epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from lightloom.ops.rng import mixer, seed_everything
+
+
+class KeyedRandomness(pl.Callback):
+    """Seeds each training step by (seed, rank, step) and starts a resumed epoch at its next batch.
+
+    The position comes from the counters that Lightning saves anyway, so nothing is added to the checkpoint.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._batches = trainer.fit_loop.epoch_loop.batch_progress.total
+        self._key = mixer(self.seed, 1, trainer.global_rank)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        seed_everything(self._key(self._batches.ready))
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        trainer.datamodule.resume_at(*position(checkpoint["loops"]["fit_loop"]))  # type: ignore[attr-defined]
+        # With max_steps set, Lightning would end the checkpoint's epoch a second time and count it as another.
+        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
+
+
+def position(loops: dict[str, Any]) -> tuple[int, int]:
+    """(epochs that are over, batches of the next one that are) from the counters that a checkpoint has of its loops."""
+    epoch, batch = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]
+    ended = batch["is_last_batch"] or epoch["ready"] == epoch["processed"]
+    return (epoch["ready"], 0) if ended else (epoch["ready"] - 1, batch["current"]["ready"])

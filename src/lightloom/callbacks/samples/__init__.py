@@ -1,0 +1,1 @@
+"""What a generative model makes, shown and measured."""

@@ -1,0 +1,85 @@
+"""What a generator makes of the same noise, epoch after epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from lightloom.callbacks.images.log import log_image
+from lightloom.core.errors import UserError
+from lightloom.modules.protocols import Generates
+from lightloom.ops.images.grid import grid, write_png
+from lightloom.ops.rng import latents
+
+FOLDER, COLUMNS = "samples", 8
+
+
+class SampleGrid(pl.Callback):
+    """Writes `samples/epoch-0001.png` and so on into `dirpath`: images from latents 0, 1, ... of the seed.
+
+    After the validation of the first epoch and of every n-th, with the weights that validation has.
+    """
+
+    def __init__(self, dirpath: str, seed: int, num_samples: int = 64, every_n_epochs: int = 1) -> None:
+        self.folder, self.seed = Path(dirpath) / FOLDER, seed
+        self.num_samples, self.every_n_epochs = num_samples, every_n_epochs
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        check_samples(module)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        if not is_shown(trainer) or (epoch > 1 and epoch % self.every_n_epochs):
+            return
+        images = draw(module, latents(self.seed, self.num_samples, sampler(module).latent_dim))
+        if trainer.is_global_zero:
+            page = grid(images, COLUMNS)
+            write_png(epoch_file(self.folder, epoch), page, height=images.shape[-2], width=images.shape[-1])
+            log_image(trainer, "val/samples", page)
+
+
+def is_shown(trainer: pl.Trainer) -> bool:
+    """Is this a stage whose pictures are kept: a test, or a fit past its sanity check?"""
+    return not (trainer.sanity_checking or trainer.fast_dev_run) and trainer.state.fn in ("fit", "test")  # type: ignore[attr-defined]
+
+
+def epoch_file(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch-{epoch:04d}.png"
+
+
+def sampler(module: pl.LightningModule) -> Generates:
+    return cast(Generates, module)
+
+
+def check_samples(module: pl.LightningModule) -> None:
+    """Raise UserError where a module makes no images from noise."""
+    if not isinstance(module, Generates):
+        raise UserError(
+            f"{type(module).__name__} has no latent_dim and decode, so there are no samples of it to show; leave the "
+            f"callbacks samples, interpolation and health out (~callbacks.samples), or write both."
+        )
+
+
+@torch.no_grad()
+def draw(module: Any, z: Tensor) -> Tensor:
+    """Images (B, C, H, W) in [0, 1] for latents z (B, latent_dim), float32 on the CPU, in evaluation mode."""
+    with evaluating(module):
+        return module.decode(z.to(module.device, module.dtype)).float().cpu()
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode; then each part is in the mode it was in."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

@@ -1,0 +1,170 @@
+"""Is a game between networks still one? Curves to look at, and warnings of the two ways in which it ends."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lightloom.callbacks.images.log import log_picture
+from lightloom.callbacks.samples.grid import check_samples, draw, sampler
+from lightloom.ops.indices import share
+from lightloom.ops.rng import latents
+
+log = logging.getLogger("lightloom")
+DIVERSITY = "val/diversity"
+PANELS = {  # title: how the names of its curves end
+    "loss": ("_loss",),
+    "D(x), D(G(z))": ("/d_real", "/d_fake"),
+    "gradient norm": ("_grad_norm",),
+}
+MAKERS = ("train/generator_grad_norm", "train/decoder_grad_norm")
+# Samples that differ a tenth as much as images do are copies with small changes, and an epoch's mean gradient norm
+# varies by one or two orders of magnitude in runs that learn: what is below these is no longer a matter of degree.
+COLLAPSED, VANISHED = 0.1, 1e-3
+
+
+class Health(pl.Callback):
+    """Logs val/diversity, warns of a collapse and of a vanished gradient, and writes health.png into `dirpath`.
+
+    val/diversity: the diversity of `num_images` samples, from fixed noise, over that of as many validation images.
+    The curves are of what the module logs as train/..._loss, train/..._grad_norm, train/d_real and train/d_fake, the
+    mean judgements of real and generated images. A fault is warned of once, and again only after it has healed.
+    """
+
+    def __init__(self, dirpath: str, seed: int = 0, num_images: int = 64) -> None:
+        self.folder, self.seed, self.num_images = Path(dirpath), seed, num_images
+        self.history: dict[str, dict[int, float]] = {}  # name -> epoch -> value
+        self.faults: list[str] = []
+        self._images: list[Tensor] = []
+        self._ended: int | None = None  # the epoch whose metrics of training are still to be read
+
+    @property
+    def logged(self) -> list[str]:
+        return [DIVERSITY]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": {name: dict(curve) for name, curve in self.history.items()}, "faults": list(self.faults)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history, self.faults = state_dict["history"], state_dict["faults"]
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        check_samples(module)
+
+    # --- diversity
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._images.append(share(batch[0], self.num_images, trainer.num_val_batches))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        collected, self._images = self._images, []
+        if trainer.sanity_checking or trainer.state.fn != "fit" or not collected:
+            return
+        samples = draw(module, latents(self.seed, self.num_images, sampler(module).latent_dim))
+        real = diversity(torch.cat(collected)[: self.num_images])
+        ratio: float | None = trainer.strategy.broadcast(diversity(samples) / real if real else None)
+        if ratio is None:
+            return  # one image, or images all alike, say nothing
+        module.log(DIVERSITY, ratio, sync_dist=True)
+        epoch = trainer.current_epoch + 1
+        self._note(DIVERSITY, epoch, ratio)
+        self._watch(
+            "collapse",
+            ratio < COLLAPSED and epoch > 1,  # the first samples of any network are much alike
+            f"The samples of epoch {epoch} are nearly alike: they differ {ratio:.2g} times as much as images of the "
+            f"data do (expected about 1, at least {COLLAPSED:g}); if that lasts, the generator has collapsed: try a "
+            f"lower learning rate or model=wgan_gp.",
+        )
+
+    # --- training
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._record(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._ended = trainer.current_epoch + 1  # the epoch's metrics are logged after this hook
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._record(trainer)
+        checkpoint["callbacks"][self.state_key] = self.state_dict()
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._record(trainer)
+        if self.history and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.folder.mkdir(parents=True, exist_ok=True)
+            picture = self.folder / "health.png"
+            curves(self.history).savefig(picture, dpi=120, bbox_inches="tight")
+            log_picture(trainer, "train/health", picture)
+
+    def _record(self, trainer: pl.Trainer) -> None:
+        epoch, self._ended = self._ended, None
+        if epoch is None:
+            return
+        for name, value in trainer.callback_metrics.items():
+            if name.startswith("train/") and name.endswith(sum(PANELS.values(), ())):
+                self._note(name, epoch, float(value))
+        for name in MAKERS:
+            self._watch_gradient(name, epoch)
+
+    def _watch_gradient(self, name: str, epoch: int) -> None:
+        norms = self.history.get(name, {})
+        largest = max((norm for norm in norms.values() if math.isfinite(norm)), default=0.0)
+        norm = norms.get(epoch, math.nan)
+        self._watch(
+            name,
+            norm < VANISHED * largest,
+            f"The generator no longer learns: {name} is {norm:.2g} in epoch {epoch} and was {largest:.2g} (expected at "
+            f"least {VANISHED:g} of that); the discriminator is too sure: lower its lr or try model=wgan_gp.",
+        )
+
+    def _note(self, name: str, epoch: int, value: float) -> None:
+        self.history.setdefault(name, {})[epoch] = value
+
+    def _watch(self, fault: str, found: bool, sentence: str) -> None:
+        if found and fault not in self.faults:
+            log.warning(sentence)
+        self.faults = sorted({*self.faults, fault} if found else {*self.faults} - {fault})
+
+
+def diversity(images: Tensor) -> float:
+    """Mean Euclidean distance between two of the images (N, C, H, W); 0 where there are fewer than two."""
+    distances = torch.pdist(images.float().cpu().flatten(1))
+    return float(distances.mean()) if len(distances) else 0.0
+
+
+def curves(history: dict[str, dict[int, float]]):
+    """A matplotlib figure with a panel for each kind of curve that there is. history: name -> epoch -> value."""
+    from matplotlib.figure import Figure
+
+    kinds = {**PANELS, "diversity of samples / of data": (DIVERSITY,)}
+    panels = {title: [n for n in sorted(history) if n.endswith(endings)] for title, endings in kinds.items()}
+    panels = {title: names for title, names in panels.items() if names}
+    figure = Figure(figsize=(4.5 * len(panels), 3.2))
+    for i, (title, names) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(1, len(panels), i)
+        for name in names:
+            epochs, values = zip(*sorted(history[name].items()), strict=True)
+            axes.plot(epochs, values, label=name.partition("/")[2], marker="." if len(epochs) < 30 else "")
+        axes.set(xlabel="epoch", title=title)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+        if title == "gradient norm" and any(v > 0 for name in names for v in history[name].values()):
+            axes.set_yscale("log")
+        if DIVERSITY in names:
+            axes.axhline(COLLAPSED, color="grey", linestyle=":")
+            axes.set_ylim(bottom=0)
+    return figure

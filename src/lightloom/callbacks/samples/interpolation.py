@@ -1,0 +1,41 @@
+"""The images between two latents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+
+from lightloom.callbacks.images.log import log_image
+from lightloom.callbacks.samples.grid import check_samples, draw, is_shown, sampler
+from lightloom.ops.images.grid import captioned, grid, write_png
+from lightloom.ops.interpolation import lerp, slerp
+from lightloom.ops.rng import latents
+
+
+class Interpolation(pl.Callback):
+    """Writes interpolation.png into `dirpath` at a test: for each pair of latents its great arc and its straight line.
+
+    The pairs are the seed's latents 0 and 1, 2 and 3, ..., as in the pages of `SampleGrid`.
+    """
+
+    at_test = True
+
+    def __init__(self, dirpath: str, seed: int, pairs: int = 4, steps: int = 9) -> None:
+        self.folder, self.seed, self.pairs, self.steps = Path(dirpath), seed, pairs, steps
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        check_samples(module)
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if not is_shown(trainer):
+            return
+        ends = latents(self.seed, 2 * self.pairs, sampler(module).latent_dim)
+        t = torch.linspace(0, 1, self.steps)
+        paths = torch.stack([slerp(ends[::2], ends[1::2], t), lerp(ends[::2], ends[1::2], t)], dim=1)
+        images = draw(module, paths.flatten(0, 2))
+        if trainer.is_global_zero:
+            page = captioned(grid(images, self.steps), left=["spherical", "linear"] * self.pairs)
+            write_png(self.folder / "interpolation.png", page)
+            log_image(trainer, "test/interpolation", page)

@@ -1,0 +1,66 @@
+"""The 1-nearest-neighbour test of features that were learned without labels (Donahue et al. 2017, section 4.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from lightloom.callbacks.samples.quality import gather
+from lightloom.core.errors import UserError
+from lightloom.data.subset import images_of
+from lightloom.metrics.neighbours import nearest_neighbour_accuracy
+
+Kept = tuple[list[Tensor], list[Tensor]]  # features (B, D) and labels (B,) of each batch
+
+
+class NearestNeighbours(pl.Callback):
+    """Logs test/nearest_neighbour_acc: test images get the label of the nearest of `most` training images.
+
+    For modules with `features(images) -> (B, D)`. Images of unknown label (-1) are left out; without others, nothing
+    is logged. The same figure whatever the number of processes.
+    """
+
+    at_test = True  # of use when a checkpoint is tested, too
+
+    def __init__(self, most: int = 10_000, batch_size: int = 500) -> None:
+        self.most, self.batch_size = most, batch_size
+        self._train: Kept = ([], [])
+        self._test: Kept = ([], [])
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        if not callable(getattr(module, "features", None)):
+            raise UserError(
+                f"{type(module).__name__} has no features(images) to compare; leave callbacks.neighbours out "
+                f"(~callbacks.neighbours), or write it."
+            )
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if batch_idx == 0:
+            self._train, self._test = ([], []), ([], [])
+            for part in images_of(
+                trainer, "train", self._most(trainer), self.batch_size, trainer.global_rank, trainer.world_size
+            ):
+                self._take(self._train, module, part)
+        self._take(self._test, module, batch)
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        train, test = (self._known(trainer, module, kept) for kept in (self._train, self._test))
+        self._train, self._test = ([], []), ([], [])
+        if len(train[1]) and len(test[1]):
+            accuracy = nearest_neighbour_accuracy(*train, *test)
+            module.log("test/nearest_neighbour_acc", accuracy, rank_zero_only=False, sync_dist=False)
+
+    def _most(self, trainer: pl.Trainer) -> int:
+        return self.batch_size if trainer.fast_dev_run else self.most  # type: ignore[attr-defined]
+
+    def _take(self, kept: Kept, module: Any, batch: tuple[Tensor, Tensor]) -> None:
+        kept[0].append(module.features(batch[0].to(module.dtype)).float().cpu())
+        kept[1].append(batch[1].cpu())
+
+    def _known(self, trainer: pl.Trainer, module: pl.LightningModule, kept: Kept) -> tuple[Tensor, Tensor]:
+        features, labels = (gather(trainer, part, module.device) for part in kept)
+        return features[labels >= 0], labels[labels >= 0]

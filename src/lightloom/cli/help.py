@@ -1,0 +1,114 @@
+"""What `--help` prints: each choice with the first line of its YAML file, read without Hydra or torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+USAGE = {
+    "train": (
+        "Train a model, then test its best checkpoint.",
+        "python src/train.py [model=NAME] [data=NAME] [trainer=NAME] [option=value ...]",
+        (
+            "python src/train.py model=resnet18 data=cifar10_small trainer.max_epochs=20",
+            "python src/train.py optimizer=nag scheduler=cosine model.optimizer.lr=0.1",
+            "python src/train.py model=wgan_gp data=fashion_mnist trainer=ddp",
+            "python src/train.py model=lenet run_name=first   # repeated, it continues, in logs/runs/first",
+            "python src/train.py ckpt_path=last            # resume the newest run",
+            "python src/train.py -m seed=1,2,3 model=lenet,nin",
+            "python src/train.py model=vit --cfg job       # show every option and its value",
+        ),
+        (
+            "model",
+            "data",
+            "trainer",
+            "experiment",
+            "optimizer",
+            "scheduler",
+            "extractor",
+            "callbacks",
+            "logger",
+            "debug",
+        ),
+    ),
+    "sweep": (
+        "Search for the best options: each trial a run of train.py in a process of its own. Repeated, it continues.",
+        "python src/sweep.py [sweep=NAME] [sweep.option=value ...] [option=value|values ...]",
+        (
+            "python src/sweep.py sweep=learning_rate model=lenet trainer.max_epochs=5",
+            "python src/sweep.py sweep.name=mine sweep.sampler=grid model=lenet,nin optimizer=adamw,nag",
+            "python src/sweep.py 'model.optimizer.lr=tag(log,interval(1e-4,1e-1))' sweep.n_trials=10 sweep.seeds=3",
+        ),
+        ("sweep",),
+    ),
+    "eval": (
+        "Test a checkpoint, on its own data or on another set.",
+        "python src/eval.py ckpt_path=FILE|FOLDER|URL|last [data=NAME] [split=test] [option=value ...]",
+        ("python src/eval.py ckpt_path=last", "python src/eval.py ckpt_path=best.ckpt data=mnist"),
+        ("data", "trainer", "extractor"),
+    ),
+    "export": (
+        "Write a checkpoint's model for other programs, checked against the model.",
+        "python src/export.py ckpt_path=FILE|FOLDER|URL|last [format=onnx|torch_export|safetensors] [option=value ...]",
+        (
+            "python src/export.py ckpt_path=last                             # ONNX",
+            "python src/export.py ckpt_path=last format=safetensors",
+            "python src/export.py ckpt_path=last use=sample                  # the decoder of a VAE",
+        ),
+        ("data",),
+    ),
+    "inspect_data": (
+        "Look at a data set with boxes: classes, sizes, faults, and a contact sheet.",
+        "python src/inspect_data.py data=NAME [option=value ...]",
+        ("python src/inspect_data.py data=bccd",),
+        ("data",),
+    ),
+    "report": (
+        "Write a run's report and model card anew, or compare several runs on one page.",
+        "python src/report.py runs=FOLDER|GLOB|[LIST]|last [option=value ...]",
+        (
+            "python src/report.py runs=last",
+            "python src/report.py runs=logs/runs",
+            "python src/report.py runs=logs/multiruns/2026-11-21_09-30-00",
+        ),
+        (),
+    ),
+    "predict": (
+        "Predict with a checkpoint: classes or reconstructions of images, or new images.",
+        "python src/predict.py ckpt_path=FILE|FOLDER|last input=IMAGES|VIDEO|CAMERA|num_samples=N [option=value ...]",
+        (
+            "python src/predict.py ckpt_path=last input=photos/",
+            "python src/predict.py ckpt_path=last data=kaggle_cifar10",
+            "python src/predict.py ckpt_path=last num_samples=64 seed=1",
+            "python src/predict.py ckpt_path=last input=photos/ format=voc    # a detector's boxes",
+            "python src/predict.py ckpt_path=last input=street.mp4            # its tracks; input=0 for a camera",
+        ),
+        ("data", "trainer", "smoothing"),
+    ),
+}
+
+
+def text(config_name: str) -> str:
+    """The whole help text of one entry point."""
+    purpose, usage, examples, groups = USAGE[config_name]
+    parts = [purpose, "", f"Usage: {usage}", "", "Examples:", *(f"  {e}" for e in examples)]
+    for group in groups:
+        entries = {p.stem: summary(p) for p in sorted((CONFIGS / group).glob("*.yaml"))}
+        if entries:
+            parts += ["", f"{group}=", *_columns(entries)]
+    return "\n".join(parts)
+
+
+def summary(path: Path) -> str:
+    """The first comment of a YAML file that is not a Hydra directive."""
+    with path.open(encoding="utf-8") as lines:
+        comments = (line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line)
+        return next(comments, "")
+
+
+def _columns(entries: dict[str, str]) -> list[str]:
+    name_width = max(map(len, entries))
+    room = max(shutil.get_terminal_size((120, 24)).columns, 80) - name_width - 4
+    cut = {name: line if len(line) <= room else line[: room - 1] + "…" for name, line in entries.items()}
+    return [f"  {name:<{name_width}}  {line}" for name, line in cut.items()]

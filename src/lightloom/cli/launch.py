@@ -1,0 +1,315 @@
+"""From the command line to a task: help, checks, Hydra, and how a run ends.
+
+The entry points import nothing but this file at first: `--help` and a misspelt option answer before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lightloom.config.aliases import modernized_override
+from lightloom.config.command_line import quote, refuse
+from lightloom.core import lock, run_dir
+from lightloom.core.errors import Interrupted, UserError, message_of
+from lightloom.engine import rendezvous
+
+log = logging.getLogger("lightloom")
+Task = Callable[[Any], float | None]
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+
+
+def launch(task: Task, config_name: str) -> None:
+    """Run `task(cfg)` for the command line's configuration, or once for each job of a sweep (-m); then exit.
+
+    Exit codes: 0 done, 1 a fault of the program or a lost process, 2 a mistake of the user, 130 interrupted (SIGINT),
+    143 terminated (SIGTERM).
+    """
+
+    def jobs(arguments: Sequence[str]) -> int:
+        return max(_run_hydra(task, config_name, prepared(arguments, config_name)), default=0)
+
+    _end_with_launcher()
+    _end_with_sweep()
+    command(jobs, config_name)
+
+
+def command(run: Callable[[Sequence[str]], int], config_name: str) -> None:
+    """`run(arguments)` with the command line's; then exit with the code that it returns, or that of its error."""
+    _listen()
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        from lightloom.cli.help import text
+
+        with contextlib.suppress(BrokenPipeError):  # `--help | head` has seen enough
+            print(text(config_name), flush=True)
+            return
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    try:
+        code = run(arguments)
+    except UserError as error:
+        sys.exit(report_failure(error))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    sys.exit(code)
+
+
+def _listen() -> None:
+    """Before and after training there is nothing to save: SIGTERM and SIGINT leave at once, SIGUSR1 does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        raise Interrupted(number)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda number, frame: None)
+
+
+def _end_with_launcher() -> None:
+    """A rank that torchrun or another rank has started ends when that process does, whatever it is doing."""
+    if run_dir.LAUNCHER not in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    launcher = int(os.environ.get(run_dir.LAUNCHER, os.getppid()))
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _end_with_sweep() -> None:
+    """A trial saves and ends when the sweep that has started it ends, which closes the other end of a pipe."""
+    handle = os.environ.pop(run_dir.SWEEP, None)
+    if handle is None:
+        return
+
+    def watch() -> None:
+        os.read(int(handle), 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def prepared(arguments: Sequence[str], config_name: str) -> list[str]:
+    """As `prepare`; what Hydra cannot compose is the user's mistake."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from lightloom.config import compose
+
+    try:
+        return prepare(arguments, config_name)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(compose.brief(error)) from error
+
+
+def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
+    """The arguments that Hydra gets: checked, shorthand written out, a resumed run's own options and folder added."""
+    from hydra._internal.utils import get_args_parser
+
+    from lightloom.config import compose
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    parsed = parser.parse_intermixed_args(list(arguments))
+    if parsed.resolve and not parsed.cfg:
+        refuse("--resolve goes with --cfg")
+    flags = [a for a in arguments if a not in parsed.overrides]
+    overrides = [compose.expand_shorthand(o) for o in parsed.overrides]
+    asks_hydra = parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help
+    _check_sweep(overrides, parsed.multirun)
+    if not asks_hydra and config_name == "train" and run_dir.RUN_TIME not in os.environ:
+        overrides = _resume(overrides, config_name, parsed.config_dir)
+        overrides += [] if parsed.multirun else _named_folder(overrides)
+    overrides = compose.check(config_name, overrides, parsed.config_dir)
+    if not asks_hydra:
+        _claim_folder(config_name, overrides, parsed)
+    compose.register_resolvers(config_name)
+    return [*flags, *overrides]
+
+
+def _check_sweep(overrides: list[str], multirun: bool) -> None:
+    """Several values need -m, and a sweep starts its runs anew."""
+    from lightloom.config import compose
+
+    swept = compose.sweeps(overrides)
+    if swept and not multirun:
+        raise UserError(f"{swept[0]}: several values make a sweep; write -m {swept[0]}.")
+    if multirun and any(o.startswith("ckpt_path=") and o != "ckpt_path=null" for o in overrides):
+        raise UserError("ckpt_path=... with -m: a sweep starts its runs anew; resume its runs one by one, without -m.")
+
+
+def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> list[str]:
+    """For ckpt_path=...: the options that the run was started with, then the new ones, and the run's folder."""
+    from lightloom.config import compose
+
+    where = _given(overrides, "ckpt_path")
+    if where in (None, "null", ""):
+        return overrides
+    rest = [o for o in overrides if not o.startswith("ckpt_path=")]
+    begins_anew = _given(rest, "weights_only_init") == "true"  # a run_name is the new run's
+    choices = ("model", "data", "experiment", *(() if begins_anew else ("run_name",)))
+    which = [o for o in rest if _key(o) in choices or _key(o).startswith("paths")]
+    cfg = compose.compose(config_name, compose.check(config_name, which, config_dir), config_dir)
+    chosen = any(_key(o) in choices for o in which)
+    checkpoint = run_dir.find_checkpoint(str(where), Path(cfg.paths.log_dir), cfg.run_name if chosen else None)
+    run = run_dir.run_of(checkpoint)
+    if run is None:
+        return [*rest, f"ckpt_path={quote(checkpoint)}"]
+    given = {_key(o) for o in rest} | ({"run_name"} if begins_anew else set())
+    kept = [modernized_override(o) for o in run_dir.recorded_overrides(run) if _key(o) not in given]
+    own_folder = [] if begins_anew else [f"hydra.run.dir={quote(run)}"]
+    return [*kept, *rest, f"ckpt_path={quote(checkpoint)}", *own_folder]
+
+
+def _given(overrides: list[str], key: str) -> str | None:
+    """The value that the command line has for a key, without quotes; the last one counts."""
+    values = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith(f"{key}=")]
+    return values[-1] if values else None
+
+
+def _named_folder(overrides: list[str]) -> list[str]:
+    """A run that the command line gives a name has a folder without a time: repeated, the command finds it again."""
+    name = _given(overrides, "run_name")
+    if name is None or _given(overrides, "hydra.run.dir") is not None:
+        return []
+    return ["hydra.run.dir='${paths.log_dir}/runs/${run_name}'"]
+
+
+def _key(override: str) -> str:
+    """`+trainer.x=1`, `~trainer.x` and `trainer.x=2` are about the same key."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def _claim_folder(config_name: str, overrides: list[str], parsed: Any) -> None:
+    """Settle on the run's folder before Hydra does: same on all ranks, never one that another run has."""
+    if run_dir.RUN_TIME in os.environ:
+        return
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    given = parsed.multirun or any(o.startswith("hydra.run.dir=") for o in overrides)
+    if given or run_dir.rank() != 0 or run_dir.is_slurm_job():
+        rendezvous.agree_on_run_time(now)
+        return
+    from lightloom.config import compose
+
+    for attempt in range(1, 1000):
+        name = now if attempt == 1 else f"{now}-{attempt}"
+        os.environ[run_dir.RUN_TIME] = name
+        cfg = compose.compose(config_name, overrides, parsed.config_dir)
+        del os.environ[run_dir.RUN_TIME]
+        if run_dir.create(Path(cfg.hydra.run.dir)):
+            rendezvous.agree_on_run_time(name)
+            return
+
+
+def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
+    """Hand over to Hydra; returns the exit code of each job of a sweep that failed."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+
+    from lightloom.config import compose
+
+    failures: list[int] = []
+
+    def job(cfg: Any) -> float | None:
+        try:
+            return _one_job(task, cfg)
+        except Exception as error:
+            code = report_failure(error)
+            if run_dir.LAUNCHER in os.environ:  # of a rank that another has started: it waits, and Python's end may too
+                logging.shutdown()
+                os._exit(code)
+            traceback.clear_frames(error.__traceback__)  # they hold the loaders, whose workers end with them
+            gc.collect()
+            if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN:
+                sys.exit(code)
+            failures.append(code)
+            return float("nan")
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = arguments
+    try:
+        hydra.main(version_base="1.3", config_path=str(compose.CONFIGS), config_name=config_name)(job)()
+    except HydraException as error:
+        raise UserError(compose.brief(error)) from error
+    except OSError as error:
+        remedy = "set hydra.run.dir or paths.log_dir=<a folder you may write to>"
+        raise UserError(f"cannot create the run folder {error.filename}: {error.strerror}; {remedy}.") from error
+    return failures
+
+
+def _one_job(task: Task, cfg: Any) -> float | None:
+    """Run the task on plain, resolved values. Worker processes of DDP repeat this job alone, not the whole sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from lightloom.config import compose
+
+    hydra_cfg = HydraConfig.get()
+    overrides, output = list(hydra_cfg.overrides.task), hydra_cfg.runtime.output_dir
+    plain = compose.without_hydra(cfg)
+    plain.overrides = overrides
+    argv, environment, state = list(sys.argv), dict(os.environ), HydraConfig.instance().cfg
+    searched = [f"--config-dir={p.path}" for p in hydra_cfg.runtime.config_sources if p.provider == "command-line"]
+    sys.argv[1:] = [*searched, *overrides, f"hydra.run.dir={quote(output)}"]
+    HydraConfig.instance().cfg = None
+    OmegaConf.set_struct(plain, True)
+    try:
+        return task(plain)
+    finally:
+        lock.release()
+        sys.argv[:] = argv
+        HydraConfig.instance().cfg = state
+        _leave_process_group()
+        if ranks := sys.modules.get("lightloom.engine.launcher"):
+            ranks.wait()
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+
+
+def _leave_process_group() -> None:
+    """So that the next run of a sweep forms its own, also after one that failed."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def report_failure(error: BaseException) -> int:
+    """Say what went wrong: one message for a user's mistake, the traceback for a fault. Returns the exit code."""
+    details = "".join(traceback.format_exception(error))
+    in_file = [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]
+    if in_file:
+        record = log.makeRecord("lightloom", logging.ERROR, __file__, 0, details, (), None)
+        for handler in in_file:
+            handler.handle(record)
+    message = message_of(error)
+    if run_dir.rank() == 0 or message is None:
+        where = f"\nFull traceback: {in_file[0].baseFilename}" if in_file else ""
+        said = (
+            f"error: {details.rstrip()}" if message is None else "\n".join(f"error: {m}" for m in message.splitlines())
+        )
+        print(said + where, file=sys.stderr, flush=True)
+    return 1 if message is None else getattr(error, "code", 2)

@@ -1,0 +1,90 @@
+"""Where the objects that an old checkpoint names are today: one entry for each that moved. Needs no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Version 0.1 was called lightlab and had its modules in other places.
+OBJECTS = {
+    "lightlab.callbacks.finite.FiniteGuard": "lightloom.callbacks.run.nan_guard.NaNGuard",
+    "lightlab.callbacks.signals.Signals": "lightloom.callbacks.run.preemption.Preemption",
+    "lightlab.callbacks.wrong_images.WrongImages": "lightloom.callbacks.images.misclassified.Misclassified",
+    "lightlab.metrics.extractors.ClassifierFeatures": "lightloom.predict.features.TrainedFeatures",
+    "lightlab.loggers.ContinuedCSVLogger": "lightloom.loggers.csv.ContinuedCSVLogger",
+}
+MODULES = {
+    "lightlab.callbacks.averaging": "lightloom.callbacks.run.ema",
+    "lightlab.callbacks.checkpoints": "lightloom.callbacks.run.checkpoints",
+    "lightlab.callbacks.class_histogram": "lightloom.callbacks.samples.class_histogram",
+    "lightlab.callbacks.confusion": "lightloom.callbacks.images.confusion_matrix",
+    "lightlab.callbacks.console": "lightloom.callbacks.run.console",
+    "lightlab.callbacks.filmstrip": "lightloom.callbacks.samples.filmstrip",
+    "lightlab.callbacks.finite": "lightloom.callbacks.run.nan_guard",
+    "lightlab.callbacks.health": "lightloom.callbacks.samples.health",
+    "lightlab.callbacks.interpolation": "lightloom.callbacks.samples.interpolation",
+    "lightlab.callbacks.neighbours": "lightloom.callbacks.samples.neighbours",
+    "lightlab.callbacks.overlays": "lightloom.callbacks.boxes.overlays",
+    "lightlab.callbacks.precision_recall": "lightloom.callbacks.boxes.precision_recall",
+    "lightlab.callbacks.quality": "lightloom.callbacks.samples.quality",
+    "lightlab.callbacks.randomness": "lightloom.callbacks.run.rng",
+    "lightlab.callbacks.reconstructions": "lightloom.callbacks.images.reconstructions",
+    "lightlab.callbacks.samples": "lightloom.callbacks.samples.grid",
+    "lightlab.callbacks.signals": "lightloom.callbacks.run.preemption",
+    "lightlab.callbacks.wrong_images": "lightloom.callbacks.images.misclassified",
+    "lightlab.data.annotations": "lightloom.data.boxes.writers",
+    "lightlab.data.augment": "lightloom.data.images.augment",
+    "lightlab.data.boxes": "lightloom.data.boxes.annotations",
+    "lightlab.data.coco": "lightloom.data.boxes.coco",
+    "lightlab.data.decode": "lightloom.data.images.decode",
+    "lightlab.data.detection": "lightloom.data.boxes.datamodule",
+    "lightlab.data.detection_augment": "lightloom.data.boxes.augment",
+    "lightlab.data.image": "lightloom.data.images.datamodule",
+    "lightlab.data.instance_maps": "lightloom.data.boxes.instance_maps",
+    "lightlab.data.look": "lightloom.data.boxes.validation",
+    "lightlab.data.readers": "lightloom.data.images.readers",
+    "lightlab.data.scenes": "lightloom.data.boxes.scenes",
+    "lightlab.data.signals": "lightloom.data.signals.datamodule",
+    "lightlab.data.tracks": "lightloom.tracking.mot",
+    "lightlab.data.voc": "lightloom.data.boxes.voc",
+    "lightlab.data.yolo": "lightloom.data.boxes.yolo",
+    "lightlab.examples": "lightloom.data.subset",
+    "lightlab.keys": "lightloom.ops.rng",
+    "lightlab.metrics.tracking": "lightloom.tracking.measures",
+    "lightlab.modules.codes": "lightloom.modules.latents",
+    "lightlab.modules.optimizing": "lightloom.optim.param_groups",
+    "lightlab.modules.views": "lightloom.modules.tta",
+    "lightlab.networks.detection": "lightloom.networks.detection.torchvision",
+    "lightlab.networks.yolo": "lightloom.networks.detection.yolo",
+    "lightlab.schedules": "lightloom.optim.schedules",
+    "lightlab.smoothing": "lightloom.tracking.smoothing",
+    "lightlab.tracking": "lightloom.tracking.byte_track",
+    "lightlab.video": "lightloom.tracking.video",
+}
+PACKAGES = {"lightlab": "lightloom"}
+
+
+def current(target: str) -> str:
+    """The dotted name that an object has today."""
+    if target in OBJECTS:
+        return OBJECTS[target]
+    module, dot, name = target.rpartition(".")
+    if module in MODULES:
+        return f"{MODULES[module]}.{name}"
+    package, dot, rest = target.partition(".")
+    return f"{PACKAGES.get(package, package)}{dot}{rest}"
+
+
+def modernized(node: Any) -> Any:
+    """A configuration from a file with every `_target_` as it is called today."""
+    if isinstance(node, dict):
+        return {k: current(v) if k == "_target_" and isinstance(v, str) else modernized(v) for k, v in node.items()}
+    if isinstance(node, list):
+        return [modernized(child) for child in node]
+    return node
+
+
+def modernized_override(override: str) -> str:
+    """An option of an old command line, its value or its key as they are called today."""
+    key, equals, value = override.partition("=")
+    is_target = key.endswith("_target_")
+    return f"{key}{equals}{current(value) if is_target else value}"

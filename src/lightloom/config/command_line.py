@@ -1,0 +1,17 @@
+"""How a command line is written. Needs neither Hydra nor torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+from lightloom.core.errors import UserError
+
+
+def refuse(message: str) -> NoReturn:
+    raise UserError(f"{message}; python src/<command>.py --help shows how the command line is written.")
+
+
+def quote(path: Path | str) -> str:
+    """A path as a value of Hydra's override grammar, whatever its characters."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

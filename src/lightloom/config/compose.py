@@ -1,0 +1,360 @@
+"""The configuration: composed by Hydra, checked as a whole before anything heavy is imported.
+
+Hydra stops at the first mistake and shows its own inside. `check` finds all of them: groups, keys, types, ranges and
+kinds. It needs neither torch nor the data, so a typing error answers at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+from yaml import YAMLError
+
+from lightloom.config import overrides as keys
+from lightloom.config.values import Text, format_value, options_of, rule_for
+from lightloom.core.errors import UserError, did_you_mean, raise_all
+from lightloom.core.run_dir import RUN_TIME
+
+ROOT = Path(__file__).parents[3]
+CONFIGS = ROOT / "configs"
+SHORTHAND = {
+    "optimizer": "optimizer@model.optimizer",
+    "scheduler": "scheduler@model.scheduler",
+    "extractor": "extractor@callbacks.quality.extractor",
+}
+NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
+MAX_COMBINATIONS = 32  # of a sweep's groups that are checked before its first run
+
+
+def register_resolvers(config_name: str) -> None:
+    """What YAML files may ask the program: `${project_root:}`, `${config_name:}`, `${run_time:}`, `${twice:...}`."""
+    now = os.environ.get(RUN_TIME) or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for name, value in {"project_root": str(ROOT), "config_name": config_name, "run_time": now}.items():
+        OmegaConf.register_new_resolver(name, lambda value=value: value, replace=True)
+    OmegaConf.register_new_resolver("twice", lambda value: 2 * int(value), replace=True)
+
+
+def compose(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+    """The configuration that Hydra would hand to the entry point, outside a Hydra run (checks, tests)."""
+    register_resolvers(config_name)
+    search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        cfg = hydra_compose(config_name, [*overrides, *search], return_hydra_config=True)
+    with read_write(cfg.hydra), read_write(cfg.hydra.job), read_write(cfg.hydra.runtime):
+        cfg.hydra.job.num, cfg.hydra.runtime.output_dir = 0, "."
+    HydraConfig.instance().set_config(cfg)
+    with read_write(cfg.hydra), read_write(cfg.hydra.runtime):
+        cfg.hydra.runtime.output_dir = cfg.hydra.run.dir
+    OmegaConf.set_struct(cfg, False)
+    return cfg
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """A copy with every interpolation resolved and Hydra's own part left out, values coerced to their rule's type."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    plain.pop("hydra", None)
+    return OmegaConf.create(_coerced(plain, ""))
+
+
+def _coerced(node: Any, key: str) -> Any:
+    """Each value that has a rule as the rule's type: '1e-3' becomes 0.001."""
+    if isinstance(node, dict):
+        return {k: _coerced(v, f"{key}.{k}") for k, v in node.items()}
+    if isinstance(node, list):
+        return [_coerced(v, key) for v in node]
+    rule = rule_for(key.removeprefix("."))
+    return rule.coerce(node) if rule else node
+
+
+def expand_shorthand(override: str) -> str:
+    """`optimizer=sgd` for `optimizer@model.optimizer=sgd`; the same for scheduler and extractor."""
+    key, equals, value = override.partition("=")
+    sign = key[: len(key) - len(key.lstrip("+~"))]
+    return sign + SHORTHAND.get(key.lstrip("+~"), key.lstrip("+~")) + equals + value
+
+
+def check(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+    """The overrides as Hydra takes them; raises one UserError with every mistake in them and in what they make.
+
+    An option that a constructor of lightloom takes is added where its YAML does not have it (`data.augment.mixup=0.2`),
+    and `group=null` leaves a group out.
+    """
+    if config_dir and not Path(config_dir).is_dir():
+        raise UserError(f"--config-dir={config_dir}: there is no such folder; name one with model/, data/, ... in it.")
+    lines = [_without_null(config_name, literal(o), config_dir) for o in overrides]
+    parsed, problems = parse(lines)
+    groups = [o for o in parsed if is_group(o.key_or_group, config_dir)]
+    wrong = {id(o): list(_group_problems(config_name, o, config_dir)) for o in groups}
+    problems += itertools.chain.from_iterable(wrong.values())
+    good = [o for o in groups if not wrong[id(o)]]
+    added: set[str] = set()
+    for choice in _combinations(good, config_dir):
+        problems += _check_values(config_name, choice, [o for o in parsed if o not in groups], config_dir, added)
+    raise_all(problems)
+    added |= _unknown_to_the_defaults(config_name, good, [o for o in parsed if o not in groups], config_dir)
+    return [f"++{line}" if line in added else line for line in lines]
+
+
+def _unknown_to_the_defaults(
+    config_name: str, groups: list[Override], values: list[Override], config_dir: str | None
+) -> set[str]:
+    """The overrides that Hydra would refuse: it first composes a sweep over groups without the swept choices."""
+    if not any(o.is_sweep_override() for o in groups):
+        return set()
+    base = compose(config_name, [str(o.input_line) for o in groups if not o.is_sweep_override()], config_dir)
+    changed = [o for o in values if not (o.is_delete() or o.is_add() or o.is_force_add())]
+    return {str(o.input_line) for o in changed if not keys.exists(base, o.key_or_group)}
+
+
+def literal(line: str) -> str:
+    """The override with its value in quotes where Hydra's grammar has no place for it (é, a second =) as it stands."""
+    key, _, value = line.partition("=")
+    quoted = f"{key}='{value}'"
+    if not value or set(value) & set("'\"()[]{},$") or not parse([line])[1] or parse([quoted])[1]:
+        return line
+    return quoted
+
+
+def parse(lines: Sequence[str]) -> tuple[list[Override], list[str]]:
+    parser, parsed, problems = OverridesParser.create(), [], []
+    for line in lines:
+        key, _, value = line.partition("=")
+        try:
+            parsed.append(parser.parse_override(line if key else ""))
+        except HydraException:
+            quoted = f"quote a value with special characters: '{key}=\"{value}\"'"
+            remedy = quoted if value else f"write {key.lstrip('-')}=<value>"
+            problems.append(f"{line!r} is not of the form key=value; {remedy}.")
+    return parsed, problems
+
+
+def sweeps(lines: Sequence[str]) -> list[str]:
+    """The overrides that name several values, to be tried one after the other."""
+    return [str(override.input_line) for override in parse(lines)[0] if override.is_sweep_override()]
+
+
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+
+def options(group: str, config_dir: str | None = None) -> dict[str, Path]:
+    """The names that `group=` takes, with their files, sorted."""
+    found = {p.stem: p for root in _roots(config_dir) for p in (root / group).glob("*.yaml")}
+    return dict(sorted(found.items()))
+
+
+def _roots(config_dir: str | None) -> list[Path]:
+    return [CONFIGS, *([Path(config_dir)] if config_dir else [])]
+
+
+def is_group(key: str, config_dir: str | None) -> bool:
+    return key.startswith("hydra/") or any((root / key).is_dir() for root in _roots(config_dir) if key)
+
+
+def _defaults(config_name: str) -> dict[str, Any]:
+    """The groups of an entry point, with what it chooses where the command line says nothing."""
+    cfg: Any = OmegaConf.load(CONFIGS / f"{config_name}.yaml")
+    entries = cfg.get("defaults", [])
+    return {str(k): v for entry in entries if isinstance(entry, DictConfig) for k, v in entry.items()}
+
+
+def _without_null(config_name: str, override: str, config_dir: str | None) -> str:
+    """`~group` for `group=null`, which Hydra does not take, unless a run needs the group."""
+    key, _, value = override.partition("=")
+    group = key.partition("@")[0]
+    needed = group in NEEDED and _defaults(config_name).get(group, "") is not None
+    return f"~{key}" if value == "null" and not needed and is_group(group, config_dir) else override
+
+
+def _group_problems(config_name: str, override: Override, config_dir: str | None) -> Iterator[str]:
+    group, line = override.key_or_group, override.input_line
+    known = options(group, config_dir)
+    choices = keys.values(override, list(known))
+    needs_one = group in NEEDED and _defaults(config_name).get(group, "") is not None
+    if group.startswith("hydra/"):
+        return
+    if override.is_delete() or None in choices:
+        if needs_one or not override.is_delete():
+            yield f"{line}: a run needs one {group}; choose it with {group}=<name>: {', '.join(known)}."
+        return
+    chosen = _defaults(config_name)
+    if not override.is_add() and override.package is None and group not in chosen:
+        yield f"{line}: the configuration of {config_name}.py has no choice of {group}; it has {', '.join(chosen)}."
+        return
+    if override.is_add() and group in chosen:
+        yield f"{line}: {group} is chosen already; write it without the +."
+        return
+    if not choices:
+        yield f"{line}: no {group} has such a name. Known: {', '.join(known)}."
+    for choice in choices:
+        if isinstance(choice, list) and needs_one:
+            listed = ",".join(map(str, choice))
+            yield f"{line}: a run has one {group}; for one run with each, write -m {group}={listed}."
+            continue
+        for name in choice if isinstance(choice, list) else [choice]:
+            if not any((root / group / f"{name}.yaml").is_file() for root in _roots(config_dir)):
+                listed = f"Known: {', '.join(known)}." if known else f"{CONFIGS / group} has none."
+                near = did_you_mean(str(name), known)
+                yield f"{group}={format_value(name)}: there is no such {group}.{near} {listed}"
+
+
+def _combinations(groups: Sequence[Override], config_dir: str | None) -> list[list[str]]:
+    """What each run of a sweep chooses; first those that differ from the first run in few choices."""
+    choices = []
+    for o in groups:
+        if o.is_sweep_override():
+            names = keys.values(o, list(options(o.key_or_group, config_dir)))
+            choices.append([f"{o.get_key_element()}={format_value(name)}" for name in names])
+        else:
+            choices.append([str(o.input_line)])
+    indices = itertools.islice(itertools.product(*(range(len(c)) for c in choices)), 100_000)
+    nearest = sorted(indices, key=lambda index: sum(i > 0 for i in index))[:MAX_COMBINATIONS]
+    return [[c[i] for c, i in zip(choices, index, strict=True)] for index in nearest]
+
+
+# --- keys and values --------------------------------------------------------------------------------------------------
+
+
+def _check_values(
+    name: str, groups: list[str], values: list[Override], config_dir: str | None, added: set[str]
+) -> list[str]:
+    """The problems of one run; notes in `added` the overrides that add an option."""
+    try:
+        cfg = compose(name, groups, config_dir)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        return [brief(error)]
+    if problems := list(_empty_choices(cfg)):
+        return problems
+    rest: list[Override] = []
+    OmegaConf.set_readonly(cfg.hydra, False)
+    try:
+        for override in sorted(values, key=lambda o: not o.key_or_group.endswith("._target_")):
+            found = list(keys.problems(cfg, override))
+            problems += found
+            is_plain = not (override.is_delete() or override.is_add() or override.is_force_add())
+            if is_plain and not found and not keys.exists(cfg, override.key_or_group):
+                added.add(str(override.input_line))
+            if found or override.is_sweep_override():
+                continue
+            if override.key_or_group.endswith("._target_"):  # the others are judged by the object that was chosen
+                ConfigLoaderImpl._apply_overrides_to_config([override], cfg)
+            else:
+                rest.append(override)
+        ConfigLoaderImpl._apply_overrides_to_config(rest, cfg)
+        # Facts that data of another kind does not have are no mistakes of their own.
+        problems += list(_kind_problems(cfg, config_dir)) or [*_node_problems(cfg, ""), *_manual_problems(cfg)]
+    except (HydraException, OmegaConfBaseException) as error:
+        problems.append(brief(error))
+    return problems
+
+
+def _empty_choices(cfg: DictConfig) -> Iterator[str]:
+    """Models and data sets whose YAML makes no object."""
+    for group in ("model", "data"):
+        chosen = cfg.hydra.runtime.choices.get(group)
+        if chosen is not None and "_target_" not in (cfg.get(group) or {}):
+            known = sorted(path.stem for path in (CONFIGS / group / "base").glob("*.yaml"))
+            yield (
+                f"{group}={chosen}: its YAML makes no {group}, it has no _target_; begin it with `defaults: "
+                f"[base/<one of {', '.join(known)}>, _self_]`."
+            )
+
+
+def _node_problems(cfg: Any, path: str) -> Iterator[str]:
+    """Each value against its rule, each object of lightloom against its constructor; wherever they came from."""
+    if isinstance(cfg, DictConfig) and (takes := options_of(str(cfg.get("_target_")))) is not None:
+        for key in map(str, cfg):
+            if not key.startswith("_") and key not in takes:
+                yield f"{path}.{key}: {cfg._target_} has no option {key!r}.{did_you_mean(key, takes, f'{path}.')}"
+    names: Any = cfg if isinstance(cfg, DictConfig) else range(len(cfg))
+    for key in names:
+        where = f"{path}.{key}" if path else str(key)
+        is_own = not OmegaConf.is_interpolation(cfg, key)
+        if where in ("hydra", "sweep.space"):  # a space holds what values may be, no values
+            continue
+        if OmegaConf.is_missing(cfg, key):
+            if is_own:
+                yield f"{where} is not set and has no default; give it on the command line: {where}=..."
+            continue
+        try:
+            value = cfg[key]
+        except InterpolationToMissingValueError:
+            continue
+        except OmegaConfBaseException as error:
+            yield brief(error)
+            continue
+        rule = rule_for(where)
+        if isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not rule):
+            yield from _node_problems(value, where)
+        elif rule and (is_own or isinstance(rule, Text)) and (found := rule.problem(where, value)):
+            yield found
+        if path in keys.OPEN and value is not None and "_target_" not in value:
+            yield f"{where} is no object, it has no _target_; perhaps {path}={key} is missing?"
+
+
+def _kind_problems(cfg: DictConfig, config_dir: str | None) -> Iterator[str]:
+    kind, accepts = cfg.get("data", {}).get("kind"), cfg.get("accepts")
+    if accepts and kind and kind not in accepts:
+        fitting = [name for name, path in options("data", config_dir).items() if _kind(path) in accepts]
+        chosen = cfg.hydra.runtime.choices
+        yield (
+            f"data={chosen.data} holds {kind} data, but model={chosen.get('model')} is for {cfg.task} and needs "
+            f"{' or '.join(accepts)} data; data sets that fit: {', '.join(fitting) or 'none yet'}."
+        )
+
+
+def _manual_problems(cfg: DictConfig) -> Iterator[str]:
+    """What Lightning does to gradients in its own loop, and cannot do where players take turns."""
+    if not cfg.get("alternating"):
+        return
+    if cfg.trainer.get("gradient_clip_val") is not None:
+        yield (
+            f"trainer.gradient_clip_val={cfg.trainer.gradient_clip_val}: the players of this model take their own "
+            f"steps, which the Trainer cannot clip; set model.gradient_clip_val={cfg.trainer.gradient_clip_val}."
+        )
+    if cfg.trainer.get("accumulate_grad_batches", 1) != 1:
+        yield (
+            f"trainer.accumulate_grad_batches={cfg.trainer.accumulate_grad_batches}: the players of this model take "
+            f"a step on each batch; set data.batch_size={cfg.data.batch_size * cfg.trainer.accumulate_grad_batches}."
+        )
+
+
+def _kind(path: Path) -> str | None:
+    """The `kind` of a data set's YAML, its own or of what it builds on, without composing it."""
+    cfg: Any = OmegaConf.load(path)
+    if "kind" in cfg:
+        return cfg.kind
+    parents = [path.parent / f"{d}.yaml" for d in cfg.get("defaults", []) if isinstance(d, str) and d != "_self_"]
+    parents += [CONFIGS / "data" / p.relative_to(path.parent) for p in parents]
+    return next((_kind(p) for p in parents if p.exists()), None)
+
+
+def brief(error: Exception) -> str:
+    """What Hydra or OmegaConf says, without its inside."""
+    if lacking := re.match(r"Could not override '(\w+)@([\w.]+)'\.\s*(?:Did you mean.*? (\w+@[^?]*))?", str(error)):
+        group, package, there = lacking.groups()
+        remedy = "set " + " or ".join(f"{key}=..." for key in there.split(", ")) if there else "leave it out"
+        return f"{group}=...: this model has no {package} to choose; {remedy}."
+    if "INTERVAL_SWEEP" in str(error):
+        return "interval(...) needs a sweeper that draws from a range; without one list the values: -m <key>=0.1,0.3,1."
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    asides = ("To append", "Config search path", "full_key", "object_type", "reference_type")
+    kept = itertools.takewhile(lambda line: not line.startswith(asides), lines)
+    key = getattr(error, "full_key", None)
+    return (f"{key}: " if key else "") + " ".join(kept)[:400].rstrip(".?") + "."

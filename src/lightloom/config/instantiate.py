@@ -1,0 +1,122 @@
+"""From a configuration to objects: every constructor is asked first, so that all its misspelt options come together."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from lightloom.core.errors import UserError, did_you_mean, raise_all, slip
+
+# A checkpoint's configuration may call what is defined in these; elsewhere, only classes of modules and optimizers.
+REFUSALS = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError, MisconfigurationException)  # of constructors
+KEYWORDS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+
+
+def build(cfg: Any, where: str, **extra: Any) -> Any:
+    """Instantiate `cfg`, found at the key `where`; a constructor's ValueError or TypeError becomes a UserError."""
+    check_targets(cfg, where)
+    raise_all(_empty_options(cfg, where))
+    try:
+        return instantiate(cfg, _convert_="all", **extra)
+    except InstantiationException as error:
+        cause = error.__cause__
+        while cause is not None and cause.__cause__ is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__
+        if isinstance(cause, UserError):
+            raise cause from error
+        if isinstance(cause, REFUSALS):
+            raise UserError(f"{where}: {' '.join(str(cause).split())}") from error
+        raise
+
+
+def check_targets(cfg: Any, where: str) -> None:
+    """Raise one UserError for all objects in `cfg` that do not exist or do not take the options they are given."""
+    raise_all(_problems(cfg, where))
+
+
+def targets(cfg: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """Each node with a `_target_`, outermost first."""
+    items: Any = ()
+    if isinstance(cfg, DictConfig | dict):
+        if "_target_" in cfg:
+            yield where, cfg
+        items = cfg.items()
+    elif isinstance(cfg, ListConfig | list):
+        items = enumerate(cfg)
+    for key, value in items:
+        yield from targets(value, f"{where}.{key}" if where else str(key))
+
+
+def _problems(cfg: Any, where: str) -> Iterator[str]:
+    for path, node in targets(cfg, where):
+        target = str(node["_target_"])
+        try:
+            found = import_target(target)
+        except (ModuleNotFoundError, AttributeError) as error:
+            yield f"{path}._target_={target}: there is no such object ({error})."
+            continue
+        yield from _option_problems(path, node, found)
+
+
+def _option_problems(path: str, node: Any, found: Any) -> Iterator[str]:
+    try:
+        parameters = inspect.signature(found).parameters
+    except (TypeError, ValueError):
+        return
+    given = [str(k) for k in node if k not in KEYWORDS]
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    takes = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    unknown = [name for name in given if name not in takes and not open_ended]
+    strange = [name for name in unknown if not did_you_mean(name, takes)]
+    if len(strange) > 1:
+        yield f"{path}: {node['_target_']} has no options {', '.join(strange)}. It takes {', '.join(takes)}."
+    for name in given:
+        if name in unknown and not (name in strange and len(strange) > 1):
+            hint = did_you_mean(name, takes) or f" It takes {', '.join(takes)}."
+            yield f"{path}.{name}: {node['_target_']} has no option {name!r}.{hint}"
+        elif name not in takes and (close := slip(name, takes)):
+            yield f"{path}.{name}: did you mean {path}.{close}?"
+    if node.get("_partial_"):
+        return
+    required = [n for n in takes if parameters[n].default is inspect.Parameter.empty]
+    lacking = [n for n in required if n not in given]
+    if lacking:
+        yield f"{path}: {node['_target_']} also needs {', '.join(lacking)}; set {path}.{lacking[0]}=..."
+
+
+def _empty_options(cfg: Any, where: str) -> Iterator[str]:
+    """Each option of an object of lightloom that is null, where its annotation, which is text there, allows no None."""
+    for path, node in targets(cfg, where):
+        if not str(node["_target_"]).startswith("lightloom."):
+            continue
+        for name, parameter in inspect.signature(import_target(str(node["_target_"]))).parameters.items():
+            allowed = any(word in str(parameter.annotation) for word in ("None", "Any", "Optional"))
+            if name in node and node[name] is None and not allowed:
+                yield f"{path}.{name} is empty; {node['_target_']} needs a value of type {parameter.annotation}."
+
+
+def import_target(target: str) -> Any:
+    parts = target.split(".")
+    for split in range(len(parts) - 1, 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:split]))
+        except ModuleNotFoundError as error:
+            if error.name and not ".".join(parts[:split]).startswith(error.name):
+                raise
+            continue
+        for part in parts[split:]:
+            found = getattr(found, part)
+        return found
+    raise ModuleNotFoundError(f"no module {parts[0]!r}")
+
+
+def plain(cfg: Any) -> Any:
+    """Dictionaries, lists and values only, with every interpolation resolved."""
+    return OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg

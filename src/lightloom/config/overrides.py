@@ -1,0 +1,129 @@
+"""What is wrong with one override of a key, judged against the configuration that it would change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lightloom.config.values import format_value, options_of, type_problem
+from lightloom.core.errors import did_you_mean, slip
+
+OPEN = ("callbacks", "logger")  # groups of objects: another one may be added to each
+SUBMITIT = "sweep.submitit."  # what submitit takes it knows best
+HYDRA_OPEN = ("job.env_set", "job_logging", "hydra_logging", "launcher", "sweeper", "callbacks")  # its own dictionaries
+
+
+def problems(base: DictConfig, override: Override) -> Iterator[str]:
+    """Each mistake in `override`: its key, the + in front, its values."""
+    key, line = override.key_or_group, override.input_line
+    if override.package is not None or key.startswith("hydra.searchpath"):
+        yield f"{line}: there is no group of options {key!r}; for YAML files of your own, use --config-dir=<folder>."
+    elif not exists(base, key):
+        if override.is_delete() or not may_be_added(base, key, adds=override.is_add() or override.is_force_add()):
+            yield unknown_key(base, key, str(line))
+    elif override.is_add() and not isinstance(_select(base, key), DictConfig):
+        yield f"{line}: {key} is there already; write it without the +."
+    elif not override.is_delete():
+        current, found = _select(base, key), values(override)
+        if not found:
+            yield f"{line}: this sweep has no values; glob is for groups such as model."
+        yield from (p for value in found if (p := type_problem(key, current, value)))
+
+
+def values(override: Override, names: Sequence[str] = ()) -> list[Any]:
+    """Each value of a sweep, the ends of an interval, else the one value. names: what a glob may match."""
+    value: Any = override.value()
+    if isinstance(value, Glob):
+        return value.filter(list(names))
+    if isinstance(value, IntervalSweep):
+        return [value.start, value.end]
+    found = list(override.sweep_iterator()) if override.is_discrete_sweep() else [value]
+    return [Override._convert_value(v) for v in found]
+
+
+def exists(cfg: DictConfig, key: str) -> bool:
+    parent, _, leaf = key.rpartition(".")
+    node = _select(cfg, parent) if parent else cfg
+    if isinstance(node, ListConfig):
+        return leaf.isdigit() and int(leaf) < len(node)
+    return isinstance(node, DictConfig) and leaf in node
+
+
+def may_be_added(base: DictConfig, key: str, adds: bool) -> bool:
+    """Will something read the new key? An object's constructor does; what lightloom's take is known without the +."""
+    parent, _, leaf = key.rpartition(".")
+    node = _select(base, parent) if parent else None
+    options = options_of(str(node.get("_target_"))) if isinstance(node, DictConfig) else None
+    if options is not None:
+        return leaf in options
+    if not adds or not parent or (isinstance(node, DictConfig) and slip(leaf, map(str, node))):
+        return False
+    open_ended = (*(f"hydra.{part}." for part in HYDRA_OPEN), *(f"{group}." for group in OPEN), SUBMITIT)
+    return key.startswith(open_ended) or _is_inside_object(base, parent)
+
+
+def _is_inside_object(base: DictConfig, key: str) -> bool:
+    """Whether `key` is an object, or a dictionary that is handed to one."""
+    node = _select(base, key)
+    if not isinstance(node, DictConfig):
+        return False
+    return "_target_" in node or ("." in key and _is_inside_object(base, key.rpartition(".")[0]))
+
+
+def unknown_key(base: DictConfig, key: str, line: str) -> str:
+    """That there is no such key, with the likeliest that were meant."""
+    parent, _, leaf = key.rpartition(".")
+    node = _select(base, parent) if parent else base
+    if not isinstance(node, DictConfig) and exists(base, parent):
+        return f"{line}: {parent} is {format_value(node)} and has no options."
+    if not isinstance(node, DictConfig):
+        return f"{line}: there is no {parent!r} in the configuration." + (_elsewhere(base, key) or _below(base, parent))
+    target = str(node.get("_target_", ""))
+    names = list(dict.fromkeys(str(k) for k in (*node, *(options_of(target) or ())) if k not in ("hydra", "_target_")))
+    hint = _elsewhere(base, key) if not slip(leaf, names) else ""
+    hint = hint or did_you_mean(leaf, names, prefix=f"{parent}." if parent else "")
+    hint = hint or f" Known: {', '.join(names)}."
+    if target and options_of(target) is None and not slip(leaf, names) and not line.startswith(("+", "~")):
+        hint += f" If {target} takes it, write +{line}."
+    return f"{line}: {parent + ' has' if parent else 'there is'} no option {leaf!r}.{hint}"
+
+
+def _elsewhere(base: DictConfig, key: str) -> str:
+    """Keys that end like this one (optimizer.lr for model.optimizer.lr), or whose last part is close to its last."""
+    paths = list(_paths(base))
+    ending = [p for p in paths if f".{p}".endswith(f".{key}")]
+    if not ending and "." not in key:
+        ending = [p for p in paths if p.rpartition(".")[2] == slip(key, (q.rpartition(".")[2] for q in paths))]
+        ending = ending or [p for p in paths if p.endswith(f"_{key}") and not p.startswith("callbacks.")]
+    return f" Did you mean {' or '.join(ending[:3])}?" if ending else ""
+
+
+def _below(base: DictConfig, key: str) -> str:
+    """What there is below the part of a key that does exist."""
+    parts = key.split(".")
+    while parts and not isinstance(_select(base, ".".join(parts)), DictConfig):
+        parts.pop()
+    there, missing = ".".join(parts), key.split(".")[len(parts)]
+    names = [str(k) for k in (_select(base, there) if there else base) if k != "_target_"]
+    prefix = f"{there}." if there else ""
+    return did_you_mean(missing, names, prefix) or f" {there or 'It'} has {', '.join(names)}."
+
+
+def _paths(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, cfg):
+        if prefix or key != "hydra":
+            yield f"{prefix}{key}"
+            child = cfg._get_node(key)
+            if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
+                yield from _paths(child, f"{prefix}{key}.")
+
+
+def _select(cfg: DictConfig, key: str) -> Any:
+    try:
+        return OmegaConf.select(cfg, key, throw_on_missing=False)
+    except OmegaConfBaseException:
+        return None

@@ -1,0 +1,1 @@
+"""Errors, run directories, locks, atomic files, downloads. Needs neither torch nor Hydra."""

@@ -1,0 +1,88 @@
+"""Files that are written whole or not at all, looked at before they are read, and names for them. Needs no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+FOLDER = 0x10  # in the attributes of a zip file's member
+
+
+@contextlib.contextmanager
+def replacing(path: Path, older: Path | None = None) -> Iterator[BinaryIO]:
+    """A file to write into, which takes the name `path` once all of it is on the disk: a crash leaves the old one.
+
+    older: the name that the old one is kept under.
+    """
+    temporary = path.with_name(f".saving-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if older:
+            keep(path, older)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """The text as the whole content of the file, in UTF-8."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def keep(path: Path, older: Path) -> None:
+    """Give the file at `path`, which is about to be replaced, the name `older` too; nothing where there is none."""
+    if not path.exists():
+        return
+    link = older.with_name(f".saving-{older.name}")
+    try:
+        link.unlink(missing_ok=True)
+        link.hardlink_to(path)
+        link.replace(older)
+        link.unlink(missing_ok=True)  # two names of one file: a rename between them does nothing
+    except OSError:
+        path.replace(older)  # a file system without links: for a moment, the older name is the only one
+
+
+def deduplicate(names: Iterable[str]) -> list[str]:
+    """The names, with a number where another one is the same."""
+    found: dict[str, None] = {}
+    for stem in names:
+        name, count = stem, 1
+        while name in found:
+            count += 1
+            name = f"{stem}-{count}"
+        found[name] = None
+    return list(found)
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a zip file of members stored as they are, or None. Raises BadZipFile, EOFError or OSError.
+
+    Each member's checksum is looked at, and what its entry says of it, which no checksum covers: torch would read one
+    that is marked as a folder as memory that nobody wrote.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED or member.external_attr & FOLDER:
+                return f"{member.filename} is no plain file"
+        broken = archive.testzip()
+    return f"{broken} fails its checksum" if broken else None
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

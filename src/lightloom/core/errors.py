@@ -1,0 +1,100 @@
+"""What goes wrong because of the user, and how it is said."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import importlib.util
+import re
+from collections.abc import Iterable
+
+_SPACE = "free some space or set paths.log_dir=<a folder on another disk>"
+LIMITS = {  # by errno: of the machine, not of the program
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: _SPACE,
+    errno.EMFILE: "raise the limit with ulimit -n 4096, or lower data.num_workers",
+    errno.ENFILE: "close other programs, or lower data.num_workers",
+    errno.EROFS: "set paths.log_dir=<a folder you may write to>",
+    errno.EACCES: "give yourself the right, or name another file or folder",
+    errno.EADDRINUSE: "set the environment variable MASTER_PORT to a free port, or unset it",
+}
+NO_MEMORY = "can't allocate memory"  # as torch says it on a CPU
+
+
+class UserError(Exception):
+    """One mistake or several that the user can mend. Each is one line: what, where, expected, remedy.
+
+    An entry point prints the lines, writes the traceback to the run's log and exits with `code`.
+    """
+
+    code = 2
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(" ".join(line.strip() for line in p.splitlines()) for p in problems))
+
+
+class LostProcess(UserError):
+    """A process of the run has ended or does not answer, so that the others cannot go on."""
+
+    code = 1
+
+
+class Interrupted(SystemExit):
+    """A signal has ended the run. The exit code is 128 and the signal's number, as a shell has it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+
+
+def message_of(error: BaseException) -> str | None:
+    """What to tell the user, or None where the fault is the program's.
+
+    A DataLoader's worker wraps its exception's message in a traceback; Lightning says in a class of its own what it
+    refuses.
+    """
+    if type(error).__name__ == "MisconfigurationException":
+        return " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return str(error).rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2].strip()
+    return _limit_of(error) or (message_of(error.__cause__) if error.__cause__ else None)
+
+
+def _limit_of(error: BaseException) -> str | None:
+    """What the machine has too little of or does not allow, and what to do about it; None for any other error."""
+    if isinstance(error, OSError) and error.errno in LIMITS:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; {LIMITS[error.errno]}."
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or NO_MEMORY in str(error):
+        asked = re.search(r"ried to allocate ([\d.]+ \w+)", str(error))
+        size = f" (asked for {asked[1]})" if asked else ""
+        return f"Out of memory{size}; lower data.batch_size or data.image_size, or use a smaller model."
+    return None
+
+
+def check_installed(asked: str, extra: str, *libraries: str) -> None:
+    """Raise UserError where a library that an option asks for is missing. extra: lightloom's that brings it."""
+    missing = [library for library in libraries if importlib.util.find_spec(library) is None]
+    if missing:
+        raise UserError(f'{asked} needs {", ".join(missing)}, not installed here: pip install "lightloom[{extra}]".')
+
+
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """` Did you mean a or b?` for the known words that begin with `word` or are close to it, or nothing."""
+    names = {name.lower(): name for name in known}
+    close = [n for n in names if word and n.startswith(word.lower())]
+    close = close or difflib.get_close_matches(word.lower(), list(names), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(prefix + names[n] for n in close[:3])}?" if close else ""
+
+
+def slip(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` misses by a letter or two: more likely a slip than another word."""
+    close = difflib.get_close_matches(word, [k for k in known if abs(len(k) - len(word)) <= 2], n=1, cutoff=0.85)
+    return close[0] if close else None
+
+
+def raise_all(problems: Iterable[str]) -> None:
+    """Raise one UserError that lists each distinct problem; nothing where there is none."""
+    distinct = list(dict.fromkeys(problems))
+    if distinct:
+        raise UserError(*distinct)

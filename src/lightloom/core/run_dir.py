@@ -1,0 +1,137 @@
+"""A run's folder: what lies where in it, who names it, how an earlier one is found. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lightloom.core import atomic_io
+from lightloom.core.errors import UserError
+
+CHECKPOINTS, CONFIG, OVERRIDES, LOG = "checkpoints", "config.yaml", "overrides.txt", "run.log"
+RESULTS, RECORD = "results.json", "run.json"
+LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+DOWNLOADS = "downloads"
+ONCE = ("ckpt_path", "hydra.run.dir", "resume", "weights_only_init")  # options of one command, not of its run
+RUN_TIME = "LIGHTLOOM_RUN_TIME"  # environment variables: the processes of one run share its folder
+RESUMED = "LIGHTLOOM_RESUMED"  # and the checkpoint that they continue from
+LAUNCHER = "LIGHTLOOM_LAUNCHER"  # and the process that has started this one as a rank of its run
+SWEEP = "LIGHTLOOM_SWEEP"  # of a trial: the file descriptor of a pipe that its sweep holds open
+
+
+def rank() -> int:
+    """This process's rank among all, from whichever launcher started it."""
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        if name in os.environ and not (name == "SLURM_PROCID" and not is_slurm_job()):
+            return int(os.environ[name])
+    return 0
+
+
+def is_slurm_job() -> bool:
+    """Started by srun as one of several tasks (an interactive shell inside a job is not)."""
+    return int(os.environ.get("SLURM_NTASKS", "1")) > 1 and os.environ.get("SLURM_JOB_NAME") not in (
+        "bash",
+        "interactive",
+    )
+
+
+def create(path: Path) -> bool:
+    """Make the run's folder; False where another run has just taken the name."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise UserError(
+            f"cannot create the run folder {path}: {error.strerror}; set paths.log_dir=<a folder you may write to>."
+        ) from error
+    return True
+
+
+def find_checkpoint(where: str, log_dir: Path, run_name: str | None = None, prefer: str = "last") -> Path:
+    """The checkpoint file that `where` means: a file, an http(s) address, a run's folder, or `last` for the newest run
+    (of that name).
+
+    prefer: which of a run's checkpoints, `last` (to resume) or `best` (to evaluate).
+    """
+    if "://" in where:
+        from lightloom.core import download  # the libraries behind it take time to load
+
+        return download.fetch(where, log_dir / DOWNLOADS).resolve()
+    if where == "last":
+        where = str(_newest_run(log_dir, run_name))
+    path = Path(where).expanduser()
+    if path.is_file():
+        return path.resolve()
+    if path.is_dir():
+        for candidate in sorted((BEST, LAST, PREVIOUS), key=lambda name: name != f"{prefer}.ckpt"):
+            for folder in (path / CHECKPOINTS, path):
+                if (folder / candidate).is_file():
+                    return (folder / candidate).resolve()
+        raise UserError(f"ckpt_path={where}: the folder has no {CHECKPOINTS}/last.ckpt; name a run folder or a file.")
+    raise UserError(
+        f"ckpt_path={where}: there is no such file or folder{_nearest(path)}; name a checkpoint, a run folder or last."
+    )
+
+
+def _newest_run(log_dir: Path, run_name: str | None) -> Path:
+    named = f"{run_name or '*'}/{CHECKPOINTS}/{LAST}"
+    pattern = f"{run_name or '*'}/*/{CHECKPOINTS}/{LAST}"
+    runs = log_dir / "runs"
+    found = sorted([*runs.glob(named), *runs.glob(pattern)], key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise UserError(
+            f"ckpt_path=last: there is no {log_dir}/runs/{pattern}; name a checkpoint file or a run folder."
+        )
+    return found[-1].parent.parent
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """The run folder that a checkpoint lies in, or None for a file on its own."""
+    folder = checkpoint.parent.parent
+    return folder if checkpoint.parent.name == CHECKPOINTS and (folder / OVERRIDES).is_file() else None
+
+
+def recorded_overrides(run: Path) -> list[str]:
+    """The options that the run was started with, one override an entry."""
+    return (run / OVERRIDES).read_text(encoding="utf-8").splitlines()
+
+
+def record_overrides(run: Path, overrides: Iterable[str]) -> None:
+    """Write down the options of a run; not those that say where it begins and is written."""
+    kept = (o for o in overrides if o.partition("=")[0].lstrip("+") not in ONCE)
+    atomic_io.write_text(run / OVERRIDES, "".join(f"{o}\n" for o in kept))
+
+
+def older(checkpoint: Path) -> Path | None:
+    """The name under which the checkpoint before this one is kept: last.ckpt's only."""
+    return checkpoint.with_name(PREVIOUS) if checkpoint.name == LAST else None
+
+
+def _nearest(path: Path) -> str:
+    """The part of a missing path that does exist, and what is in it."""
+    parent = path.parent
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    names = sorted(p.name for p in parent.iterdir() if not p.name.startswith("."))[:5] if parent.is_dir() else []
+    return f" ({parent} has {', '.join(names)})" if names else ""
+
+
+# --- what a run has written down
+
+
+def starts(run: Path) -> list[dict[str, Any]]:
+    """The entries of run.json, oldest first; none of a run that has no whole one."""
+    return list(read_json(run / RECORD, {}).get("starts", []))
+
+
+def read_json(path: Path, otherwise: Any) -> Any:
+    """What a file holds; `otherwise` where there is none, or none that is whole and of that type."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return otherwise
+    return found if isinstance(found, type(otherwise)) else otherwise

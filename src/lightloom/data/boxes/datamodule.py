@@ -1,0 +1,264 @@
+"""Images with boxes: any reader's data as batches of lists, float images in [0, 1] and torchvision's targets.
+
+Images stay uint8 until they are on the device. A sample's key seeds its augmentation, image and boxes together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lightloom.core.errors import UserError
+from lightloom.data.boxes.annotations import AnnotatedImages, Target
+from lightloom.data.boxes.augment import apply, mosaic, pick
+from lightloom.data.boxes.validation import Faults, look, open_files, report
+from lightloom.data.images.datamodule import to_float
+from lightloom.data.images.readers import SplitName
+from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, loader, training_order
+from lightloom.data.sampling import stratified_split
+from lightloom.ops.rng import seed_everything
+
+Batch = tuple[list[Tensor], list[Target]]
+Augment = Callable[[Tensor, Target], tuple[Tensor, Target]]
+
+
+class Split(Protocol):
+    """Images with what is known of them, in an order. labelled: have they boxes, or (a test's) none known?"""
+
+    @property
+    def has_masks(self) -> bool: ...
+
+    @property
+    def labelled(self) -> bool: ...
+
+    @property
+    def names(self) -> list[str]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Target]: ...
+
+
+class Reader(Protocol):
+    """A layout on disk. `read` gives None for a split that the data does not have."""
+
+    @property
+    def classes(self) -> list[str]: ...
+
+    @property
+    def has_masks(self) -> bool: ...
+
+    def read(self, split: SplitName) -> Split | None: ...
+
+
+class DetectionDataModule(KeyedDataModule):
+    """One private loader for all splits of a reader.
+
+    A batch is (images, targets): a list of float (C, H, W) in [0, 1] and one of dicts with boxes float32 (N, 4), xyxy
+    in pixels, labels int64 (N,) from 1, image_id int64 (), area float32 (N,), iscrowd int64 (N,) and, where the data
+    has them, masks uint8 (N, H, W). Crowds are for evaluation: training batches hold none. Label i is classes[i - 1].
+    Facts that are None are found in the data. batch_size: images per step over all processes. cache_dir: remembers
+    which image files are whole.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        name: str,
+        kind: str,
+        num_classes: int | None,
+        classes: Sequence[str] | None,
+        channels: int,
+        image_size: int,
+        has_masks: bool | None,
+        batch_size: int,
+        eval_batch_size: int,
+        augment: Augment | None = None,
+        transform: Callable[..., Any] | None = None,
+        root: str = "",
+        cache_dir: str | None = None,
+        val_fraction: float = 0.1,
+        seed: int = 0,
+        num_workers: int = 0,
+        shuffle: bool = True,
+    ) -> None:
+        super().__init__()
+        self.reader, self.name, self.kind = reader, name, kind
+        self.num_classes, self.classes, self.has_masks = num_classes, list(classes) if classes else None, has_masks
+        self.channels, self.image_size = channels, image_size
+        self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
+        self.augment, self.transform, self.shuffle = augment, transform, shuffle
+        self.val_fraction, self.seed = val_fraction, seed
+        self.cache_dir = cache_dir
+        self.splits: dict[str, Split] = {}
+        self.faults: dict[str, Faults] = {}
+
+    # --- the data and its facts
+
+    def facts(self) -> dict[str, Any]:
+        """What the data says of itself, checked against the configuration: num_classes, classes and has_masks."""
+        classes, has_masks = list(self.reader.classes), bool(self.reader.has_masks)
+        if self.num_classes not in (None, len(classes)):
+            raise UserError(
+                f"data.num_classes is {self.num_classes}, but {self.name} has {len(classes)} classes "
+                f"({', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}), background not counted; "
+                f"set data.num_classes={len(classes)}."
+            )
+        if self.classes not in (None, classes):
+            raise UserError(f"data.classes is {self.classes}, but {self.name} has {classes}; set data.classes=null.")
+        if self.has_masks and not has_masks:
+            raise UserError(f"data.has_masks is true, but {self.name} has boxes only; set data.has_masks=null.")
+        self.num_classes, self.classes = len(classes), classes
+        self.has_masks = has_masks if self.has_masks is None else self.has_masks
+        return {"num_classes": len(classes), "classes": classes, "has_masks": self.has_masks}
+
+    def setup(self, stage: str = "fit") -> None:
+        """Read the splits that the stage needs, once; raises UserError where they contradict the facts."""
+        if self.classes is None or self.has_masks is None or not self.splits:
+            self.facts()
+        if stage in ("fit", "validate") and "train" not in self.splits:
+            self._split_train()
+        if stage in ("test", "predict") and "test" not in self.splits:
+            test = self.reader.read("test")
+            if test is not None:
+                self.splits["test"] = self._checked(test, "test")
+
+    def split(self, name: str) -> Split:
+        """The data of `train`, `val` or `test`."""
+        self.setup("test" if name == "test" else "fit")
+        if name not in self.splits:
+            raise UserError(f"{self.name} has no {name} images; choose another data set or split (split=val).")
+        return self.splits[name]
+
+    def can_be_tested(self, labelled: bool = True) -> bool:
+        """Are there test images, with boxes where they are asked for?"""
+        self.setup("test")
+        return "test" in self.splits and (self.splits["test"].labelled or not labelled)
+
+    @property
+    def num_train_batches(self) -> int:
+        return len(self.split("train")) // self.batch_size
+
+    def _split_train(self) -> None:
+        train, val = self.reader.read("train"), self.reader.read("val")
+        if train is None or not train.labelled:
+            raise UserError(f"{self.name}: there are no training images with boxes; use a data set that has them.")
+        train = self._checked(train, "train")
+        if val is not None:
+            self.splits.update(train=train, val=self._checked(val, "val"))
+        else:
+            rest, part = stratified_split(torch.zeros(len(train), dtype=torch.int64), self.val_fraction, self.seed)
+            if not len(part):
+                raise UserError(
+                    f"data.val_fraction={self.val_fraction} leaves {self.name} no validation image of its {len(train)} "
+                    f"training images; set a larger data.val_fraction."
+                )
+            self.splits.update(train=Part(train, rest.tolist()), val=Part(train, part.tolist()))
+        if self.batch_size > len(train := self.splits["train"]):
+            raise UserError(
+                f"data.batch_size is {self.batch_size}, but {self.name} has {len(train)} training images; "
+                f"set data.batch_size={len(train)} or less."
+            )
+
+    def _checked(self, split: Split, name: str) -> Split:
+        """Files are looked at, their boxes mended; UserError names what remains wrong."""
+        if not isinstance(split, AnnotatedImages):
+            return split
+        files = open_files([a.path for a in split.annotations], cache_dir=self.cache_dir)
+        split.annotations, faults = look(split.annotations, self.num_classes or 0, files)
+        report(faults, f"{self.name} {name}")
+        if name == "train" and not any(len(a.labels) for a in split.annotations):
+            raise UserError(f"{self.name}: none of its {len(split)} training images has a box; check the annotations.")
+        self.faults[name] = faults
+        return split
+
+    # --- batches
+
+    def train_dataloader(self) -> DataLoader[Batch] | Batches:
+        train = self.split("train")
+        changes = [change for change in (self.augment, self.transform) if change]
+        share = getattr(self.augment, "mosaic", 0.0)
+        dataset = TrainingImages(train, bool(self.has_masks), changes, share, self.image_size)
+        return loader(dataset, training_order(self, len(train)), self.num_workers, self.seed)
+
+    def eval_loader(self, name: str) -> DataLoader[Batch] | Batches:
+        """Any split once, in its order, without augmentation, with its crowds."""
+        split = self.split(name)
+        order = evaluation_order(self, len(split), name)
+        return loader(BoxedImages(split, bool(self.has_masks)), order, self.num_workers, self.seed)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        images, targets = batch
+        return [to_float(image) for image in images], targets
+
+
+class Part:
+    """Some images of a split."""
+
+    def __init__(self, whole: Split, indices: Sequence[int]) -> None:
+        self.whole, self.indices = whole, list(indices)
+        self.has_masks, self.labelled = whole.has_masks, whole.labelled
+
+    @property
+    def names(self) -> list[str]:
+        return [self.whole.names[i] for i in self.indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Target]:
+        return self.whole[self.indices[index]]
+
+
+class BoxedImages(Dataset[Batch]):
+    """A split of which an item is a whole batch: lists of images, uint8, and of targets."""
+
+    def __init__(self, split: Split, has_masks: bool) -> None:
+        self.split, self.has_masks = split, has_masks
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
+        indices, keys = batch
+        pairs = [self._item(i, key) for i, key in zip(indices.tolist(), keys.tolist(), strict=True)]
+        return [image for image, _ in pairs], [target for _, target in pairs]
+
+    def _item(self, index: int, key: int) -> tuple[Tensor, Target]:
+        image, target = self.split[index]
+        return image, {name: value for name, value in target.items() if name != "masks" or self.has_masks}
+
+
+class TrainingImages(BoxedImages):
+    """Images without their crowds, some of them mosaics, changed by each of `changes` in turn.
+
+    A sample's key seeds all of it. mosaic: the share of mosaics; size: the side of one, in pixels.
+    """
+
+    def __init__(
+        self, split: Split, has_masks: bool, changes: Sequence[Augment], mosaic: float = 0.0, size: int = 0
+    ) -> None:
+        super().__init__(split, has_masks)
+        self.changes, self.mosaic, self.size = changes, mosaic, size
+
+    def _item(self, index: int, key: int) -> tuple[Tensor, Target]:
+        image, target = self._single(index)
+        if self.changes:
+            seed_everything(key)
+        if self.mosaic and torch.rand(()) < self.mosaic:
+            others = [self._single(i) for i in torch.randint(len(self.split), (3,)).tolist()]
+            image, target = mosaic([(image, target), *others], self.size)
+        for change in self.changes:
+            image, target = apply(change, image, target)
+        return image, target
+
+    def _single(self, index: int) -> tuple[Tensor, Target]:
+        image, target = super()._item(index, 0)
+        return image, pick(target, (target["iscrowd"] == 0).nonzero().flatten())

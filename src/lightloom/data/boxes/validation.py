@@ -1,0 +1,212 @@
+"""A look at annotated images before training: a detector crashes on an infinite box, raises deep inside on one of no
+area, and learns silently from one that is NaN or outside. What can be mended is, counted and named; the rest stops.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from lightloom.core.errors import raise_all
+from lightloom.data.boxes.annotations import Annotation
+from lightloom.data.cache import fingerprint
+
+log = logging.getLogger("lightloom")
+
+SHOWN = 3  # names in a message
+ALIKE = 0.8  # IoU from which two boxes of a class are reported as one object drawn twice
+ROUNDING = 0.02  # pixels by which a box may leave its image and be clipped without a word
+_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
+
+# Kinds of fault, in the order in which they are told, and what is done about them or is to be done.
+MENDED = {
+    "empty": "empty annotation files, whose images are kept as negatives: {}",
+    "size": "images of another size than their annotation states, boxes are taken as the file's pixels: {}",
+    "no_area": "boxes of no area, dropped: {}",
+    "outside": "boxes outside their image, dropped: {}",
+    "clipped": "boxes that leave their image, clipped: {}",
+    "duplicate": f"pairs of boxes of one class that are alike (IoU of {ALIKE} or more), kept: {{}}",
+    "negative": "images without boxes, kept as negatives: {}",
+}
+WRONG = {
+    "unreadable": "images that cannot be read: {}; replace the files or delete them.",
+    "normalised": "boxes in [0, 1] where pixels are expected: {}; multiply x by the width and y by the height.",
+    "in_pixels": "boxes beyond [0, 1] where shares of the image are expected: {}; divide by the width or height.",
+    "turned": "boxes for the sides that an image had before EXIF turned it: {}; draw them on the upright image.",
+    "mask_size": "masks of another size than their image: {}; export them again.",
+    "not_finite": "boxes with NaN or infinite corners: {}; correct the annotation.",
+    "label": "boxes of a class that is none of the data's: {}; name all classes or correct the annotation.",
+}
+
+
+@dataclass(frozen=True)
+class File:
+    """An image file: its upright height and width, is it EXIF that turns it sideways, or what is wrong with it."""
+
+    height: int = 0
+    width: int = 0
+    turned: bool = False
+    error: str = ""
+
+
+@dataclass
+class Faults:
+    """kind -> names of images, one for each box or image with that fault."""
+
+    found: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, kind: str, names: Sequence[str]) -> None:
+        if names:
+            self.found.setdefault(kind, []).extend(names)
+
+    def lines(self, kinds: dict[str, str]) -> Iterator[str]:
+        """One line per kind: what, how many, and the first files."""
+        for kind, sentence in kinds.items():
+            names = list(dict.fromkeys(self.found.get(kind, ())))
+            if names:
+                rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                yield sentence.format(f"{len(self.found[kind])} ({', '.join(names[:SHOWN])}{rest})")
+
+
+def look(annotations: Sequence[Annotation], num_classes: int, files: Sequence[File]) -> tuple[list[Annotation], Faults]:
+    """The annotations with mended boxes and the size of their files, and what was found. A pure function."""
+    faults = Faults()
+    mended = [replace(a, size=(f.height, f.width)) for a, f in zip(annotations, files, strict=True)]
+    for known, file in zip(annotations, files, strict=True):
+        for kind in _image_faults(known, file):
+            faults.add(kind, [known.name])
+    readable = [i for i, f in enumerate(files) if not f.error]
+    for index in _faulty(annotations, files, readable, num_classes):
+        mended[index] = _mended(mended[index], num_classes, faults)
+    faults.add("negative", [a.name for a in mended if not len(a.labels)])
+    for index in readable:
+        pairs = _duplicates(mended[index])
+        faults.add("duplicate", [mended[index].name] * pairs)
+    if all(not len(a.labels) for a in mended):
+        faults.found.pop("negative", None)
+    return mended, faults
+
+
+def report(faults: Faults, where: str) -> None:
+    """One log line per kind that was mended; one UserError for all that remains wrong."""
+    for line in faults.lines(MENDED):
+        log.info("%s: %s", where, line)
+    raise_all(f"{where}: {line}" for line in faults.lines(WRONG))
+
+
+def _image_faults(known: Annotation, file: File) -> Iterator[str]:
+    yield from known.notes
+    if file.error:
+        yield "unreadable"
+        return
+    stated, size = known.size, (file.height, file.width)
+    if _normalised(known.boxes):
+        yield "normalised"
+    if stated in (None, size, (0, 0)):
+        return
+    if file.turned and stated == size[::-1]:
+        yield "turned"
+    else:
+        yield "mask_size" if known.masks is not None else "size"
+
+
+def _normalised(boxes: Tensor) -> bool:
+    """Corners within [-1, 1] (-1 where pixels counted from 1 were shifted) that are not all whole numbers."""
+    return bool(len(boxes) and boxes.abs().max() <= 1 and (boxes != boxes.round()).any())
+
+
+def _faulty(
+    annotations: Sequence[Annotation], files: Sequence[File], readable: list[int], num_classes: int
+) -> list[int]:
+    """The images with a box that is not right, found in all boxes at once."""
+    if not readable:
+        return []
+    boxes = torch.cat([annotations[i].boxes for i in readable])
+    labels = torch.cat([annotations[i].labels for i in readable])
+    counts = torch.tensor([len(annotations[i].labels) for i in readable])
+    limits = torch.tensor([[files[i].width, files[i].height] for i in readable]).repeat_interleave(counts, 0)
+    right = (boxes[:, :2] >= 0).all(1) & (boxes[:, 2:] <= limits).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+    right &= (labels >= 1) & (labels <= num_classes)
+    owners = torch.arange(len(readable)).repeat_interleave(counts)
+    return [readable[i] for i in owners[~right].unique().tolist()]
+
+
+def _mended(known: Annotation, num_classes: int, faults: Faults) -> Annotation:
+    """Boxes clipped and dropped; what is not finite or of no class is left, it stops the run."""
+    assert known.size is not None
+    height, width = known.size
+    boxes = known.boxes
+    finite = boxes.isfinite().all(1)
+    area = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    clipped = torch.minimum(boxes.clamp(min=0), torch.tensor([width, height, width, height], dtype=boxes.dtype))
+    inside = (clipped[:, 2:] > clipped[:, :2]).all(1)
+    moved = (clipped - boxes).abs().amax(1) > ROUNDING
+    wrong_label = (known.labels < 1) | (known.labels > num_classes)
+    kinds = {
+        "not_finite": ~finite,
+        "no_area": finite & ~area,
+        "outside": finite & area & ~inside,
+        "clipped": finite & area & inside & moved,
+        "label": wrong_label,
+    }
+    for kind, which in kinds.items():
+        faults.add(kind, [known.name] * int(which.sum()))
+    return replace(known, boxes=clipped).pick((area & inside).nonzero().flatten())
+
+
+def _duplicates(known: Annotation) -> int:
+    """Pairs of boxes of one class that are alike, crowds left out."""
+    single = known.iscrowd == 0
+    if single.sum() < 2:
+        return 0
+    boxes, labels = known.boxes[single], known.labels[single]
+    alike = (box_iou(boxes, boxes) >= ALIKE) & (labels[:, None] == labels)
+    return int(alike.triu(1).sum())
+
+
+# --- files
+
+
+def open_files(paths: Sequence[Path], decode: bool = True, cache_dir: Path | str | None = None) -> list[File]:
+    """What the image files are like, in their order. decode: read all pixels, which finds the truncated ones.
+
+    Remembered below `cache_dir` for as long as no file's name, size or time changes.
+    """
+    cache = Path(cache_dir) / f"{fingerprint(paths, decode)}.json" if cache_dir else None
+    if cache and cache.is_file():
+        try:
+            return [File(**file) for file in json.loads(cache.read_text(encoding="utf-8"))]
+        except (OSError, TypeError, ValueError):
+            pass  # half a file: look again
+    with ThreadPoolExecutor() as pool:
+        files = list(pool.map(lambda path: _open(path, decode), paths))
+    if cache and decode:
+        try:
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            temporary = cache.with_name(f".{torch.randint(2**62, ()).item()}-{cache.name}")
+            temporary.write_text(json.dumps([asdict(file) for file in files]), encoding="utf-8")
+            temporary.replace(cache)
+        except OSError as error:
+            log.debug("%s: what was seen of the images is not remembered (%s)", cache, error)
+    return files
+
+
+def _open(path: Path, decode: bool) -> File:
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION) in _SIDEWAYS
+            width, height = image.size[::-1] if turned else image.size
+            if decode:
+                image.load()
+            return File(height, width, turned)
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
+        return File(error=f"{type(error).__name__}: {error}")

@@ -1,0 +1,137 @@
+"""YOLO's text files: a line `class x_centre y_centre width height` per object, as shares of the image's sides."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightloom.core.errors import UserError
+from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
+from lightloom.data.boxes.validation import open_files
+from lightloom.data.images.readers import SplitName, _image_files, read_text
+
+PLACES = ("images/{0}", "images/{0}2017", "{0}/images")
+NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+
+
+class Yolo:
+    """images/ and labels/ below `root`, with a data.yaml (names, train, val, test) or, without one, folders by split.
+
+    An image's labels are in the file of its name, `images` in its path replaced by `labels`; without such a file the
+    image holds nothing. A line with more than five numbers is a polygon, whose extent is the box. file: the YAML.
+    """
+
+    has_masks = False
+
+    def __init__(self, root: str | Path, channels: int = 3, file: str | None = None) -> None:
+        self.root, self.channels, self.file = Path(root), channels, file
+
+    @cached_property
+    def classes(self) -> list[str]:
+        names = self._facts.get("names")
+        if isinstance(names, dict):
+            if sorted(names) != list(range(len(names))):
+                raise UserError(f"{self.root}: names count {sorted(names)[:5]}...; expected 0 to {len(names) - 1}")
+            return [str(names[i]) for i in range(len(names))]
+        if names:
+            return list(map(str, names))
+        if (self.root / "classes.txt").is_file():
+            return read_text(self.root / "classes.txt").rstrip().split("\n")
+        train = self._images("train") or []
+        most = max((int(row[0]) for path in train for row in _rows(_label_file(path))[0]), default=-1)
+        return [str(i) for i in range(most + 1)]
+
+    def read(self, split: SplitName) -> AnnotatedImages | None:
+        paths = self._images(split)
+        if paths is None:
+            if split == "train":
+                raise UserError(
+                    f"data set {self.root.name}: no data.yaml, images/train, train/images or images in {self.root}; "
+                    + elsewhere(self.root)
+                )
+            return None
+        files = open_files(paths, decode=False)
+        found = [self._annotation(path, file.height, file.width) for path, file in zip(paths, files, strict=True)]
+        return AnnotatedImages(found, self.channels, labelled=any(_label_file(path).is_file() for path in paths))
+
+    def _annotation(self, path: Path, height: int, width: int) -> Annotation:
+        rows, empty = _rows(_label_file(path))
+        boxes, notes = [], ["empty"] if empty else []
+        for row in rows:
+            xs, ys = row[1::2], row[2::2]
+            if len(row) == 5:
+                (x, w), (y, h) = xs, ys
+                xs, ys = [x - w / 2, x + w / 2], [y - h / 2, y + h / 2]
+            if max(*xs, *ys) > 2:
+                notes.append("in_pixels")
+            boxes.append([min(xs) * width, min(ys) * height, max(xs) * width, max(ys) * height])
+            if len(row) == 5 and min(row[3:]) <= 0:  # an extent has no sign
+                boxes[-1] = [boxes[-1][0], boxes[-1][1], boxes[-1][0], boxes[-1][1]]
+        return annotation(path.name, path, boxes, [int(row[0]) + 1 for row in rows], notes=tuple(dict.fromkeys(notes)))
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        files = [self.root / self.file] if self.file else [self.root / "data.yaml", *sorted(self.root.glob("*.yaml"))]
+        file = next((file for file in files if file.is_file()), None)
+        if file is None:
+            if self.file:
+                raise UserError(f"data.reader.file={self.file}: there is no {files[0]}")
+            return {}
+        try:
+            content = yaml.safe_load(read_text(file))
+        except yaml.YAMLError as error:
+            raise UserError(f"{file}: is no YAML ({' '.join(str(error).split())})") from error
+        if not isinstance(content, dict):
+            raise UserError(f"{file}: expected names, train and val")
+        return content
+
+    def _images(self, split: SplitName) -> list[Path] | None:
+        """The images of a split, or None; a text file lists them, a folder holds them."""
+        stated = self._facts.get(split) or (self._facts.get("valid") if split == "val" else None)
+        if stated:
+            entries = stated if isinstance(stated, list) else [stated]
+            bases = [self.root / str(self._facts.get("path") or "."), self.root]
+            places = [base / str(entry).removeprefix("../") for entry in entries for base in bases]
+            places = list(dict.fromkeys(place.resolve() for place in places if place.exists()))
+            if not places and split == "train":
+                raise UserError(f"{self.root}: its YAML says train: {stated}, which does not exist there")
+        else:
+            places = [self.root / p.format(name) for p in PLACES for name in NAMES[split]]
+            places = [place for place in places if place.is_dir()][:1]
+            if not places and split == "train" and (self.root / "images").is_dir():
+                places = [self.root / "images"]
+        return [image for place in places for image in _listed(place)] if places else None
+
+
+def _listed(place: Path) -> list[Path]:
+    if place.is_dir():
+        return _image_files(place)
+    lines = read_text(place).split("\n")
+    return [(place.parent / line.strip()).resolve() for line in lines if line.strip()]
+
+
+def _label_file(image: Path) -> Path:
+    """labels/x.txt for images/x.jpg, by the last folder of that name; beside the image where there is none."""
+    parts = list(image.parts[:-1])
+    if "images" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    return Path(*parts) / f"{image.stem}.txt"
+
+
+def _rows(path: Path) -> tuple[list[list[float]], bool]:
+    """The numbers of each line, and is the file there, but empty?"""
+    if not path.is_file():
+        return [], False
+    rows = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        try:
+            row = [float(word) for word in line.split()]
+        except ValueError:
+            row = [0.0]
+        if row and (len(row) < 5 or len(row) % 2 == 0 or row[0] % 1 != 0):
+            raise UserError(f"{path}, line {number}: {line!r}; expected `class x_centre y_centre width height`")
+        rows += [row] if row else []
+    return rows, not rows

@@ -1,0 +1,329 @@
+"""Labelled images: any reader's data as batches of float images in [0, 1].
+
+Images stay uint8 until they are on the device; there they are resized, augmented per sample and scaled, as a batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lightloom.core.errors import UserError
+from lightloom.data.cache import open_cache
+from lightloom.data.images.augment import Augment
+from lightloom.data.images.decode import read_image
+from lightloom.data.images.readers import Reader, Split, SplitName
+from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, loader, training_order
+from lightloom.data.sampling import stratified_split
+from lightloom.ops.rng import seed_everything
+
+log = logging.getLogger("lightloom")
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class ImageDataModule(KeyedDataModule):
+    """One private loader for all splits of a reader.
+
+    Facts (num_classes, channels, ...) are checked against the data; those that are None are found in it.
+    batch_size: images per step over all processes. val_fraction: of the training images, stratified, where the reader
+    has no validation split. on_device: keep the images of sets in memory on the device, which gathers the batches.
+    transform: a torchvision v2 transform per image, for readers of files. cache: keep what readers of files decode,
+    before `transform`, in a file below cache_dir.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        name: str,
+        kind: str,
+        num_classes: int | None,
+        classes: Sequence[str] | None,
+        channels: int,
+        image_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        batch_size: int,
+        eval_batch_size: int,
+        augment: Augment | None,
+        root: str = "",
+        download: bool = False,
+        val_fraction: float = 0.1,
+        seed: int = 0,
+        num_workers: int = 0,
+        on_device: bool = False,
+        shuffle: bool = True,
+        transform: Callable[[Tensor], Tensor] | None = None,
+        cache: bool = False,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__()
+        if cache and cache_dir is None:
+            raise UserError("data.cache=true needs a folder for the decoded images; set data.cache_dir=<folder>.")
+        self.reader, self.name, self.kind = reader, name, kind
+        self.num_classes, self.classes = num_classes, list(classes) if classes else None
+        self.channels, self.image_size, self.mean, self.std = channels, image_size, list(mean), list(std)
+        self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
+        self.on_device = on_device
+        self.augment, self.transform, self.shuffle = augment or Augment(), transform, shuffle
+        self.val_fraction, self.seed = val_fraction, seed
+        self.cache_dir = Path(cache_dir) if cache and cache_dir else None
+        self.splits: dict[str, Split] = {}
+
+    # --- the data and its facts
+
+    def facts(self) -> dict[str, Any]:
+        """What the data says of itself, checked against what the configuration says: num_classes and classes."""
+        classes = list(self.reader.classes)
+        if self.num_classes not in (None, len(classes)):
+            raise UserError(
+                f"data.num_classes is {self.num_classes}, but {self.name} has {len(classes)} classes "
+                f"({', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}); set data.num_classes={len(classes)}."
+            )
+        if self.classes not in (None, classes):
+            raise UserError(f"data.classes is {self.classes}, but {self.name} has {classes}; set data.classes=null.")
+        for fact in ("mean", "std"):
+            if len(getattr(self, fact)) != self.channels:
+                raise UserError(
+                    f"data.{fact} has {len(getattr(self, fact))} values, but data.channels is {self.channels}; "
+                    f"give one value per channel."
+                )
+        self.num_classes, self.classes = len(classes), classes
+        return {"num_classes": len(classes), "classes": classes}
+
+    def setup(self, stage: str = "fit") -> None:
+        """Read the splits that the stage needs, once; raises UserError where they contradict the facts."""
+        self.facts()
+        if stage in ("fit", "validate") and "train" not in self.splits:
+            self._split_train()
+        if stage in ("test", "predict") and "test" not in self.splits:
+            test = self._read("test")
+            if test is not None:
+                self.splits["test"] = self._checked(test)
+
+    def split(self, name: str) -> Split:
+        """The data of `train`, `val` or `test`."""
+        self.setup("test" if name == "test" else "fit")
+        if name not in self.splits:
+            raise UserError(f"{self.name} has no {name} images; choose another data set or split (split=val).")
+        return self.splits[name]
+
+    def can_be_tested(self, labelled: bool = True) -> bool:
+        """Are there test images, with labels where they are asked for?"""
+        self.setup("test")
+        return "test" in self.splits and not (labelled and self.splits["test"].labels is None)
+
+    @property
+    def num_train_batches(self) -> int:
+        return len(self.split("train")) // self.batch_size
+
+    def _split_train(self) -> None:
+        train, val = self._read("train"), self._read("val")
+        if train is None or train.labels is None:
+            raise UserError(f"{self.name}: there are no training images with labels; use a data set that has them.")
+        train = self._checked(train)
+        assert train.labels is not None
+        if val is None:
+            rest, part = stratified_split(train.labels, self.val_fraction, self.seed)
+            if not len(part):
+                raise UserError(
+                    f"data.val_fraction={self.val_fraction} leaves {self.name} no validation image of its {len(train)} "
+                    f"training images; set a larger data.val_fraction."
+                )
+            train, val = _subset(train, rest), _subset(train, part)
+        self.splits.update(train=train, val=self._checked(val))
+        if self.batch_size > len(train):
+            raise UserError(
+                f"data.batch_size is {self.batch_size}, but {self.name} has {len(train)} training images; "
+                f"set data.batch_size={len(train)} or less."
+            )
+
+    def _checked(self, split: Split) -> Split:
+        if split.images is not None and split.images.shape[1] != self.channels:
+            raise UserError(
+                f"data.channels is {self.channels}, but the images of {self.name} have {split.images.shape[1]}; "
+                f"set data.channels={split.images.shape[1]} and as many values in data.mean and data.std."
+            )
+        if split.labels is not None and len(split.labels) and int(split.labels.max()) >= (self.num_classes or 0):
+            raise UserError(
+                f"{self.name} has the label {int(split.labels.max())}, but data.num_classes is {self.num_classes}; "
+                f"labels count from 0 to num_classes - 1."
+            )
+        return split
+
+    def _read(self, name: SplitName) -> Split | None:
+        """What the reader has, with a place for what is decoded of it where one is asked for."""
+        split = self.reader.read(name)
+        if split is None or self.cache_dir is None:
+            return split
+        if split.paths is None:
+            log.info("data.cache: %s, %s, is in memory already; there is nothing to keep.", self.name, name)
+            return split
+        return replace(split, cache=open_cache(split.paths, self.channels, self.image_size, self.cache_dir))
+
+    # --- batches
+
+    def train_dataloader(self) -> DataLoader[Batch] | Batches:
+        train = self.split("train")
+        return self._loader(train, training_order(self, len(train), self.augment.alternates), self.transform)
+
+    def eval_loader(self, name: str) -> DataLoader[Batch] | Batches:
+        """Any split once, in its order, without augmentation."""
+        split = self.split(name)
+        return self._loader(split, evaluation_order(self, len(split), name), None)
+
+    def _loader(
+        self, split: Split, sampler: Sampler[tuple[Tensor, Tensor]], transform: Callable[[Tensor], Tensor] | None
+    ) -> DataLoader[Batch] | Batches:
+        if split.images is not None and transform is not None:
+            raise UserError(
+                f"data.transform works on images from files, one by one; {self.name} is in memory: use data.augment."
+            )
+        if self.on_device:
+            self._check_on_device(split)
+            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+            return loader(MemoryImages(split, device), sampler, 0, self.seed)
+        dataset = (
+            MemoryImages(split)
+            if split.images is not None
+            else FileImages(split, self.channels, self.image_size, transform)
+        )
+        return loader(dataset, sampler, self.num_workers, self.seed)
+
+    def _check_on_device(self, split: Split) -> None:
+        if split.images is None:
+            raise UserError(
+                f"data.on_device=true keeps images in the device's memory, but those of {self.name} are read from "
+                f"files; set data.reader.in_memory=true where the reader has it, or data.on_device=false."
+            )
+        if self.num_workers:
+            raise UserError(
+                f"data.num_workers is {self.num_workers}, but data.on_device=true leaves workers nothing to do; "
+                f"set data.num_workers=0."
+            )
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        images, labels, keys = batch
+        images = resize(images, self.image_size)
+        if not (self.trainer and self.trainer.training):
+            return to_float(images), labels
+        images = to_float(self.augment.geometry(images, keys))
+        return self.augment.mix(images, labels, keys, self.num_classes or 0)
+
+
+class MemoryImages(Dataset[Batch]):
+    """A split in memory, or in a device's; an item is a whole batch, gathered there at once."""
+
+    TOGETHER = 2**20  # bytes of images, in uint8; as many stay in a processor's cache
+
+    def __init__(self, split: Split, device: torch.device | str = "cpu") -> None:
+        assert split.images is not None
+        self.images, self.labels = split.images.to(device), _labels(split).to(device)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
+        indices, keys = batch if self.images.is_cpu else (part.to(self.images.device) for part in batch)
+        # index_select copies whole images; images[indices] goes pixel by pixel, eight times slower.
+        return self.images.index_select(0, indices), self.labels.index_select(0, indices), keys
+
+    def all_of(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Batch]:
+        """The items for these batches. Small ones are gathered several at once, for a call costs more than they do."""
+        bytes_of_one = self.images[0].numel()
+        waiting = iter(batches)
+        for first in waiting:
+            several = max(self.TOGETHER // (bytes_of_one * len(first[0])), 1)
+            group = [first, *islice(waiting, several - 1)]
+            indices, keys = (torch.cat(part) for part in zip(*group, strict=True))
+            sizes = [len(part) for part, _ in group]
+            yield from zip(*(part.split(sizes) for part in self[indices, keys]), strict=True)
+
+
+class FileImages(Dataset[Batch]):
+    """A split on disk; an item is a whole batch, decoded one by one where the split's cache does not have it.
+
+    A sample's key seeds its transform.
+    """
+
+    def __init__(
+        self, split: Split, channels: int, image_size: int, transform: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        assert split.paths is not None
+        self.paths, self.labels, self.cache = split.paths, _labels(split), split.cache
+        self.channels, self.image_size, self.transform = channels, image_size, transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
+        indices, keys = batch
+        images = self._decoded(indices)
+        if self.transform is not None:
+            images = torch.stack([self._transformed(*pair) for pair in zip(images, keys.tolist(), strict=True)])
+        return images, self.labels[indices], keys
+
+    def _decoded(self, indices: Tensor) -> Tensor:
+        if self.cache is None:
+            return torch.stack([self._decode(i) for i in indices.tolist()])
+        images, lacking = self.cache.read(indices)
+        for position in lacking:
+            index = int(indices[position])
+            images[position] = self._decode(index)
+            self.cache.write(index, images[position])
+        return images
+
+    def _decode(self, index: int) -> Tensor:
+        return read_image(self.paths[index], self.channels, self.image_size)
+
+    def _transformed(self, image: Tensor, key: int) -> Tensor:
+        assert self.transform is not None
+        seed_everything(key)
+        image = self.transform(image)
+        if image.dtype != torch.uint8 and not (image.is_floating_point() and image.min() >= 0 and image.max() <= 1):
+            raise UserError(
+                f"data.transform gives {image.dtype} from {float(image.min()):g} to {float(image.max()):g}; expected "
+                f"uint8, or floats in [0, 1] (the model normalises)."
+            )
+        return image
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """(B, C, H, W) to (B, C, size, size), bilinear with antialiasing; images of that size are left alone."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return interpolate(images.float(), (size, size), mode="bilinear", antialias=True).round_().to(images.dtype)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 in [0, 255] to float32 in [0, 1]; float images are left alone."""
+    return images if images.is_floating_point() else images.float().mul_(1 / 255)
+
+
+def _subset(split: Split, indices: Tensor) -> Split:
+    def pick(values: list | None) -> list | None:
+        return None if values is None else [values[i] for i in indices.tolist()]
+
+    return Split(
+        images=None if split.images is None else split.images[indices],
+        paths=pick(split.paths),
+        labels=None if split.labels is None else split.labels[indices],
+        ids=pick(split.ids),
+        cache=None if split.cache is None else split.cache.pick(indices),
+    )
+
+
+def _labels(split: Split) -> Tensor:
+    """The labels, or -1 where they are unknown."""
+    return split.labels if split.labels is not None else torch.full((len(split),), -1)

@@ -1,0 +1,349 @@
+"""Where a data set's images come from. A reader knows a layout on disk; loading batches and augmenting are not its job.
+
+A constructor touches no disk. `read` gives None for a split that the data set does not have.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import pickle
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from lightloom.core.errors import UserError
+from lightloom.data.cache import ImageCache
+from lightloom.data.images.decode import read_image
+
+SplitName = Literal["train", "val", "test"]
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_EVALUATION = ("val", "valid", "validation", "test")
+UNLABELLED = "images"  # the class of images that lie in no class folder
+_AGAIN = "Delete the file and add data.download=true, or copy it again"
+_MEGABYTES = {"MNIST": 11, "FashionMNIST": 30, "CIFAR10": 170, "CIFAR100": 169}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images in memory, uint8 (N, C, H, W), or as files; labels int64 (N,), None where unknown; ids name files.
+
+    cache: where decoded files are kept, if anywhere.
+    """
+
+    images: Tensor | None = None
+    paths: list[Path] | None = None
+    labels: Tensor | None = None
+    ids: list[str] | None = None
+    cache: ImageCache | None = None
+
+    @property
+    def labelled(self) -> bool:
+        return self.labels is not None
+
+    def __len__(self) -> int:
+        return len(self.images if self.images is not None else self.paths or [])
+
+
+class Reader(Protocol):
+    @property
+    def classes(self) -> list[str]: ...
+
+    def read(self, split: SplitName) -> Split | None: ...
+
+
+class Digits:
+    """1,797 handwritten digits, 8x8, carried by scikit-learn; every fifth of a class is for the test."""
+
+    def __init__(self) -> None:
+        self.classes = [str(digit) for digit in range(10)]
+
+    def read(self, split: SplitName) -> Split | None:
+        if split == "val":
+            return None
+        rows = read_digits()
+        images = torch.from_numpy(np.rint(rows[:, :-1] * (255 / 16)).astype(np.uint8)).view(-1, 1, 8, 8)
+        labels = torch.from_numpy(rows[:, -1]).long()
+        chosen = torch.full((len(labels),), split == "train")
+        chosen[labels.argsort(stable=True)[::5]] = split == "test"
+        return Split(images=images[chosen], labels=labels[chosen])
+
+
+class Idx:
+    """MNIST and its kin: four idx files, gzipped or not, anywhere below `root`.
+
+    source: the class in torchvision.datasets that knows the classes and can download the files into `root`.
+    """
+
+    def __init__(self, root: str | Path, source: str, download: bool = False) -> None:
+        self.root, self.source, self.download = Path(root), source, download
+
+    @property
+    def classes(self) -> list[str]:
+        return list(_torchvision(self.source).classes)
+
+    def read(self, split: SplitName) -> Split | None:
+        if split == "val":
+            return None
+        names = [f"{stem}-{part}-ubyte" for stem in ("train", "t10k") for part in ("images-idx3", "labels-idx1")]
+        _ensure(self.root, self.source, self.download, lambda: all(self._find(name) for name in names))
+        files = [self._find(name)[0] for name in (names[:2] if split == "train" else names[2:])]
+        images, labels = (read_idx(file) for file in files)
+        if len(images) != len(labels):
+            raise UserError(f"{files[0]}: {len(images)} images, but {len(labels)} labels in {files[1].name}. {_AGAIN}")
+        return Split(images=images.unsqueeze(1), labels=labels.long())
+
+    def _find(self, name: str) -> list[Path]:
+        return sorted(path for suffix in ("", ".gz") for path in self.root.rglob(name + suffix))
+
+
+class Cifar:
+    """CIFAR-10 or CIFAR-100 in the python version: `root`/cifar-10-batches-py or `root`/cifar-100-python.
+
+    source: CIFAR10 or CIFAR100, the class in torchvision.datasets that knows the files and can download them.
+    """
+
+    def __init__(self, root: str | Path, source: str, download: bool = False) -> None:
+        self.root, self.source, self.download = Path(root), source, download
+
+    @cached_property
+    def classes(self) -> list[str]:
+        meta = _torchvision(self.source).meta
+        return self._load(meta["filename"], meta["key"])[0]
+
+    def read(self, split: SplitName) -> Split | None:
+        if split == "val":
+            return None
+        source = _torchvision(self.source)
+        label_key = "labels" if source.base_folder == "cifar-10-batches-py" else "fine_labels"
+        files = [name for name, _ in (source.train_list if split == "train" else source.test_list)]
+        rows, labels = zip(*(self._load(file, "data", label_key) for file in files), strict=True)
+        images = torch.from_numpy(np.concatenate(rows)).view(-1, 3, 32, 32)
+        return Split(images=images, labels=torch.tensor([label for batch in labels for label in batch]))
+
+    def _load(self, name: str, *keys: str) -> list[Any]:
+        source = _torchvision(self.source)
+        folder = self.root / source.base_folder
+        files = [file for file, _ in source.train_list + source.test_list] + [source.meta["filename"]]
+        _ensure(self.root, self.source, self.download, lambda: all((folder / file).is_file() for file in files))
+        try:
+            with (folder / name).open("rb") as file:
+                content = _ArrayUnpickler(file, encoding="latin1").load()
+            return [content[key] for key in keys]
+        except (EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+            raise UserError(f"{folder / name}: not a whole batch of {self.source} ({error}). {_AGAIN}") from error
+
+
+class ImageFolder:
+    """One folder per class, `root`/<class>/*.png, or so below `root`/train and, where they exist, val and test.
+
+    The validation folder may be called val, valid or validation. Images without class folders are all of one class,
+    `images`, which is enough for models that need no labels. in_memory: decode all images at once into one tensor.
+    """
+
+    def __init__(self, root: str | Path, channels: int, image_size: int, in_memory: bool = False) -> None:
+        self.root, self.channels, self.image_size, self.in_memory = Path(root), channels, image_size, in_memory
+
+    @cached_property
+    def classes(self) -> list[str]:
+        folder = self._folder("train")
+        names = [path.name for path in _folders(folder)] or [UNLABELLED] * bool(folder and _image_files(folder))
+        if not names or (folder == self.root and set(names) & set(_EVALUATION)):
+            raise UserError(
+                f"{folder}: no class folders; expected {self.root}/<class>/*.png or {self.root}/train/<class>/*.png "
+                f"(or {self.root}/*.png for images without classes), or {_elsewhere(self.root)}"
+            )
+        return names
+
+    def read(self, split: SplitName) -> Split | None:
+        folder = self._folder(split)
+        if folder is None:
+            return None
+        found = {path.name: _image_files(path) for path in _folders(folder)} or {UNLABELLED: _image_files(folder)}
+        self._check(folder, found)
+        paths = [path for files in found.values() for path in files]
+        labels = torch.tensor([self.classes.index(name) for name, files in found.items() for _ in files])
+        ids = [path.relative_to(folder).as_posix() for path in paths]
+        split_ = Split(paths=paths, labels=labels, ids=ids)
+        return _decoded(split_, self.channels, self.image_size) if self.in_memory else split_
+
+    def _folder(self, split: SplitName) -> Path | None:
+        names = _EVALUATION[:-1] if split == "val" else (split,)
+        found = [self.root / name for name in names if (self.root / name).is_dir()]
+        if split == "train":
+            found.append(self.root)
+        return found[0] if found else None
+
+    def _check(self, folder: Path, found: dict[str, list[Path]]) -> None:
+        unknown = sorted(set(found) - set(self.classes))
+        if unknown:
+            raise UserError(f"{folder}: classes {unknown} are not in {self._folder('train')}; rename or delete them")
+        empty = [name for name, files in found.items() if not files]
+        if empty or not found:
+            known = " ".join(sorted(SUFFIXES))
+            raise UserError(f"{folder}: no images ({known}) in {empty or 'it'}; add some or delete the folder")
+
+
+class KaggleCsv:
+    """A Kaggle competition: `root`/train/<id>.png with a csv of id,label, and `root`/test/<id>.png without labels.
+
+    Both splits are in the order of their ids, numeric where ids are numbers.
+    """
+
+    submission = ("id", "label")  # the header of the file that the competition takes
+
+    def __init__(self, root: str | Path, labels: str = "trainLabels.csv") -> None:
+        self.root, self.labels = Path(root), labels
+
+    @property
+    def classes(self) -> list[str]:
+        return sorted(set(self._rows.values()))
+
+    def read(self, split: SplitName) -> Split | None:
+        if split == "val":
+            return None
+        files = {path.stem: path for path in _image_files(self.root / split)}
+        if split == "test":
+            ids = sorted(files, key=_numeric)
+            return Split(paths=[files[id_] for id_ in ids], ids=ids) if ids else None
+        missing = [id_ for id_ in self._rows if id_ not in files]
+        if missing:
+            raise UserError(
+                f"{self.root / self.labels}: {len(missing)} of {len(self._rows)} rows name no image in "
+                f"{self.root / split}, the first is {missing[0]!r}; unpack the training images there"
+            )
+        ids = sorted(self._rows, key=_numeric)
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        labels = torch.tensor([numbers[self._rows[id_]] for id_ in ids])
+        return Split(paths=[files[id_] for id_ in ids], labels=labels, ids=ids)
+
+    @cached_property
+    def _rows(self) -> dict[str, str]:
+        """id -> label, as the csv has them."""
+        path = self.root / self.labels
+        if not path.is_file():
+            raise UserError(f"data set {self.root.name}: no {path}; {_elsewhere(self.root)}")
+        rows = list(csv.DictReader(read_text(path).splitlines()))
+        if not rows or None in rows[0].values() or not {"id", "label"} <= rows[0].keys():
+            raise UserError(f"{path}: expected a first line `id,label` and then one row per image")
+        return {row["id"]: row["label"] for row in rows}
+
+
+def read_text(path: Path) -> str:
+    """A file's text in UTF-8, with or without the mark that some editors put in front."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: is no text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
+
+
+def read_digits() -> np.ndarray:
+    """uint8 (1797, 65): 64 pixels from 0 to 16 and the label, from the file that scikit-learn carries.
+
+    Read without importing scikit-learn, which would take a twelfth of the time that all other imports take.
+    """
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    file = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    return np.loadtxt(file, delimiter=",", dtype=np.uint8)
+
+
+def read_idx(path: Path) -> Tensor:
+    """A tensor of bytes from an idx file, .gz or plain: 0, 0, type 8, number of dimensions, sizes, values (LeCun)."""
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, OSError, zlib.error) as error:
+        raise UserError(f"{path}: not a whole gzip file ({error}). {_AGAIN}") from error
+    if content[:3] != b"\0\0\x08" or len(content) < 4:
+        raise UserError(f"{path}: starts with {content[:3].hex()}, not with 000008 as idx files of bytes do. {_AGAIN}")
+    start = 4 + 4 * content[3]
+    shape = [int.from_bytes(content[i : i + 4]) for i in range(4, start, 4)]
+    stated = math.prod(shape)
+    if len(content) - start != stated:
+        raise UserError(f"{path}: {len(content) - start} bytes of values, not {stated} as it states. {_AGAIN}")
+    return torch.frombuffer(bytearray(content[start:]), dtype=torch.uint8).view(shape)
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds NumPy arrays and plain values only: a pickle from the internet must not run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        allowed = {"_reconstruct": np.empty(0).__reduce__()[0], "ndarray": np.ndarray, "dtype": np.dtype}
+        if module.partition(".")[0] != "numpy" or name not in allowed:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return allowed[name]
+
+
+def _torchvision(source: str) -> Any:
+    import torchvision.datasets
+
+    return getattr(torchvision.datasets, source)
+
+
+def _ensure(root: Path, source: str, download: bool, complete: Callable[[], bool]) -> None:
+    """Have torchvision download into `root` what is missing; one process does, the others wait."""
+    lock = root / ".download.lock"
+    if complete() and not (download and lock.exists()):
+        return
+    if not download:
+        raise UserError(
+            f"data set {root.name}: files of {source} are missing in {root}; add data.download=true to fetch them "
+            f"({_MEGABYTES.get(source, '?')} MB), or {_elsewhere(root)}"
+        )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            if not complete():
+                _torchvision(source)(root, download=True)
+        lock.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"data set {root.name}: download of {source} to {root} failed ({error}); check the network and "
+            f"the folder's permissions, or {_elsewhere(root)}"
+        ) from error
+
+
+def _elsewhere(root: Path) -> str:
+    return f"set paths.data_dir to the folder that has {root.name}/"
+
+
+def _folders(folder: Path | None) -> list[Path]:
+    if folder is None or not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """Every image below a folder, hidden files and folders left out."""
+    return sorted(path for path in folder.rglob("*") if is_image(path, below=folder))
+
+
+def is_image(path: Path, below: Path) -> bool:
+    """A file whose name says image, not hidden on its way down from `below`."""
+    hidden = any(part.startswith(".") for part in path.relative_to(below).parts)
+    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
+
+
+def _numeric(id_: str) -> tuple[int, int, str]:
+    """2 comes before 10, and numbers before names."""
+    return (0, int(id_), id_) if id_.isdecimal() else (1, 0, id_)
+
+
+def _decoded(split: Split, channels: int, image_size: int) -> Split:
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(lambda path: read_image(path, channels, image_size), split.paths or []))
+    return replace(split, images=torch.stack(images), paths=None)

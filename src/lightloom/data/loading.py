@@ -1,0 +1,144 @@
+"""What every datamodule does alike: whose batches these are, in which order, and who loads them."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lightloom.core.errors import UserError
+from lightloom.data.sampling import Batch as Order
+from lightloom.data.sampling import EvenBatches, KeyedBatches
+
+HEARD = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
+FILES, FILES_PER_WORKER = 60, 25  # open files of a run, and of a worker of its two loaders
+
+
+class Batches:
+    """A DataLoader without workers, and without a DataLoader's cost per batch. Lightning sets its sampler's epoch."""
+
+    batch_sampler = None
+
+    def __init__(self, dataset: Dataset[Any], sampler: Sampler[Order]) -> None:
+        self.dataset, self.sampler = dataset, sampler
+
+    def __len__(self) -> int:
+        return len(self.sampler)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        """The dataset's items for the sampler's batches; of a dataset that has `all_of`, in its own way."""
+        own = getattr(self.dataset, "all_of", None)
+        return map(self.dataset.__getitem__, self.sampler) if own is None else own(self.sampler)
+
+
+class DeafLoader(DataLoader[Any]):
+    """Its workers hear no signal: what is sent to all processes of a run is the training process's to answer, which
+    still needs its batches. They inherit what is blocked while they are started.
+    """
+
+    def __iter__(self) -> Any:
+        if not hasattr(signal, "pthread_sigmask"):
+            return super().__iter__()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class KeyedDataModule(pl.LightningDataModule):
+    """A datamodule whose training can begin at any batch of any epoch, and whose splits are each read by one loader."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = (0, 0)
+
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """The next training loader starts with this batch of this epoch."""
+        self.position = (epoch, batch)
+
+    def eval_loader(self, name: str) -> DataLoader[Any] | Batches:
+        """Any split once, in its order, without augmentation."""
+        raise NotImplementedError
+
+    def val_dataloader(self) -> DataLoader[Any] | Batches:
+        return self.eval_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any] | Batches:
+        return self.eval_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Any] | Batches:
+        return self.eval_loader("test")
+
+
+def loader(dataset: Dataset[Any], sampler: Sampler[Order], num_workers: int, seed: int) -> DataLoader[Any] | Batches:
+    """A loader of a dataset whose items are whole batches, asked for by the sampler."""
+    if num_workers == 0:
+        return Batches(dataset, sampler)
+    _allow_files(num_workers)
+    return DeafLoader(
+        dataset,
+        batch_size=None,  # the sampler yields whole batches
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=_as_it_is,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def _allow_files(num_workers: int) -> None:
+    """Let this process open as many files as its workers need; UserError where the system does not allow it.
+
+    A worker holds pipes and one file per tensor that waits; short of them, workers die one by one with a traceback.
+    """
+    needed = FILES + FILES_PER_WORKER * num_workers
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UserError(
+            f"data.num_workers={num_workers} needs about {needed} open files, and the limit is {hard}; raise it with "
+            f"ulimit -n {max(4096, needed)}, or set data.num_workers=0."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def training_order(data: Any, size: int, alternate: bool = False) -> KeyedBatches:
+    """This process's share of a datamodule's training batches of `size` samples, from where `data.position` says.
+
+    alternate: as in KeyedBatches. Raises UserError where the processes cannot share a batch equally.
+    """
+    rank, world_size = rank_of(data)
+    if data.batch_size % world_size:
+        raise UserError(
+            f"data.batch_size is {data.batch_size}, which {world_size} processes cannot share equally; "
+            f"set data.batch_size={data.batch_size // world_size * world_size or world_size}."
+        )
+    order = KeyedBatches(size, data.batch_size, data.seed, data.shuffle, rank, world_size, alternate)
+    order.set_epoch(data.position[0])
+    order.start_at(data.position[1])
+    data.position = (0, 0)
+    return order
+
+
+def evaluation_order(data: Any, size: int, split: str) -> EvenBatches:
+    """This process's share of each of `size` samples once; UserError where there are more processes than samples."""
+    rank, world_size = rank_of(data)
+    if size < world_size:
+        raise UserError(f"{data.name} has {size} samples in {split}, fewer than the {world_size} processes; use fewer.")
+    return EvenBatches(size, data.eval_batch_size, rank, world_size)
+
+
+def rank_of(data: Any) -> tuple[int, int]:
+    """The number of this process, and how many there are; (0, 1) outside a run."""
+    return (data.trainer.global_rank, data.trainer.world_size) if data.trainer else (0, 1)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,106 @@
+"""In which order samples are seen: a pure function of (seed, epoch), whatever the number of processes or workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from lightloom.ops.rng import mix, mix_tensor
+
+Batch = tuple[Tensor, Tensor]
+_TURN = -4  # in place of an epoch: the turns of a run's first
+
+
+class KeyedBatches(Sampler[Batch]):
+    """Training batches as (indices, keys), int64 (B / world_size,) each, with key = mix(seed, epoch, index).
+
+    `batch_size` is the global one: each process takes its share of the same batch. The last, smaller batch of an
+    epoch is left out, so all gradients average the same number of images. Lightning calls `set_epoch`.
+    alternate: the lowest bit of a sample's key is its turn: random in the first epoch, then 0 and 1 by turns.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        shuffle: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+        alternate: bool = False,
+    ) -> None:
+        self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
+        self.rank, self.world_size, self.alternate = rank, world_size, alternate
+        self.epoch = self.start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def start_at(self, batch: int) -> None:
+        """Begin the next epoch at this batch: the position of a run that is resumed inside an epoch."""
+        self.start = batch
+
+    def __len__(self) -> int:
+        return self.size // self.batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        start, self.start = self.start, 0
+        order = self._order()
+        keys = mix_tensor(mix(self.seed, self.epoch), order)
+        if self.alternate:
+            turn = mix_tensor(mix(self.seed, _TURN), order) + self.epoch
+            keys = keys & ~1 | turn & 1
+        for first in range(start * self.batch_size, len(self) * self.batch_size, self.batch_size):
+            share = slice(first + self.rank, first + self.batch_size, self.world_size)
+            yield order[share], keys[share]
+
+    def _order(self) -> Tensor:
+        if not self.shuffle:
+            return torch.arange(self.size)
+        generator = torch.Generator().manual_seed(mix(self.seed, self.epoch, -1))
+        return torch.randperm(self.size, generator=generator)
+
+
+class EvenBatches(Sampler[Batch]):
+    """Evaluation batches that hold each sample exactly once over all processes.
+
+    Sizes differ by one at most and every process gets the same number of batches, none empty: no sample is repeated
+    to pad, and no process waits for another. Keys are zeros.
+    """
+
+    def __init__(self, size: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        self.size, self.rank, self.world_size = size, rank, world_size
+        batches = -(-size // (batch_size * world_size))
+        self.batches = max(min(batches, size // world_size), 1)
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        parts = np.array_split(np.arange(self.size), self.batches * self.world_size)
+        for part in parts[self.rank :: self.world_size]:
+            indices = torch.from_numpy(part)
+            yield indices, torch.zeros_like(indices)
+
+
+def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices (rest, part), sorted: `part` holds `fraction` of each class, rounded so that the total is right.
+
+    labels: int64 (N,).
+    """
+    generator = torch.Generator().manual_seed(mix(seed, -2))
+    part = []
+    taken, wanted = 0, 0.0
+    for label in labels.unique().tolist():
+        members = (labels == label).nonzero().flatten()
+        wanted += fraction * len(members)
+        count = round(wanted) - taken
+        taken += count
+        part.append(members[torch.randperm(len(members), generator=generator)[:count]])
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    chosen[torch.cat(part)] = True
+    return (~chosen).nonzero().flatten(), chosen.nonzero().flatten()

@@ -1,0 +1,1 @@
+"""The flow of a run: train, evaluate, resume; checkpoints, devices, processes."""

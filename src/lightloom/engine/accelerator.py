@@ -1,0 +1,118 @@
+"""What the machine has, and what a trainer configuration means on it."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import sys
+
+import torch
+from omegaconf import DictConfig, ListConfig
+
+from lightloom.core.errors import UserError
+from lightloom.core.run_dir import is_slurm_job
+
+log = logging.getLogger("lightloom")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT = -1, -3, 1 << 30  # <malloc.h>; bytes
+CPU_PROCESSES = 2  # of trainer=ddp where there is no GPU
+
+
+def settle(trainer: DictConfig) -> None:
+    """Replace `auto` and `all` in a trainer's configuration by what this machine has; refuse what it has not."""
+    gpus = torch.cuda.device_count()
+    asked = trainer.accelerator
+    if asked == "auto":
+        trainer.accelerator = "gpu" if gpus else "mps" if _mps() else "cpu"
+    _check_accelerator(trainer.accelerator, gpus)
+    if trainer.accelerator == "cuda":
+        trainer.accelerator = "gpu"
+    if not gpus:
+        # Lightning sets this to 1: then each optimizer step asks for a GPU by loading NVIDIA's library anew.
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+    if trainer.accelerator == "cpu":
+        keep_memory()
+    spans_processes = trainer.strategy != "auto"
+    if spans_processes and trainer.accelerator == "mps":
+        trainer.accelerator = "cpu"
+    _settle_devices(trainer, gpus, spans_processes)
+    if spans_processes and trainer.accelerator == "cpu":
+        if isinstance(trainer.strategy, DictConfig) and "FSDP" in trainer.strategy._target_:
+            raise UserError(
+                "trainer=fsdp needs GPUs and this machine has none; use trainer=ddp, which then trains on CPUs."
+            )
+        if isinstance(trainer.strategy, DictConfig):
+            trainer.strategy.process_group_backend = "gloo"
+    if trainer.accelerator == "cpu" and str(trainer.precision) in ("16-mixed", "16"):
+        log.warning("trainer.precision=%s needs a GPU; on the CPU this run uses bf16-mixed.", trainer.precision)
+        trainer.precision = "bf16-mixed"
+    _check_precision(str(trainer.precision), trainer.accelerator)
+    if spans_processes:
+        kind = "GPU" if trainer.accelerator == "gpu" else "CPU"
+        backend = "gloo" if kind == "CPU" else "nccl"
+        log.info(
+            "Training in %d %s processes (%s)%s.",
+            _per_node(trainer) * trainer.num_nodes,
+            kind,
+            backend,
+            "" if gpus or asked == "cpu" else "; this machine has no GPU",
+        )
+
+
+def _settle_devices(trainer: DictConfig, gpus: int, spans_processes: bool) -> None:
+    """Under torchrun or SLURM the launcher has decided; elsewhere `all` means every GPU, or two CPU processes."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        trainer.devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        trainer.num_nodes = int(os.environ["WORLD_SIZE"]) // trainer.devices
+    elif is_slurm_job() and spans_processes:
+        trainer.num_nodes = int(os.environ.get("SLURM_NNODES", "1"))
+        trainer.devices = int(os.environ["SLURM_NTASKS"]) // trainer.num_nodes
+    elif trainer.devices in ("all", "auto", -1):
+        trainer.devices = gpus if trainer.accelerator == "gpu" else CPU_PROCESSES if spans_processes else 1
+    if not spans_processes and _per_node(trainer) * trainer.num_nodes > 1:
+        raise UserError(
+            f"trainer.devices={trainer.devices} on {trainer.num_nodes} node(s), but this trainer is for one process; "
+            f"use trainer=ddp."
+        )
+    if trainer.accelerator == "gpu" and _per_node(trainer) > gpus:
+        raise UserError(
+            f"trainer.devices={trainer.devices}, but this machine has {gpus} GPU(s); set trainer.devices={gpus}."
+        )
+
+
+def _per_node(trainer: DictConfig) -> int:
+    """Devices of one machine; `trainer.devices` is their number or a list of them."""
+    return len(trainer.devices) if isinstance(trainer.devices, ListConfig) else trainer.devices
+
+
+def _check_accelerator(accelerator: str, gpus: int) -> None:
+    if accelerator in ("gpu", "cuda") and not gpus:
+        raise UserError(
+            "This trainer needs a GPU and this machine has none that torch can use; use trainer=cpu or trainer=ddp."
+        )
+    if accelerator == "mps" and not _mps():
+        raise UserError("trainer=mps needs an Apple GPU and this machine has none; use trainer=cpu.")
+
+
+def _check_precision(precision: str, accelerator: str) -> None:
+    if accelerator == "cpu" and precision == "16-true":
+        raise UserError(
+            f"trainer.precision={precision} needs a GPU, and this run is on the CPU; use trainer.precision=bf16-mixed."
+        )
+    if accelerator == "mps" and precision.startswith("64"):
+        raise UserError(
+            f"trainer.precision={precision}: Apple GPUs have no 64-bit floats; use trainer.precision=32-true."
+        )
+    if accelerator in ("gpu", "cuda") and precision.startswith("bf16") and not torch.cuda.is_bf16_supported():
+        raise UserError(f"trainer.precision={precision}: this GPU has no bfloat16; use trainer.precision=16-mixed.")
+
+
+def keep_memory() -> None:
+    """Let glibc keep what is freed: else large tensors go back to the kernel and fault in again at each step."""
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        mallopt(_M_MMAP_THRESHOLD, _KEPT)
+
+
+def _mps() -> bool:
+    return torch.backends.mps.is_available()

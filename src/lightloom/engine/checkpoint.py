@@ -1,0 +1,125 @@
+"""Checkpoint files: plain data, written whole or not at all, loaded without running anything that is in them.
+
+A checkpoint holds the resolved configuration beside the weights, so `eval.py` and `predict.py` need nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from omegaconf import DictConfig, OmegaConf
+
+from lightloom.config.aliases import modernized
+from lightloom.config.instantiate import build
+from lightloom.core import atomic_io, run_dir
+from lightloom.core.errors import UserError
+from lightloom.engine.trust import check_trusted
+
+log = logging.getLogger("lightloom")
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Saves whole files, the one before last.ckpt kept; loads with `load`, whatever Lightning asks."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        save(checkpoint, Path(path), run_dir.older(Path(path)))
+        log.debug("saved %s at step %d", path, checkpoint["global_step"])
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        return load(Path(path))
+
+
+def save(checkpoint: dict[str, Any], path: Path, older: Path | None = None) -> None:
+    """Write the file whole: a crash leaves the old one, a full disk a message. older: a name for the one before."""
+    try:
+        with atomic_io.replacing(path, older) as file:
+            torch.save(checkpoint, file)
+    except (OSError, RuntimeError) as error:  # torch wraps the error of a full disk in one of its own
+        cause = error.__context__ if isinstance(error, RuntimeError) else error
+        if not isinstance(cause, OSError):
+            raise
+        raise UserError(
+            f"cannot write the checkpoint {path}: {cause.strerror}; free some space or set paths.log_dir."
+        ) from error
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A checkpoint's content on the CPU. Raises UserError for a missing, damaged or unsafe file."""
+    try:
+        if damaged := atomic_io.damage(path):
+            raise UserError(f"{path} is damaged ({damaged}); use another checkpoint of the run.")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such checkpoint.") from None
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise UserError(
+            f"{path} is not a whole checkpoint file ({error}); use another checkpoint of the run."
+        ) from error
+    except (RuntimeError, ValueError, KeyError, torch.serialization.pickle.UnpicklingError) as error:
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))  # torch's own words advise to load it unsafely
+        reason = f"it asks for {wanted[1]}" if wanted else type(error).__name__
+        raise UserError(
+            f"{path} cannot be loaded as plain data ({reason}); it was not written by lightloom, or is damaged."
+        ) from error
+    if not isinstance(content, dict) or "state_dict" not in content or "hyper_parameters" not in content:
+        raise UserError(
+            f"{path} holds no lightloom run (no state_dict with its configuration); name a checkpoint of a run."
+        )
+    content["hyper_parameters"] = modernized(content["hyper_parameters"])
+    return content
+
+
+def config_of(checkpoint: dict[str, Any], path: Path) -> DictConfig:
+    """The resolved configuration that the run was trained with."""
+    hyper_parameters = checkpoint["hyper_parameters"]
+    if not {"model", "data"} <= set(hyper_parameters):
+        raise UserError(f"{path}: its configuration has no model and data; name a checkpoint of a lightloom run.")
+    return OmegaConf.create(hyper_parameters)
+
+
+def restore(path: Path) -> tuple[DictConfig, pl.LightningModule]:
+    """The configuration and the trained module of a checkpoint, from nothing but its file."""
+    checkpoint = load(path)
+    cfg = config_of(checkpoint, path)
+    check_trusted(cfg.model, str(path))
+    if "compile" in cfg.model:
+        cfg.model.compile = False
+    _without_weights(cfg.model)
+    module = build(cfg.model, "model")
+    check_fits(checkpoint, module, path)
+    module.load_state_dict(checkpoint["state_dict"])
+    return cfg, module.eval()
+
+
+def _without_weights(node: DictConfig) -> None:
+    """The weights come from this file, not from those that training began with."""
+    for child in node.values():
+        if isinstance(child, DictConfig):
+            _without_weights(child)
+    node.update({key: off for key, off in (("checkpoint", None), ("pretrained", False)) if key in node})
+
+
+def check_fits(checkpoint: dict[str, Any], module: pl.LightningModule, path: Path) -> None:
+    """Raise UserError where the checkpoint's weights are another model's."""
+    saved = {k: tuple(v.shape) for k, v in checkpoint["state_dict"].items()}
+    wanted = {k: tuple(v.shape) for k, v in module.state_dict().items()}
+    if saved == wanted:
+        return
+    lacking, extra = sorted(set(wanted) - set(saved)), sorted(set(saved) - set(wanted))
+    shapes = [
+        f"{k} {saved[k]} instead of {wanted[k]}" for k in sorted(set(saved) & set(wanted)) if saved[k] != wanted[k]
+    ]
+    first = (shapes or [f"no {k}" for k in lacking] or [f"unknown {k}" for k in extra])[0]
+    cfg = checkpoint["hyper_parameters"]
+    trained = f"{cfg['model'].get('network', {}).get('_target_', cfg['model']['_target_'])} on {cfg['data']['name']}"
+    raise UserError(
+        f"{path} is a checkpoint of another model ({trained}): {len(lacking)} weights missing, {len(extra)} unknown, "
+        f"{len(shapes)} of another shape, first {first}; resume with the options that it was trained with."
+    )

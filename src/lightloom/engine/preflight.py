@@ -1,0 +1,253 @@
+"""Before step 1: what would stop a run later, found in seconds, on copies that leave no trace in the run.
+
+`doctor=true` tries everything and prints a table. Every run begins with the brief part: a few images through a training
+and a validation step, a checkpoint written and read again, the disk, the workers.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.model_helpers import is_overridden
+from pytorch_lightning.utilities.seed import isolate_rng
+from rich.console import Console
+from rich.table import Table
+
+from lightloom.callbacks.run.nan_guard import NaNGuard
+from lightloom.callbacks.run.preemption import replace_signal_handlers
+from lightloom.config.instantiate import build
+from lightloom.core import run_dir
+from lightloom.core.errors import UserError, message_of, raise_all
+from lightloom.engine import checkpoint, train
+from lightloom.engine.null_profiler import NullProfiler
+
+log = logging.getLogger("lightloom")
+
+WORKERS = 2  # as many show whether they work
+FEW = 4  # images of a batch in the brief part
+FILES = 4  # checkpoints that must fit on the disk: last, previous, best, and one that is being written
+
+
+@dataclass
+class Findings:
+    """What each check found, and what stops the run."""
+
+    rows: list[tuple[str, str, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def check(self, name: str, examine: Callable[[], str]) -> None:
+        """One row: what `examine` returns, or why it failed. After a failure the checks that follow are left out."""
+        if self.problems:
+            return
+        try:
+            self.rows.append((name, "ok", examine()))
+        except Exception as error:
+            log.debug("doctor: %s\n%s", name, "".join(traceback.format_exception(error)))
+            said = message_of(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
+            self.rows.append((name, "error", said))
+            self.problems += said.splitlines()
+
+    def warn(self, name: str, problem: str | None, well: str) -> None:
+        if not self.problems:
+            self.rows.append((name, "warning" if problem else "ok", problem or well))
+
+
+def examine(cfg: DictConfig) -> None:
+    """Print a table of all that is found; raise UserError with what must be mended."""
+    found = Findings()
+    made: dict[str, Any] = {}
+
+    def data() -> str:
+        _, made["data"] = train.build_data(cfg)
+        sizes = f"{made['data'].num_train_batches} batches of {cfg.data.batch_size} to train on"
+        return f"{cfg.data.name}: {sizes}, {cfg.data.num_classes or 'no'} classes"
+
+    def model() -> str:
+        made["module"] = train.build_module(cfg)
+        return (
+            f"{cfg.model._target_.rpartition('.')[2]}, {sum(p.numel() for p in made['module'].parameters()):,} weights"
+        )
+
+    def machine() -> str:
+        made["trainer"] = train.build_trainer(cfg, made["module"])
+        return f"{made['trainer'].world_size} x {cfg.trainer.accelerator}, precision {cfg.trainer.precision}"
+
+    found.check("data", data)
+    found.check("model", model)
+    found.check("machine, monitor, options", machine)
+    if not found.problems:
+        found.warn(
+            "workers", too_many_workers(cfg, made["trainer"]), f"data.num_workers={cfg.data.get('num_workers', 0)}"
+        )
+        with Trial(cfg, made["trainer"], made["module"], made["data"], brief=False) as trial:
+            for name, step in trial.checks():
+                found.check(name, step)
+    table = Table("check", "", "found")
+    for row in found.rows:
+        table.add_row(*row)
+    Console().print(f"\n{cfg.run_name}", table)
+    raise_all(found.problems)
+
+
+def preflight(cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamodule: Any) -> None:
+    """The brief part, which a run begins with unless `preflight=false`; raises what a first step would raise."""
+    asked = cfg.get("preflight", False) and not trainer.fast_dev_run  # type: ignore[attr-defined]
+    if not asked or run_dir.rank() != 0 or _is_sharded(cfg):
+        return
+    started = time.monotonic()
+    if problem := too_many_workers(cfg, trainer):
+        log.warning(problem)
+    with Trial(cfg, trainer, module, datamodule, brief=True) as trial:
+        for name, step in trial.checks():
+            log.debug("preflight: %s: %s", name, step())
+    log.debug("preflight: %.2f s", time.monotonic() - started)
+
+
+def too_many_workers(cfg: DictConfig, trainer: pl.Trainer) -> str | None:
+    """What to say where there are more loader processes than cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = trainer.world_size // trainer.num_nodes
+    workers = cfg.data.get("num_workers") or 0
+    if workers * here <= cores:
+        return None
+    each = f" for each of {here} processes" if here > 1 else ""
+    return (
+        f"data.num_workers={workers}{each}, but there are {cores} cores; set data.num_workers={max(cores // here, 1)}."
+    )
+
+
+class Trial:
+    """A training and an evaluation of one batch, of copies of a run's module and datamodule, on its own device.
+
+    brief: of a few images, without workers and without a test.
+    """
+
+    def __init__(
+        self, cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamodule: Any, brief: bool
+    ) -> None:
+        self.cfg, self.brief = cfg, brief
+        self.file = Path(cfg.paths.output_dir) / run_dir.CHECKPOINTS / ".preflight.ckpt"
+        self.module: Any = copy.deepcopy(module)
+        self.data = _few(datamodule, FEW if brief else None, trainer.world_size)
+        if hasattr(self.module, "scheduler"):
+            self.module.scheduler = None  # type: ignore[assignment]  # it would ask for the length of the run
+        self.trainer = _trainer_of_one_batch(cfg, getattr(module, "n_critic", 1))
+        self.monitor = cfg.monitor.metric
+
+    def __enter__(self) -> Trial:
+        self._quiet = _without_trace(self.trainer)
+        self._quiet.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.file.unlink(missing_ok=True)
+        self._quiet.__exit__(*error)
+
+    def checks(self) -> Iterator[tuple[str, Callable[[], str]]]:
+        """A name and a function that returns what it found, or raises."""
+        yield "training and validation step", self._fit
+        if not self.brief and self.cfg.test and is_overridden("test_step", self.module):
+            yield "test step", self._test
+        yield "checkpoint", self._save_and_load
+        yield "disk", self._disk
+
+    def _fit(self) -> str:
+        started = time.monotonic()
+        self.trainer.fit(self.module, datamodule=self.data)
+        validated = [name for name in self.trainer.callback_metrics if name.startswith("val/")]
+        watched = getattr(self.module, "logged", ())
+        if self.monitor.startswith("val/") and self.monitor in watched and validated and self.monitor not in validated:
+            raise UserError(
+                f"monitor.metric={self.monitor}: a validation step logs no such metric, but {', '.join(validated)}."
+            )
+        return f"{time.monotonic() - started:.1f} s; {', '.join(sorted(validated)) or 'nothing'} logged"
+
+    def _test(self) -> str:
+        if not self.data.can_be_tested(self.cfg.get("labelled", True)):
+            return "no test images with labels: not tested"
+        self.trainer.test(self.module, datamodule=self.data, verbose=False)
+        return ", ".join(sorted(self.trainer.callback_metrics)) or "nothing logged"
+
+    def _save_and_load(self) -> str:
+        self.trainer.save_checkpoint(self.file)
+        saved = checkpoint.load(self.file)["state_dict"]
+        own = self.module.state_dict()
+        if saved.keys() != own.keys():
+            raise UserError(f"a checkpoint loses {', '.join(own.keys() ^ saved.keys())}; mend the module's state_dict.")
+        return f"written and read as plain data: {_megabytes(self.file.stat().st_size)}"
+
+    def _disk(self) -> str:
+        needed, free = FILES * self.file.stat().st_size, shutil.disk_usage(self.file.parent).free
+        if free < needed:
+            raise UserError(
+                f"{self.file.parent} has {_megabytes(free)} free, but {FILES} checkpoints take {_megabytes(needed)}; "
+                f"free some space or set paths.log_dir=<a folder on a larger disk>."
+            )
+        return f"{_megabytes(free)} free, {FILES} checkpoints take {_megabytes(needed)}"
+
+
+def _few(datamodule: Any, most: int | None, world_size: int) -> Any:
+    """A datamodule that shares the data but not the position, with the batches of one process, or smaller ones."""
+    data = copy.copy(datamodule)
+    data.trainer, data.position, data.splits = None, (0, 0), dict(datamodule.splits)
+    data.batch_size = max(data.batch_size // world_size, 1)
+    data.num_workers = min(getattr(data, "num_workers", 0), WORKERS) if most is None else 0
+    if most is not None:
+        data.batch_size, data.eval_batch_size = min(data.batch_size, most), min(data.eval_batch_size, most)
+    return data
+
+
+def _trainer_of_one_batch(cfg: DictConfig, batches: int) -> pl.Trainer:
+    """The run's trainer in one process, for as many training batches as every player needs for a step."""
+    options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+    devices = options["devices"]
+    options |= {"strategy": "auto", "num_nodes": 1, "devices": devices[:1] if isinstance(devices, list) else 1}
+    options |= {"fast_dev_run": batches, "max_time": None, "profiler": None}
+    plugins = [checkpoint.SafeCheckpointIO()]
+    trainer = build(
+        OmegaConf.create(options),
+        "trainer",
+        callbacks=[NaNGuard()],
+        plugins=plugins,
+        logger=False,
+        profiler=NullProfiler(),
+    )
+    trainer.limit_val_batches = 0 if cfg.trainer.limit_val_batches == 0 else 1
+    replace_signal_handlers(trainer)
+    return trainer
+
+
+@contextmanager
+def _without_trace(trainer: pl.Trainer) -> Iterator[None]:
+    """Random states are as before, and the libraries' words on a run of one batch stay out of the log."""
+    library = logging.getLogger("pytorch_lightning")
+    level, device = library.level, trainer.strategy.root_device
+    devices = [device] if device.type == "cuda" else []
+    library.setLevel(logging.ERROR)
+    try:
+        with isolate_rng(include_cuda=False), torch.random.fork_rng(devices):
+            yield
+    finally:
+        library.setLevel(level)
+
+
+def _is_sharded(cfg: DictConfig) -> bool:
+    """A model that needs several GPUs has no room for a copy on one."""
+    return "FSDP" in str(OmegaConf.select(cfg, "trainer.strategy._target_"))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:,.1f} MB"

@@ -1,0 +1,182 @@
+"""Where a command begins: at the first step, at the newest whole checkpoint of its run, or at one that it names."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lightloom.callbacks.run.rng import position
+from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, format_change, matches
+from lightloom.config.instantiate import plain
+from lightloom.core import atomic_io, run_dir
+from lightloom.core.errors import UserError
+from lightloom.engine import checkpoint as checkpoints
+from lightloom.engine.rendezvous import agree
+
+log = logging.getLogger("lightloom")
+SHOWN = 6  # differences that a message names
+
+# What may change in a run that is continued, as patterns of keys; a * stands for dots too.
+ONLY_ASKED = ("test", "doctor", "preflight")
+LOADING = ("data.num_workers", "data.download")
+LENGTH = ("trainer.max_*", "trainer.min_*")
+WATCHING = (
+    *("trainer.limit_test_batches", "trainer.log_every_n_steps", "trainer.profiler", "trainer.enable_*"),
+    *("trainer.num_sanity_val_steps", "trainer.strategy.timeout*", "callbacks.*.every_n_*", "callbacks.*.test_*"),
+)
+SHOWING = (
+    *("console", "samples", "filmstrip", "interpolation", "reconstructions", "overlays", "health"),
+    *("confusion_matrix", "misclassified", "class_histogram", "neighbours", "preemption", "nan_guard"),
+)
+HARMLESS = (
+    *MACHINE_KEYS,
+    *ONLY_ASKED,
+    *PATH_KEYS,
+    *LOADING,
+    *LENGTH,
+    *WATCHING,
+    *(f"callbacks.{name}.*" for name in SHOWING),
+)
+# What may change too, and changes the order of sums: the run goes on, but is not the same bit for bit.
+ROUNDING = (
+    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy*"),
+    *("trainer.benchmark", "trainer.deterministic", "model.compile", "data.eval_batch_size"),
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """The checkpoint that training begins with, or none, and what the run already has to show.
+
+    weights_only: only its weights are taken. results: of a run that has nothing left to train.
+    """
+
+    path: Path | None = None
+    content: dict[str, Any] = field(default_factory=dict)
+    weights_only: bool = False
+    results: dict[str, Any] | None = None
+
+
+def find(cfg: DictConfig) -> Start:
+    """Where this command's run begins. Raises UserError where the run cannot be continued as the command says.
+
+    The checkpoints in the run's own folder go before `ckpt_path`, so that the same command, repeated, continues.
+    """
+    run = Path(cfg.paths.output_dir)
+    named = Path(cfg.ckpt_path) if cfg.ckpt_path else None
+    chosen = _choose(run, named, cfg) if run_dir.rank() == 0 or run_dir.is_slurm_job() else None
+    found = agree(run_dir.RESUMED, str(chosen or ""))
+    if not found:
+        return Start()
+    path = Path(found)
+    content = checkpoints.load(path)
+    if cfg.weights_only_init and run_dir.run_of(path) != run.resolve():
+        return Start(path, content, weights_only=True)
+    check_same(content["hyper_parameters"], plain(cfg), path)
+    check_length(content, cfg, path)
+    cfg.ckpt_path = found
+    was_asked_for = path == named and not cfg.weights_only_init
+    return Start(path, content, results=None if was_asked_for else _results(run, content, cfg))
+
+
+def _choose(run: Path, named: Path | None, cfg: DictConfig) -> Path | None:
+    """The checkpoint of this run that was named, its newest whole one, or that of another run that was named."""
+    if cfg.resume == "never" and run_dir.rank() == 0 and holds_a_run(run):
+        raise UserError(f"resume=never: {run} holds a run already; choose another run_name, or set resume=auto.")
+    is_own = named is not None and run_dir.run_of(named) == run.resolve() and not cfg.weights_only_init
+    path = named if is_own else newest_whole(run / run_dir.CHECKPOINTS) or named
+    if path is None and cfg.resume == "must":
+        raise UserError(
+            f"resume=must: {run} has no checkpoint to continue from; give the run_name of one that has, or "
+            "resume=auto to begin it."
+        )
+    if path is None and cfg.weights_only_init:
+        raise UserError("weights_only_init=true: no weights to begin with; name a checkpoint: ckpt_path=...")
+    return path
+
+
+def holds_a_run(run: Path) -> bool:
+    """Has a run begun to train in this folder?"""
+    return (run / run_dir.CONFIG).exists() or any((run / run_dir.CHECKPOINTS).glob("*.ckpt"))
+
+
+def newest_whole(where: Path) -> Path | None:
+    """last.ckpt, or where it is damaged the newest of the others, under that name; None where there is none.
+
+    Warns of each damaged one, and puts a damaged last.ckpt aside. Raises UserError where all are damaged.
+    """
+    last = where / run_dir.LAST
+    steps: dict[Path, int] = {}
+    problems: dict[Path, str] = {}
+    for path in (last, where / run_dir.PREVIOUS, where / run_dir.BEST):
+        if last in steps or not path.is_file():
+            continue
+        try:
+            steps[path] = int(checkpoints.load(path)["global_step"])
+        except UserError as error:
+            problems[path] = str(error).partition(";")[0]
+    if problems and not steps:
+        raise UserError(
+            f"{where} has no whole checkpoint ({'; '.join(problems.values())}); begin anew with another run_name, or "
+            "remove the folder."
+        )
+    newest = max(steps, key=lambda path: steps[path], default=None)
+    for problem in problems.values():
+        log.warning("%s; continuing from %s, step %d.", problem, newest, steps[newest] if newest else 0)
+    if newest in (None, last) or run_dir.rank() != 0:
+        return newest
+    if last in problems:
+        last.replace(last.with_name(f"damaged-{last.name}"))
+    atomic_io.keep(newest, last)  # or the damaged one would be kept as the previous one
+    return last
+
+
+# --- what may change --------------------------------------------------------------------------------------------------
+
+
+def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+    """Raise UserError where the run in the checkpoint was trained with other options; warn where it only rounds so."""
+    changed = differences(recorded, now)
+    grave = [c for c in changed if not matches(c[0], (*HARMLESS, *ROUNDING))]
+    if grave:
+        more = f" and {len(grave) - SHOWN} more" if len(grave) > SHOWN else ""
+        raise UserError(
+            f"{path} was trained with other options: {', '.join(map(format_change, grave[:SHOWN]))}{more}. Give the "
+            "recorded ones to continue it; for a run of its own choose a new run_name, with ckpt_path=... "
+            "weights_only_init=true to begin it with these weights."
+        )
+    rounding = [c for c in changed if matches(c[0], ROUNDING) and not matches(c[0], HARMLESS)]
+    if rounding:
+        listed = ", ".join(map(format_change, rounding[:SHOWN]))
+        log.warning("Continuing with %s: the same run, but no longer bit for bit.", listed)
+    length = [c for c in changed if matches(c[0], LENGTH)]
+    if length:
+        log.info("Continuing with %s; a schedule follows the new length.", ", ".join(map(format_change, length)))
+    log.debug("changed since the checkpoint: %s", ", ".join(map(format_change, changed)) or "nothing")
+
+
+# --- how far it is ----------------------------------------------------------------------------------------------------
+
+
+def check_length(content: dict[str, Any], cfg: DictConfig, path: Path) -> None:
+    """Raise UserError where the run is to end before the checkpoint."""
+    epochs, _ = position(content["loops"]["fit_loop"])
+    for key, done in (("max_epochs", epochs), ("max_steps", content["global_step"])):
+        limit = cfg.trainer.get(key)
+        if limit not in (None, -1) and limit < done:
+            raise UserError(f"trainer.{key}={limit}: {path} has {done} behind it; set trainer.{key}={done} or more.")
+
+
+def _results(run: Path, content: dict[str, Any], cfg: DictConfig) -> dict[str, Any] | None:
+    """What the run came to, where it ended at this checkpoint and is not to be longer now."""
+    try:
+        results = json.loads((run / run_dir.RESULTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    changed = [key for key, *_ in differences(content["hyper_parameters"], plain(cfg)) if matches(key, LENGTH)]
+    return results if results.get("steps") == content["global_step"] and not changed else None

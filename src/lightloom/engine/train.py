@@ -1,0 +1,324 @@
+"""The flow of a run, in the order in which `train.py` calls it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.model_helpers import is_overridden
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from lightloom.callbacks.run.checkpoints import checkpoint_keeper
+from lightloom.callbacks.run.preemption import replace_signal_handlers
+from lightloom.config.instantiate import build, check_targets, import_target, plain, targets
+from lightloom.core import atomic_io, lock, run_dir
+from lightloom.core.errors import Interrupted, UserError, did_you_mean
+from lightloom.engine import accelerator, record
+from lightloom.engine import checkpoint as checkpoints
+from lightloom.engine.fast_loop import use_fast_loop
+from lightloom.engine.launcher import replace_launcher
+from lightloom.engine.null_profiler import NullProfiler
+from lightloom.engine.resume import Start, holds_a_run
+
+log = logging.getLogger("lightloom")
+BETTER = {  # by how a metric's name begins
+    **{"loss": "min", "mse": "min", "frechet": "min"},
+    **{"acc": "max", "elbo": "max", "map": "max", "map50": "max", "map75": "max", "mask": "max"},
+}
+
+
+def open_run(cfg: DictConfig) -> DictConfig:
+    """Start the run's log, write down the command's options, seed everything. All in the run's folder."""
+    run = Path(cfg.paths.output_dir)
+    run.mkdir(parents=True, exist_ok=True)
+    if run_dir.rank() == 0:
+        lock.take(run)
+    start_log(run)
+    OmegaConf.set_struct(cfg, False)
+    overrides = cfg.pop("overrides")
+    if run_dir.rank() == 0 and not (run / run_dir.OVERRIDES).exists():
+        run_dir.record_overrides(run, overrides)
+    log.debug("command: %s", " ".join(sys.argv))
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    check_targets(cfg, "")
+    settle_options(cfg, run)
+    return cfg
+
+
+def settle_options(cfg: DictConfig, run: Path) -> None:
+    """Let each object whose options mean something else tomorrow (`last`) write down what they mean now.
+
+    Such a class has a static `settle(options, begun, cfg)`; begun are its options when the run began, or None.
+    """
+    recorded = OmegaConf.load(run / run_dir.CONFIG) if (run / run_dir.CONFIG).exists() else None
+    for where, options in targets(cfg, ""):
+        settle = getattr(import_target(str(options["_target_"])), "settle", None)
+        if settle is not None:
+            settle(options, None if recorded is None else OmegaConf.select(recorded, where), cfg)
+
+
+class _RunLog(logging.FileHandler):
+    """A full disk is told once, by what the run has to write; not at each line of its log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+class _Screen(logging.StreamHandler):
+    """Writes to what sys.stdout is at that moment: while a live bar is shown, to what keeps lines and bar apart."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, value: Any) -> None:
+        """Nothing to keep."""
+
+
+def start_log(run: Path) -> None:
+    """Our messages to the console; everything, the libraries' warnings too, to the run's log."""
+    rank = run_dir.rank()
+    file = _RunLog(
+        run / (run_dir.LOG if rank == 0 else f"run-rank{rank}.log"), encoding="utf-8", errors="backslashreplace"
+    )
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    screen = _Screen()
+    screen.addFilter(
+        lambda record: rank == 0 and record.name.startswith("lightloom") and record.levelno >= logging.INFO
+    )
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    root.addHandler(file)
+    root.addHandler(screen)
+    root.setLevel(logging.INFO)
+    log.setLevel(logging.DEBUG)
+    log.disabled = False  # Hydra disables the loggers that it finds
+    logging.captureWarnings(True)
+    warnings.simplefilter("default")
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+
+
+def build_data(cfg: DictConfig) -> tuple[DictConfig, pl.LightningDataModule]:
+    """The datamodule; what only the data knows (its classes) is written into the configuration."""
+    started = time.monotonic()
+    datamodule = build(cfg.data, "data")
+    unknown = plain(cfg.data.num_classes)
+    cfg.data.update(datamodule.facts())
+    if unknown is None:
+        _fill_in(cfg, "num_classes", cfg.data.num_classes)
+    datamodule.setup("fit")
+    log.debug("data: read in %.1f s", time.monotonic() - started)
+    return cfg, datamodule
+
+
+def _fill_in(cfg: DictConfig, fact: str, value: Any) -> None:
+    """Put a fact that was unknown when the configuration was resolved where the model asked for it."""
+
+    def visit(node: Any) -> None:
+        for key in node:
+            if isinstance(node[key], DictConfig):
+                visit(node[key])
+            elif key == fact and node[key] is None:
+                node[key] = value
+
+    visit(cfg.model)
+
+
+def build_module(cfg: DictConfig) -> pl.LightningModule:
+    """The algorithm with its network; the resolved configuration becomes its hyperparameters."""
+    network = cfg.model.get("network") or {}
+    if cfg.model.get("init", "default") != "default" and (network.get("pretrained") or network.get("checkpoint")):
+        raise UserError(f"model.init={cfg.model.init} would draw the pretrained weights anew; set model.init=default.")
+    backbone = network.get("backbone") or {}
+    if backbone.get("norm") == "frozen" and not backbone.get("checkpoint"):
+        raise UserError(
+            "model.network.backbone.norm=frozen keeps the statistics of given weights, but there are none; set "
+            "model.network.backbone.checkpoint=<file>, or model.network.backbone.norm=batch."
+        )
+    module = build(cfg.model, "model")
+    module.save_hyperparameters(plain(cfg))
+    parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    name = type(getattr(module, "network", module)).__name__
+    log.info("%s on %s: %s parameters", name, cfg.data.name, f"{parameters:,}")
+    return module
+
+
+def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
+    """The trainer for this machine, with the run's callbacks and loggers; the monitored metric must exist."""
+    accelerator.settle(cfg.trainer)
+    callbacks = [build(c, f"callbacks.{name}") for name, c in (cfg.get("callbacks") or {}).items() if c]
+    for where in ("monitor", "callbacks", "model"):
+        check_monitors(plain(cfg.get(where)), where, [module, *callbacks])
+    loggers = [build(c, f"logger.{name}") for name, c in (cfg.get("logger") or {}).items() if c]
+    extra = {} if cfg.trainer.profiler else {"profiler": NullProfiler()}
+    plugins = [checkpoints.SafeCheckpointIO()]
+    trainer = build(cfg.trainer, "trainer", callbacks=callbacks, logger=loggers or False, plugins=plugins, **extra)
+    replace_launcher(trainer)
+    replace_signal_handlers(trainer)
+    return use_fast_loop(trainer)
+
+
+def check_monitors(node: Any, where: str, sources: Sequence[Any]) -> None:
+    """Raise UserError where a metric that is monitored is never logged in training, or kept at its worst.
+
+    sources: the module and the callbacks, whose `logged` names what they log.
+    """
+    if not isinstance(node, dict):
+        return
+    key = "metric" if where == "monitor" else "monitor"
+    logged = [name for source in sources for name in getattr(source, "logged", ()) if not name.startswith("test/")]
+    if logged and key in node:
+        _check_monitor(f"{where}.{key}", node[key], node.get("mode"), logged)
+    for name, child in node.items():
+        check_monitors(child, f"{where}.{name}", sources)
+
+
+def _check_monitor(key: str, metric: str, mode: str | None, logged: list[str]) -> None:
+    if metric not in logged:
+        raise UserError(
+            f"{key}={metric}: training logs no such metric.{did_you_mean(metric, logged)} It logs {', '.join(logged)}."
+        )
+    better = BETTER.get(metric.rpartition("/")[2].partition("_")[0], mode)
+    if mode not in (None, better):
+        raise UserError(f"{key}={metric} with mode {mode} would prefer the worst; set monitor.mode={better}.")
+
+
+def fit(
+    cfg: DictConfig,
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    datamodule: pl.LightningDataModule,
+    start: Start,
+) -> float:
+    """Train from `start` on; returns the seconds it took."""
+    if start.path:
+        checkpoints.check_fits(start.content, module, start.path)
+    if start.path and start.weights_only:
+        module.load_state_dict(start.content["state_dict"])
+        log.info("Beginning with the weights of %s.", start.path)
+    elif start.path:
+        log.info(
+            "Resuming from %s (epoch %d, step %d).", start.path, start.content["epoch"], start.content["global_step"]
+        )
+    path = None if start.weights_only else start.path
+    if path or holds_a_run(Path(cfg.paths.output_dir)):  # what was logged by a run that came to no checkpoint is void
+        _continue_logs(trainer, _logged_step(start.content, module) if path else 0)
+    if run_dir.rank() == 0:
+        _record(cfg)
+        origin = record.origin_of(start.path, start.content, start.weights_only, dict(module.hparams))
+        record.begin(Path(cfg.paths.output_dir), trainer, module, datamodule, origin)
+    started = time.monotonic()
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
+    except (Exception, Interrupted):
+        if run_dir.rank() == 0:
+            record.end(Path(cfg.paths.output_dir), time.monotonic() - started, finished=False)
+        raise
+    return time.monotonic() - started
+
+
+def _record(cfg: DictConfig) -> None:
+    """What is run, for a later resume: the whole configuration, and the options that a resumed run was given anew."""
+    run = Path(cfg.paths.output_dir)
+    atomic_io.write_text(run / run_dir.CONFIG, OmegaConf.to_yaml(cfg))
+    run_dir.record_overrides(run, (a for a in sys.argv[1:] if not a.startswith("--")))
+
+
+def _logged_step(content: dict[str, Any], module: pl.LightningModule) -> int:
+    """Where a checkpoint is on the logs' axis, which counts batches where players take turns."""
+    if module.automatic_optimization:
+        return content["global_step"]
+    return content["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
+
+
+def _continue_logs(trainer: pl.Trainer, step: int) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, pl.loggers.TensorBoardLogger):
+            logger._kwargs["purge_step"] = step
+        elif run_dir.rank() == 0 and hasattr(logger, "continue_from"):
+            logger.continue_from(step)
+
+
+def test_best(
+    cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule
+) -> dict[str, float]:
+    """Test the best checkpoint (the weights at hand where none was saved); returns the metrics.
+
+    Nothing where the data has no labelled test images, or the algorithm no test.
+    """
+    testable = datamodule.can_be_tested(cfg.get("labelled", True))  # type: ignore[attr-defined]
+    if not (cfg.test and is_overridden("test_step", module)):
+        return {}
+    if not testable:
+        log.info(
+            "%s has no test images%s: not tested; src/eval.py ckpt_path=%s measures on those of validation.",
+            cfg.data.name,
+            " with labels" if cfg.get("labelled", True) else "",
+            cfg.paths.output_dir,
+        )
+        return {}
+    keeper = checkpoint_keeper(trainer)
+    best = keeper.best if keeper and keeper.best.is_file() and not trainer.fast_dev_run else None  # type: ignore[attr-defined]
+    results = trainer.test(module, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
+    return dict(results[0]) if results else {}
+
+
+def report(cfg: DictConfig, trainer: pl.Trainer, results: dict[str, float], seconds: float) -> float | None:
+    """Print the table of results and the run's folder, write results.json; returns the best monitored metric."""
+    keeper = checkpoint_keeper(trainer)
+    score = keeper.best_score if keeper else None
+    if trainer.is_global_zero:
+        run = Path(cfg.paths.output_dir)
+        rows = {f"best {cfg.monitor.metric}": score, **results} if score is not None else dict(results)
+        facts = {"epochs": trainer.current_epoch, "steps": trainer.global_step, "train_seconds": round(seconds, 2)}
+        atomic_io.write_text(run / run_dir.RESULTS, json.dumps({**rows, **facts}, indent=2) + "\n")
+        print_table(f"{cfg.run_name}", rows)
+        record.end(run, seconds, finished=True)
+        record.add_test_data(run, trainer.datamodule)  # type: ignore[attr-defined]
+        log.info("%d epochs, %d steps in %.1f s. Run folder: %s", *facts.values(), run)
+    close(trainer)
+    return score
+
+
+def report_finished(cfg: DictConfig, results: dict[str, Any]) -> float | None:
+    """One line about a run that had ended before this command; returns its best monitored metric."""
+    done = f"{results['epochs']} epochs, {results['steps']} steps"
+    log.info("This run is finished (%s): nothing to train. Results: %s", done, cfg.paths.output_dir)
+    return results.get(f"best {cfg.monitor.metric}")
+
+
+def print_table(title: str, rows: dict[str, float]) -> None:
+    """A table of metrics, on the console and in the run's log."""
+    table = Table("metric", Column("value", justify="right"))
+    for name, value in rows.items():
+        table.add_row(escape(name), f"{value:.4f}")
+    Console().print(f"\n{title}", table)
+    log.debug("results: %s", json.dumps(rows))
+
+
+def close(trainer: pl.Trainer) -> None:
+    """Close the logs, and leave the process group, so that the next run of a sweep can form its own."""
+    for logger in trainer.loggers:
+        if hasattr(logger, "finish"):
+            logger.finish()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

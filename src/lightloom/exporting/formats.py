@@ -1,0 +1,132 @@
+"""The formats: each is written with facts about the model, and opened again as another program would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from lightloom.config.aliases import modernized
+from lightloom.config.instantiate import build
+from lightloom.core.errors import UserError
+from lightloom.engine.trust import check_trusted
+from lightloom.exporting.graphs import Detection, Graph, traceable
+
+Run = Callable[[Tensor], tuple[Tensor, ...]]
+OPSET = 18  # of ONNX, for detectors; the others get the exporter's own
+METADATA = "metadata.json"  # the name of the facts in a file of torch.export
+
+
+@dataclass(frozen=True)
+class Format:
+    """write(graph, path, facts) and open(path, graph), which gives the file's answers; the libraries that both need."""
+
+    suffix: str
+    write: Callable[[Graph, Path, Mapping[str, str]], None]
+    open: Callable[[Path, Graph], Run]
+    needs: tuple[str, ...] = ()
+
+
+# --- ONNX
+
+
+def write_onnx(graph: Graph, path: Path, facts: Mapping[str, str]) -> None:
+    """One file, weights inside. What detectors do depends on what they find, which only the older exporter records."""
+    import onnx
+
+    named: dict[str, Any] = {"input_names": [graph.input], "output_names": list(graph.outputs), "verbose": False}
+    example = (graph.draw(0, graph.example),)
+    if isinstance(graph, Detection):
+        axes = {graph.input: graph.free, **{name: {0: "found"} for name in graph.outputs}}
+        with traceable(graph):
+            torch.onnx.export(graph, example, path, dynamo=False, opset_version=OPSET, dynamic_axes=axes, **named)
+    else:
+        torch.onnx.export(
+            graph, example, path, dynamo=True, dynamic_shapes=_dynamic(graph), external_data=False, **named
+        )
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, dict(facts))
+    onnx.save(model, path)
+
+
+def open_onnx(path: Path, graph: Graph) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 3, torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(map(torch.from_numpy, session.run(None, {graph.input: x.numpy()})))
+
+    return run
+
+
+def _dynamic(graph: Graph) -> tuple[dict[int, Any]]:
+    return ({i: torch.export.Dim(name) for i, name in graph.free.items()},)
+
+
+# --- torch.export
+
+
+def write_torch_export(graph: Graph, path: Path, facts: Mapping[str, str]) -> None:
+    """A program that runs without the classes it was made of."""
+    if isinstance(graph, Detection):
+        raise UserError(
+            "format=torch_export: how many boxes a detector finds depends on the image, which torch.export does not "
+            "record; set format=onnx, or format=safetensors for the weights."
+        )
+    program = torch.export.export(graph, (graph.draw(0, graph.example),), dynamic_shapes=_dynamic(graph))
+    torch.export.save(program, path, extra_files={METADATA: json.dumps(dict(facts))})
+
+
+def open_torch_export(path: Path, graph: Graph) -> Run:
+    return torch.export.load(path).module()
+
+
+# --- safetensors
+
+
+def write_safetensors(graph: Graph, path: Path, facts: Mapping[str, str]) -> None:
+    """The weights by their names in the checkpoint; its header says with which configuration they are a model."""
+    from safetensors.torch import save_file
+
+    state = {name: value.detach().clone().contiguous() for name, value in graph.module.state_dict().items()}
+    save_file(state, path, metadata=dict(facts))
+
+
+def open_safetensors(path: Path, graph: Graph) -> Run:
+    return type(graph)(load_safetensors(path), graph.shape, graph.example)
+
+
+def load_safetensors(path: Path | str) -> pl.LightningModule:
+    """The module of an exported file, ready to be evaluated. Raises UserError where the file is no such one."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"{path} is no whole safetensors file ({error}); export it anew.") from error
+    if "model" not in facts:
+        raise UserError(f"{path}: its header has no lightloom model; use a file that src/export.py wrote.")
+    model = OmegaConf.create(modernized(json.loads(facts["model"])))
+    check_trusted(model, str(path))
+    module: pl.LightningModule = build(model, "model")
+    module.load_state_dict(state)
+    return module.eval()
+
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format(".onnx", write_onnx, open_onnx, ("onnx", "onnxruntime", "onnxscript")),
+    "torch_export": Format(".pt2", write_torch_export, open_torch_export),
+    "safetensors": Format(".safetensors", write_safetensors, open_safetensors, ("safetensors",)),
+}

@@ -1,0 +1,188 @@
+"""What `export.py` does with a checkpoint, step by step."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from lightloom.config.instantiate import plain
+from lightloom.core import run_dir
+from lightloom.core.errors import UserError, check_installed
+from lightloom.engine import checkpoint as checkpoints
+from lightloom.engine import evaluate
+from lightloom.exporting.checks import largest_difference
+from lightloom.exporting.formats import FORMATS, Format
+from lightloom.exporting.graphs import Classification, Detection, Generation, Graph, Reconstruction, shape_of
+from lightloom.predict import images
+
+log = logging.getLogger("lightloom")
+FOLDER = "export"  # in a run's folder
+GRAPHS: dict[Any, type[Graph]] = {  # by what predict.py does with a module
+    images.classify: Classification,
+    images.reconstruct: Reconstruction,
+    images.sample: Generation,
+    images.find: Detection,
+}
+
+
+def choose_format(name: str) -> Format:
+    """The format of that name; UserError where there is none, or its libraries are not installed."""
+    if name not in FORMATS:
+        raise UserError(f"format={name}: expected {', '.join(FORMATS)}.")
+    check_installed(f"format={name}", "export", *FORMATS[name].needs)
+    return FORMATS[name]
+
+
+def choose_graph(cfg: DictConfig, trained: DictConfig, module: pl.LightningModule) -> Graph:
+    """What is exported of the module, in single precision: the first of its uses, or the one that `use=` names."""
+    uses = {task.__name__: GRAPHS[task] for task in images.tasks_of(module).values()}
+    name = type(module).__name__
+    if not uses:
+        raise UserError(f"{name} has no predict_step, reconstruct or decode, so there is nothing to export; write one.")
+    if cfg.use is not None and cfg.use not in uses:
+        raise UserError(f"use={cfg.use}: {name} can {' and '.join(uses)}; say one of these, or leave it out.")
+    graph: type[Graph] = uses[cfg.use] if cfg.use else next(iter(uses.values()))
+    module = module.float()
+    latent_dim: Any = getattr(module, "latent_dim", None)
+    if graph is Detection:
+        side = int(trained.data.image_size)
+        return Detection(module, (trained.data.channels, "height", "width"), (side, side))
+    return graph(module, ("batch", latent_dim) if graph is Generation else shape_of(trained.data))
+
+
+def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -> Path:
+    """Write the file, ask it the inputs and keep it where its answers are the model's. Returns its path."""
+    path = place(cfg, trained) / f"{trained.run_name}{f'-{cfg.use}' if cfg.use else ''}{chosen.suffix}"
+    inputs = {"random": [graph.draw(cfg.seed + i, sizes) for i, sizes in enumerate(graph.sizes())]}
+    if real := real_inputs(cfg, trained, graph):
+        inputs["real"] = real
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".saving-{path.name}")
+    try:
+        write(graph, chosen, temporary, facts(cfg, trained, graph))
+        run = chosen.open(temporary, graph)
+        found = {kind: largest_difference(graph, run, given) for kind, given in inputs.items()}
+        check(found, cfg.tolerance, path)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    told = ", ".join(f"{value:.1e} on {kind} inputs" for kind, value in found.items())
+    log.info("Largest difference to the model: %s (at most %g).", told, cfg.tolerance)
+    if isinstance(graph, Detection) and not finds(graph, inputs):
+        log.warning("The model found nothing on any input: its boxes were not compared. Train it longer.")
+    shape = ", ".join(map(str, graph.shape))
+    log.info(
+        "%s (%s), %s, to %s: %.1f MB", graph.input, shape, graph.meaning, ", ".join(graph.outputs), _megabytes(path)
+    )
+    log.info("Exported: %s", path)
+    return path
+
+
+@torch.inference_mode()
+def finds(graph: Detection, inputs: Mapping[str, Iterable[Tensor]]) -> bool:
+    """Does the model find anything on any of the inputs?"""
+    return any(len(graph(x)[0]) for given in inputs.values() for x in given)
+
+
+def write(graph: Graph, chosen: Format, path: Path, about: Mapping[str, str]) -> None:
+    """The file; UserError where the format has no way to say what the model does."""
+    try:
+        with torch.no_grad():
+            chosen.write(graph, path, about)
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # the exporters raise what they please
+        name = type(getattr(graph.module, "network", graph.module)).__name__
+        reason = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())[:200]
+        raise UserError(
+            f"{name} cannot be exported as {path.suffix.removeprefix('.')} ({reason}); format=safetensors keeps its "
+            f"weights."
+        ) from error
+
+
+def check(differences: Mapping[str, float], tolerance: float, path: Path) -> None:
+    """Raise UserError where an answer of the file is not the model's."""
+    for kind, value in differences.items():
+        if not value <= tolerance:
+            raise UserError(
+                f"{path}: on {kind} inputs its answers differ from the model's by {value:.1e}, more than "
+                f"tolerance={tolerance:g}; it is not kept. Try another format, or a larger tolerance if that will do."
+            )
+
+
+def place(cfg: DictConfig, trained: DictConfig) -> Path:
+    """`export` in the run's folder, or this command's own folder for a checkpoint on its own."""
+    run = run_dir.run_of(Path(cfg.ckpt_path))
+    return run / FOLDER if run else Path(cfg.paths.output_dir)
+
+
+def real_inputs(cfg: DictConfig, trained: DictConfig, graph: Graph) -> list[Tensor]:
+    """Images, or signals, of the data's test part, or of validation; nothing where no data is asked for or at hand."""
+    if isinstance(graph, Generation):
+        return []
+    try:
+        datamodule: Any = evaluate.test_data(cfg, trained)
+        datamodule.setup("test")
+        loader = datamodule.eval_loader(evaluate.choose_split(None, datamodule, trained))
+        images, _ = datamodule.on_after_batch_transfer(next(iter(loader)), 0)
+    except UserError:
+        if evaluate.is_swapped(cfg) or Path(trained.data.root).exists():
+            raise
+        log.warning(
+            "%s is not on this machine: the file is checked on random inputs only; name images with data=<data set>.",
+            trained.data.name,
+        )
+        return []
+    return list(images) if isinstance(graph, Detection) else [images]
+
+
+def facts(cfg: DictConfig, trained: DictConfig, graph: Graph) -> dict[str, str]:
+    """What a user of the file has to know, as text; lists and dictionaries in JSON."""
+    path = Path(cfg.ckpt_path)
+    content = checkpoints.load(path)
+    known: dict[str, Any] = {
+        "run_name": trained.run_name,
+        "task": trained.get("task", ""),
+        "network": type(getattr(graph.module, "network", graph.module)).__name__,
+        "model": plain(trained.model),
+        "data": trained.data.name,
+        "classes": plain(trained.data.get("classes")),
+        "input": {"name": graph.input, "shape": graph.shape, "values": graph.meaning},
+        "outputs": list(graph.outputs),
+        "description": str(type(graph).__doc__).strip(),
+        "metrics": metrics_of(path),
+        "epochs": content["epoch"] + 1,
+        "steps": content["global_step"],
+        "versions": {"lightloom": _version(), "torch": torch.__version__, "pytorch_lightning": pl.__version__},
+    }
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in known.items()}
+
+
+def metrics_of(path: Path) -> dict[str, float]:
+    """The figures that the run measured with this checkpoint: those of its test, if it is the one that was tested."""
+    run = run_dir.run_of(path)
+    results, best = (run / run_dir.RESULTS, run / run_dir.CHECKPOINTS / run_dir.BEST) if run else (path, path)
+    if run is None or not results.is_file() or not best.is_file() or not best.samefile(path):
+        return {}
+    found = json.loads(results.read_text(encoding="utf-8"))
+    return {name: value for name, value in found.items() if "/" in name}
+
+
+def _version() -> str:
+    try:
+        return metadata.version("lightloom")
+    except metadata.PackageNotFoundError:  # it runs from src/, not installed
+        return "unknown"
+
+
+def _megabytes(path: Path) -> float:
+    return path.stat().st_size / 1e6

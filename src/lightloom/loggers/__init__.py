@@ -1,0 +1,1 @@
+"""Loggers that a resumed run continues."""

@@ -1,0 +1,98 @@
+"""What the adversarial algorithms share: whose turn it is, a player's step, and the two ranges of an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.core.optimizer import LightningOptimizer, do_nothing_closure
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lightloom.core.errors import UserError
+from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
+
+REMEDY = "lower the players' lr (model.discriminator_optimizer.lr, ...) or set model.gradient_clip_val"
+
+
+def is_generators_turn(trainer: pl.Trainer, n_critic: int) -> bool:
+    """After every `n_critic` batches, counted over the ends of epochs; Lightning saves that count."""
+    return trainer.fit_loop.epoch_loop.batch_progress.total.ready % n_critic == 0
+
+
+def check_turns(trainer: pl.Trainer, n_critic: int) -> None:
+    """Raise UserError where the run would end before the generator's first turn."""
+    epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs > 0 else math.inf
+    batches = epochs * trainer.num_training_batches
+    if batches < n_critic and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        raise UserError(
+            f"model.n_critic is {n_critic}, but the run has {batches} batches: the generator would never take a step; "
+            f"set a smaller model.n_critic or data.batch_size, or a larger trainer.max_epochs."
+        )
+
+
+def descend(
+    module: pl.LightningModule, optimizer: LightningOptimizer, loss: Callable[[], Tensor], counts: bool = False
+) -> None:
+    """One step of one player down its loss; the other players' weights take no part in it.
+
+    counts: is this the step that `global_step` counts? Lightning would count every player's (its issue #17958).
+    """
+    if not counts:
+        optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
+    with module.toggled_optimizer(optimizer):
+        optimizer.zero_grad()
+        module.manual_backward(loss())
+        optimizer.step()
+
+
+def player(module: Any, name: str, factory: OptimizerFactory, network: nn.Module) -> Optimizer:
+    """The optimizer of one player, which clips its gradients to `module.gradient_clip_val` before each step.
+
+    Their norm before that is added to `module.means` as `<name>_grad_norm`. A GradScaler has unscaled them by then; the
+    steps that it leaves out do not count.
+    """
+    optimizer = build_optimizer(factory, network, module.trainer)
+
+    def before_step(*_: Any) -> None:
+        module.means.add(**{f"{name}_grad_norm": clip_gradients(optimizer, module.gradient_clip_val)})
+
+    optimizer.register_step_pre_hook(before_step)
+    return optimizer
+
+
+def clip_gradients(optimizer: Optimizer, max_norm: float | None) -> Tensor:
+    """Scale an optimizer's gradients down to `max_norm` in all (None: leave them); returns their norm before."""
+    weights = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in weights])
+    if max_norm is not None:
+        nn.utils.clip_grads_with_norm_(weights, max_norm, norm)
+    return norm
+
+
+def log_error(module: Any, stage: str, images: Tensor) -> None:
+    """`<stage>/mse`: the mean squared error of the reconstructions, which no adversarial loss asks for."""
+    error = (module.reconstruct(images) - images).square().mean()
+    module.log(f"{stage}/mse", error, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+
+
+def symmetric(images: Tensor) -> Tensor:
+    """From [0, 1] to [-1, 1]."""
+    return images * 2 - 1
+
+
+def unit(images: Tensor) -> Tensor:
+    """From [-1, 1] to [0, 1]."""
+    return (images.float() + 1) / 2
+
+
+def check_critic(critic: nn.Module, penalized: bool) -> None:
+    """Raise UserError where a penalty on each image's gradient meets batch norm (Gulrajani et al. 2017, section 4)."""
+    mixes = [name for name, part in critic.named_modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    if penalized and mixes:
+        raise UserError(
+            f"model.penalty is on the gradient of each image's score, but batch norm ({mixes[0]}) mixes the images of "
+            f"a batch; set model.discriminator.norm=none or layer."
+        )

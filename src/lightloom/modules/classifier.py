@@ -1,0 +1,254 @@
+"""Classification: softmax cross-entropy on a network's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassCalibrationError,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+)
+
+from lightloom.core.errors import UserError
+from lightloom.data.subset import images_of
+from lightloom.modules.optimization import total_steps
+from lightloom.modules.tta import SHIFTS, mean_logits
+from lightloom.networks.attention import add_attention
+from lightloom.networks.choices import one_of
+from lightloom.networks.dropconnect import add_drop_connect
+from lightloom.networks.initialization import initialize
+from lightloom.networks.whitening import Whitening
+from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
+from lightloom.optim.schedules import Schedule
+
+AUXILIARY_WEIGHT = 0.3  # of each auxiliary classifier's loss (Szegedy et al. 2015, section 5)
+WHITENED = 1000  # training images whose patches a Whitening layer is fitted to
+
+
+class Classifier(pl.LightningModule):
+    """A network, the normalisation of its input, and the measures of a classifier.
+
+    Images are float (B, C, H, W) in [0, 1]; labels are int64 (B,), or float (B, num_classes) where images are mixed.
+    mean, std: of each channel of the training images. bias_lr: learning rate of biases and norms, as a multiple of the
+    optimizer's (Page 2019). channels_last: memory layout (B, H, W, C), which most convolutions prefer. test_views: over
+    which an evaluation averages the logits. compile: let torch.compile specialise the network.
+    A Whitening layer is fitted to training images when the first fit starts.
+    """
+
+    mean: Tensor
+    std: Tensor
+    metrics: nn.ModuleDict
+    confusion: MulticlassConfusionMatrix
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: OptimizerFactory,
+        num_classes: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        scheduler: Callable[..., Schedule] | None = None,
+        label_smoothing: float = 0.0,
+        init: str = "default",
+        attention: str = "none",
+        attention_at: str | Sequence[str] = "block",
+        attention_stages: Sequence[int] | None = None,
+        drop_connect: float = 0.0,
+        bias_lr: float = 1.0,
+        channels_last: bool = False,
+        test_views: str = "none",
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        if num_classes < 2:
+            raise UserError(
+                f"data.num_classes is {num_classes}: images without labels, or all of one class, cannot be classified; "
+                f"choose data with two classes or more, or a model that needs no labels (model=vae, model=dcgan)."
+            )
+        one_of("test_views", test_views, SHIFTS, "model.test_views")
+        initialize(network, init)
+        add_attention(network, attention, attention_at, attention_stages)
+        add_drop_connect(network, drop_connect)
+        self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
+        self.num_classes, self.label_smoothing = num_classes, label_smoothing
+        self.bias_lr, self.channels_last, self.test_views = bias_lr, channels_last, test_views
+        if channels_last:
+            network.to(memory_format=torch.channels_last)
+        self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
+        self._ddp_params_and_buffers_to_ignore = ["mean", "std"]  # which are the same everywhere, and stay so
+        if compile:
+            network.compile()  # in place: the state_dict keeps its keys
+        self.metrics = nn.ModuleDict({"val": val_metrics(num_classes), "test": test_metrics(num_classes)})
+        self.confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
+        self.sums = RunningTotals(torch.zeros(3))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes each of the 40 hooks of a step here; nn.Module would look for parameters in their names.
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    def logged(self) -> list[str]:
+        """The names of all that is logged, known before the first step."""
+        evaluated = [f"{stage}/{name}" for stage in self.metrics for name in self._measures(stage)]
+        return ["train/loss", "train/acc", "train/lr", *evaluated]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, num_classes) for images in [0, 1]; a tuple with the auxiliary ones while a GoogLeNet trains."""
+        return self.network(self._normalised(images))
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return (images - self.mean).div_(self.std)  # one allocation, which is most of the cost
+
+    # --- training
+
+    def on_fit_start(self) -> None:
+        for layer in self.network.modules():
+            if isinstance(layer, Whitening) and not layer.fitted:
+                layer.fit(self._normalised(images) for images, _ in images_of(self.trainer, "train", WHITENED, 100))
+
+    def on_train_start(self) -> None:
+        self.sums = RunningTotals(self.sums.values().to(self.device))
+
+    def on_train_epoch_start(self) -> None:
+        self.sums = RunningTotals(torch.zeros(3, device=self.device))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        logits, auxiliary = _split(self(images))
+        loss = self._loss(logits, labels)
+        self.sums.add(loss.detach(), logits.detach(), labels)
+        return loss + AUXILIARY_WEIGHT * sum(self._loss(a, labels) for a in auxiliary) if auxiliary else loss
+
+    def on_train_epoch_end(self) -> None:
+        loss, correct, count = self._sums_of_all().sum(0)
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"The training loss is {float(loss)} in epoch {self.current_epoch + 1}; lower model.optimizer.lr or "
+                f"set trainer.gradient_clip_val. The checkpoints of the epochs before are kept."
+            )
+        rate = self.trainer.optimizers[0].param_groups[-1]["lr"]  # of what decays
+        self.log_dict({"train/loss": loss / count, "train/acc": correct / count, "train/lr": rate})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["train_sums"] = self._sums_of_all().cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        sums = checkpoint["train_sums"]  # of each process
+        if self._trainer and len(sums) == self._trainer.world_size:
+            self.sums = RunningTotals(sums[self.global_rank])
+        elif self.global_rank == 0:
+            self.sums = RunningTotals(sums.sum(0))
+
+    def _sums_of_all(self) -> Tensor:
+        """(processes, 3)."""
+        return cast(Tensor, self.all_gather(self.sums.values())).view(-1, 3)
+
+    # --- evaluation
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """logits (B, num_classes), for the callbacks that show them."""
+        logits = self._evaluate("test", batch)
+        self.confusion.update(logits, batch[1])
+        return {"logits": logits}
+
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        """Class probabilities (B, num_classes)."""
+        return mean_logits(self, batch[0], self.test_views).softmax(1)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val")
+
+    def on_test_epoch_start(self) -> None:
+        self.confusion.reset()
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test")
+
+    def _evaluate(self, stage: str, batch: tuple[Tensor, Tensor]) -> Tensor:
+        images, labels = batch
+        logits = mean_logits(self, images, self.test_views)
+        for name, metric in self._measures(stage).items():
+            if name == "loss":
+                metric.update(cross_entropy(logits, labels), len(images))
+            else:
+                metric.update(logits, labels)
+        return logits
+
+    def _log_metrics(self, stage: str) -> None:
+        metrics = self._measures(stage)
+        self.log_dict({f"{stage}/{name}": metric.compute() for name, metric in metrics.items()})
+        for metric in metrics.values():
+            metric.reset()
+
+    def _measures(self, stage: str) -> dict[str, Metric]:
+        return dict(cast(nn.ModuleDict, self.metrics[stage]).items())  # type: ignore[arg-type]
+
+    # --- optimization
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.optimizer, self.network, self.trainer, self.bias_lr)
+        if self.scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": self.scheduler(optimizer, total_steps=total_steps(self.trainer)),
+        }
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+class RunningTotals:
+    """Of the loss, of right answers and of images, in the part of an epoch that is behind."""
+
+    def __init__(self, values: Tensor) -> None:
+        loss, correct, images = values.clone().unbind()
+        self.loss, self.correct, self.images = loss, correct, int(images)
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """A batch: its mean loss, logits (B, num_classes), labels as the module takes them."""
+        hard = labels if labels.ndim == 1 else labels.argmax(1)
+        self.loss.add_(loss, alpha=len(labels))
+        self.correct.add_((logits.argmax(1) == hard).sum())
+        self.images += len(labels)
+
+    def values(self) -> Tensor:
+        """(3,): what a Sums is made of again."""
+        return torch.stack([self.loss, self.correct, torch.full_like(self.loss, self.images)])
+
+
+def _split(output: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    return (output, ()) if isinstance(output, Tensor) else (output[0], output[1:])
+
+
+def val_metrics(num_classes: int) -> nn.ModuleDict:
+    """Mean loss in nats and top-1 accuracy."""
+    accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
+    return nn.ModuleDict({"loss": MeanMetric(), "acc": accuracy})
+
+
+def test_metrics(num_classes: int) -> nn.ModuleDict:
+    """Also top-5 where there are more than five classes, macro F1, and expected calibration error (15 bins)."""
+    metrics = val_metrics(num_classes)
+    if num_classes > 5:
+        metrics["acc_top5"] = MulticlassAccuracy(num_classes, average="micro", top_k=5, validate_args=False)
+    metrics["f1_macro"] = MulticlassF1Score(num_classes, average="macro", validate_args=False)
+    metrics["calibration_error"] = MulticlassCalibrationError(num_classes, n_bins=15, validate_args=False)
+    return metrics

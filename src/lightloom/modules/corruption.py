@@ -1,0 +1,65 @@
+"""What a denoising autoencoder must undo.  Vincent et al. 2010, Stacked Denoising Autoencoders, section 3.3.
+
+Each takes x (B, ...) in [0, 1] and, optionally, one key per sample, int64 (B,): with keys the corruption is a function
+of them, without it is drawn by torch's generator.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lightloom.core.errors import UserError
+from lightloom.ops.rng import normals, uniforms
+
+
+class Corruption(Protocol):
+    def __call__(self, x: Tensor, keys: Tensor | None = None) -> Tensor:
+        """The corrupted x, of the same shape."""
+        ...
+
+
+class Gaussian:
+    """Additive noise N(0, level^2); the result may leave [0, 1]."""
+
+    def __init__(self, level: float) -> None:
+        if level < 0:
+            raise UserError(f"model.corruption.level is {level}; expected a standard deviation of at least 0.")
+        self.level = level
+
+    def __call__(self, x: Tensor, keys: Tensor | None = None) -> Tensor:
+        noise = torch.randn_like(x) if keys is None else normals(keys, x[0].numel()).view_as(x)
+        return x + self.level * noise
+
+
+class Masking:
+    """Each value is set to 0 with probability `level`."""
+
+    def __init__(self, level: float) -> None:
+        self.level = _share(level)
+
+    def __call__(self, x: Tensor, keys: Tensor | None = None) -> Tensor:
+        return x * (_uniform(x, keys) >= self.level)
+
+
+class SaltAndPepper:
+    """Each value is replaced with probability `level`, by 0 or by 1 as a fair coin says."""
+
+    def __init__(self, level: float) -> None:
+        self.level = _share(level)
+
+    def __call__(self, x: Tensor, keys: Tensor | None = None) -> Tensor:
+        u = _uniform(x, keys)
+        return torch.where(u < self.level, (u < self.level / 2).to(x.dtype), x)
+
+
+def _uniform(x: Tensor, keys: Tensor | None) -> Tensor:
+    return torch.rand_like(x) if keys is None else uniforms(keys, x[0].numel()).view_as(x)
+
+
+def _share(level: float) -> float:
+    if not 0 <= level <= 1:
+        raise UserError(f"model.corruption.level is {level}; expected a share from 0 to 1.")
+    return level

@@ -1,0 +1,36 @@
+"""What callbacks and entry points ask of a generative module: small protocols instead of a base class."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """Makes images from latents that are N(0, I) a priori."""
+
+    latent_dim: int
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] for latents z (B, latent_dim)."""
+        ...
+
+
+@runtime_checkable
+class Detects(Protocol):
+    """Finds objects in images of any size."""
+
+    def detect(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
+        """For each image (C, H, W) in [0, 1] its boxes, labels from 1, scores, and masks where it makes any."""
+        ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Encodes inputs and makes them again."""
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """The same shape and range, (B, C, H, W) in [0, 1]."""
+        ...

@@ -1,0 +1,130 @@
+"""Variational autoencoders: the evidence lower bound, and its tighter importance-weighted form.
+
+Kingma & Welling 2014, Auto-Encoding Variational Bayes; Burda, Grosse & Salakhutdinov 2016, Importance Weighted
+Autoencoders; beta: Higgins et al. 2017.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from lightloom.core.errors import UserError
+from lightloom.losses.likelihoods import Likelihood, kl_divergence
+from lightloom.modules.latents import moments
+from lightloom.modules.optimization import total_steps
+from lightloom.modules.training_means import TrainingMeans
+from lightloom.ops.rng import content_keys, normals
+from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
+from lightloom.optim.schedules import Schedule
+
+_PIXELS, _LATENTS = 1, 2  # seeds of evaluation, the same for all models
+
+
+class VAE(pl.LightningModule):
+    """q(z|x) = N(mu, diag(exp(log_var))) by the encoder, p(x|z) by the decoder and a likelihood, p(z) = N(0, I).
+
+    encoder: x to (B, 2 latent_dim), mu and log_var. decoder: z (B, latent_dim) to what the likelihood takes.
+    Everything is in nats per image: elbo = reconstruction - kl, where reconstruction = E log p(x|z). Evaluation draws
+    its pixels and latents by the image's content, so a figure depends neither on batches nor on processes.
+    beta: weight of the KL in training. iwae_samples: draws of z per image in a test.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        optimizer: OptimizerFactory,
+        scheduler: Callable[..., Schedule] | None = None,
+        beta: float = 1.0,
+        iwae_samples: int = 50,
+    ) -> None:
+        super().__init__()
+        if iwae_samples < 1:
+            raise UserError(f"model.iwae_samples is {iwae_samples}; expected at least 1.")
+        self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.beta, self.iwae_samples = beta, iwae_samples
+        self.latent_dim: int = decoder.latent_dim  # type: ignore[assignment]
+        self.means = TrainingMeans("loss", "reconstruction", "kl")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """mu and log_var of q(z|x), (B, latent_dim) each."""
+        return moments(self.encoder(x), self.latent_dim)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z), (B,)."""
+        return self.likelihood.log_likelihood(self.decoder(z).float(), x)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x = self.likelihood.target(batch[0])
+        mu, log_var = self(x)
+        z = mu + (log_var / 2).exp() * torch.randn_like(mu)
+        reconstruction, kl = self.log_likelihood(x, z).mean(), kl_divergence(mu, log_var).mean()
+        loss = self.beta * kl - reconstruction
+        self.means.add(loss=loss, reconstruction=reconstruction, kl=kl)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.optimizer, self, self.trainer)
+        if self.scheduler is None:
+            return optimizer
+        schedule = self.scheduler(optimizer, total_steps=total_steps(self.trainer))
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return [self.means]
+
+    # --- what is made, and how it is judged
+
+    @property
+    def logged(self) -> list[str]:
+        """The names of all that is logged, known before the first step."""
+        evaluated = [f"{stage}/{name}" for stage in ("val", "test") for name in ("elbo", "reconstruction", "kl")]
+        return [*self.means.logged, *evaluated, "test/iwae"]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1], expected pixel by pixel, for latents z (B, latent_dim)."""
+        return self.likelihood.mean(self.decoder(z).float())
+
+    def features(self, images: Tensor) -> Tensor:
+        """The posterior's mean, (B, latent_dim)."""
+        return self(images)[0]
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """The decoded posterior mean, in [0, 1]."""
+        return self.decode(self.features(images))
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._log("val", len(batch[0]), self.bounds(batch[0], samples=1))
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        bounds = self.bounds(batch[0], self.iwae_samples)
+        self._log("test", len(batch[0]), bounds)
+
+    def bounds(self, images: Tensor, samples: int) -> dict[str, Tensor]:
+        """elbo, reconstruction, kl, and iwae, the bound of eq. 8 (Burda et al.); (B,) each, a function of the image.
+
+        All are of the same draws of z, so that with many of them elbo <= iwae <= log p(x) up to the draws' noise.
+        """
+        x = self.likelihood.target(images, content_keys(images, _PIXELS))
+        mu, log_var = self(x)
+        draws = normals(content_keys(images, _LATENTS), samples * self.latent_dim).view(-1, samples, self.latent_dim)
+        likelihoods, weights = [], []
+        for eps in draws.unbind(1):  # no more images at once than an ordinary batch has
+            z = mu + (log_var / 2).exp() * eps
+            likelihoods.append(self.log_likelihood(x, z))
+            weights.append(likelihoods[-1] + (eps.square() + log_var - z.square()).sum(1) / 2)  # log p(x, z) / q(z|x)
+        reconstruction, kl = torch.stack(likelihoods).mean(0), kl_divergence(mu, log_var)
+        iwae = torch.stack(weights).logsumexp(0) - math.log(samples)
+        return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, "iwae": iwae}
+
+    def _log(self, stage: str, count: int, bounds: dict[str, Tensor]) -> None:
+        means = {name: bounds[name[len(stage) + 1 :]].mean() for name in self.logged if name.startswith(f"{stage}/")}
+        self.log_dict(means, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)

@@ -1,0 +1,32 @@
+"""AlexNet (Krizhevsky, Sutskever & Hinton 2012), as the one tower of Krizhevsky 2014, One Weird Trick, arXiv:1404.5997.
+
+Without local response normalisation, which Simonyan & Zisserman 2015 (section 2.3) found to change nothing.
+"""
+
+from collections import OrderedDict
+
+from torch import nn
+
+from lightloom.networks.blocks import Block, ConvBlock, at_most, max_pool, stem_stride, two_hidden_layers
+
+STEMS = {4: (11, 2), 2: (7, 3), 1: (5, 2)}  # stride: kernel and padding; 4 is the paper's, the others for small images
+
+
+class AlexNet(nn.Sequential):
+    """The first stride is 4 from 112 px up, 2 from 56 px up, else 1. (B, C, H, W) -> (B, num_classes)."""
+
+    def __init__(
+        self, in_channels: int, num_classes: int, image_size: int, norm: str = "none", dropout: float = 0.5
+    ) -> None:
+        stride = stem_stride(image_size, paper=4)
+        kernel, padding = STEMS[stride]
+        features: OrderedDict[str, nn.Module] = OrderedDict(
+            layer1=Block(ConvBlock(in_channels, 64, kernel, stride, padding, norm), max_pool()),
+            layer2=Block(ConvBlock(64, 192, 5, norm=norm), max_pool()),
+            layer3=Block(ConvBlock(192, 384, 3, norm=norm)),
+            layer4=Block(ConvBlock(384, 256, 3, norm=norm)),
+            layer5=Block(ConvBlock(256, 256, 3, norm=norm), max_pool()),
+        )
+        super().__init__(features)
+        self.pool, values = at_most(self, 6, in_channels, image_size)
+        self.classifier = two_hidden_layers(values, num_classes, dropout)

@@ -1,0 +1,41 @@
+"""Joint discriminator of BiGAN (Donahue, Krähenbühl & Darrell 2017, Adversarial Feature Learning, arXiv:1605.09782).
+
+Its encoder is `dcgan.Encoder` with `outputs` set to latent_dim, its generator `dcgan.Generator`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lightloom.networks.dcgan import Encoder
+
+
+class JointDiscriminator(nn.Module):
+    """Was z encoded from the image, or the image generated from z? Scores (B,).
+
+    A convolutional network reads the image, a linear layer the latent; two more layers judge them together.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        image_size: int,
+        latent_dim: int,
+        width: int = 64,
+        hidden: int = 512,
+        dropout: float = 0.0,
+        norm: str = "none",
+    ) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.images = Encoder(channels, image_size, hidden, width, norm, dropout)
+        self.latents = nn.Linear(latent_dim, hidden)
+        self.joint = nn.Sequential(
+            nn.LeakyReLU(0.2), nn.Dropout(dropout), nn.Linear(2 * hidden, hidden),
+            nn.LeakyReLU(0.2), nn.Dropout(dropout), nn.Linear(hidden, 1),
+        )  # fmt: skip
+
+    def forward(self, images: Tensor, z: Tensor) -> Tensor:
+        """images: (B, C, H, W) in [-1, 1]. z: (B, latent_dim), E(x) for real images or the z of G(z)."""
+        return self.joint(torch.cat([self.images(images), self.latents(z)], dim=1)).squeeze(1)

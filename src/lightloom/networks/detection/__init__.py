@@ -1,0 +1,1 @@
+"""Detectors, torchvision’s and a YOLO."""

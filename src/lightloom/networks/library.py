@@ -1,0 +1,152 @@
+"""Networks of timm and torchvision, behind one signature.
+
+Weights come from the library's own download (`pretrained=true`) or from a state_dict file (`checkpoint=path`).
+"""
+
+import pickle
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torchvision.models
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
+
+from lightloom.core.errors import did_you_mean
+
+
+def from_timm(
+    name: str,
+    in_channels: int,
+    num_classes: int,
+    image_size: int,
+    pretrained: bool = False,
+    checkpoint: str | None = None,
+    min_size: int = 0,
+    **options: Any,
+) -> nn.Module:
+    """timm's network `name`. min_size: smaller images are first enlarged to this many pixels.
+
+    options: passed to timm (patch_size, drop_rate, ...).
+    """
+    check_name(name, timm.list_models(pretrained="." in name), "timm")
+    size = max(image_size, min_size)
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg and cfg.fixed_input_size:
+        options["img_size"] = size
+    try:
+        network = timm.create_model(name, pretrained, in_chans=in_channels, num_classes=num_classes, **options)
+    except (OSError, RuntimeError) as error:
+        raise no_weights(name, error) if pretrained else error from None
+    check_patches(network, size)
+    if checkpoint:
+        load(network, read(checkpoint), (cfg and cfg.classifier) or (), source=checkpoint)
+    return enlarged(network, image_size, min_size)
+
+
+def from_torchvision(
+    name: str,
+    in_channels: int,
+    num_classes: int,
+    image_size: int,
+    pretrained: bool = False,
+    checkpoint: str | None = None,
+    min_size: int = 0,
+    **options: Any,
+) -> nn.Module:
+    """torchvision's classifier `name`, for what timm does not have. Arguments as in `from_timm`."""
+    check_name(name, torchvision.models.list_models(torchvision.models), "torchvision")
+    network = torchvision.models.get_model(name, num_classes=num_classes, **options)
+    first = next(layer for layer, module in network.named_modules() if isinstance(module, nn.Conv2d))
+    network.set_submodule(first, with_in_channels(network.get_submodule(first), in_channels))
+    head = [layer for layer, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    if pretrained:
+        state = download(name)
+        state[f"{first}.weight"] = adapt_input_conv(in_channels, state[f"{first}.weight"])
+        load(network, state, head, source="torchvision")
+    if checkpoint:
+        load(network, read(checkpoint), head, source=checkpoint)
+    return enlarged(network, image_size, min_size)
+
+
+def check_name(name: str, models: Collection[str], library: str) -> None:
+    if name not in models:
+        raise ValueError(f"{library} has no network {name}.{did_you_mean(name, models)} Set model.network.name")
+
+
+def check_patches(network: nn.Module, image_size: int) -> None:
+    """A vision transformer would drop the pixels that fill no patch, in silence."""
+    patch_size = getattr(getattr(network, "patch_embed", None), "patch_size", (1, 1))[0]
+    if image_size % patch_size:
+        raise ValueError(
+            f"image_size {image_size} is not divisible by patch_size {patch_size}; set model.network.patch_size"
+        )
+
+
+def with_in_channels(conv: nn.Conv2d, in_channels: int) -> nn.Conv2d:
+    """A fresh convolution like `conv` for another number of channels."""
+    if conv.in_channels == in_channels:
+        return conv
+    shape = {name: getattr(conv, name) for name in ("out_channels", "kernel_size", "stride", "padding")}
+    return nn.Conv2d(in_channels, bias=conv.bias is not None, **shape)
+
+
+def enlarged(network: nn.Module, image_size: int, min_size: int) -> nn.Module:
+    """`network` behind bilinear upsampling to min_size pixels, if images are smaller."""
+    if image_size >= min_size:
+        return network
+    return nn.Sequential(nn.Upsample(size=(min_size, min_size), mode="bilinear"), network)
+
+
+def download(name: str) -> dict[str, Tensor]:
+    try:
+        return dict(torchvision.models.get_model_weights(name).DEFAULT.get_state_dict(progress=False))
+    except (OSError, RuntimeError) as error:
+        raise no_weights(name, error) from None
+
+
+def no_weights(name: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"no pretrained weights for {name} ({type(error).__name__}: {str(error).splitlines()[0]}); "
+        "connect to the internet, set model.network.checkpoint to a file, or model.network.pretrained=false"
+    )
+
+
+def read(path: str) -> Mapping[str, Tensor]:
+    """The state_dict in a file; nothing but tensors is unpickled."""
+    if not Path(path).is_file():
+        raise ValueError(f"checkpoint {path} does not exist; set model.network.checkpoint")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ValueError(
+            f"checkpoint {path} is not a plain state_dict; save one by torch.save(network.state_dict(), path)"
+        ) from error
+
+
+def load(network: nn.Module, state: Mapping[str, Tensor], heads: str | Collection[str], source: str) -> None:
+    """Load `state`, but leave a classifier of another number of classes as it is. Other mismatches are errors."""
+    fresh = check_fits(network, state, heads, source)
+    network.load_state_dict({**state, **fresh})
+
+
+def check_fits(
+    network: nn.Module, state: Mapping[str, Tensor], heads: str | Collection[str], source: str
+) -> dict[str, Tensor]:
+    """The network's own tensors of the classifiers that `state` has for other classes. Other mismatches are errors."""
+    own = network.state_dict()
+    heads = (heads,) if isinstance(heads, str) else heads
+    wrong = dict.fromkeys(own.keys() - state.keys(), "missing")
+    wrong |= dict.fromkeys(state.keys() - own.keys(), "unexpected")
+    differ = {key for key in own.keys() & state.keys() if own[key].shape != state[key].shape}
+    fresh = {key for key in differ if key.rpartition(".")[0] in heads}
+    wrong |= {key: f"{tuple(state[key].shape)}, expected {tuple(own[key].shape)}" for key in differ - fresh}
+    if wrong:
+        listed = "; ".join(f"{key} {what}" for key, what in sorted(wrong.items())[:5])
+        raise ValueError(
+            f"{source} does not fit {type(network).__name__} in {len(wrong)} of its tensors ({listed}); "
+            "set model.network to the network that it was saved from"
+        )
+    return {key: own[key] for key in fresh}

@@ -1,0 +1,40 @@
+"""Network in Network (Lin, Chen & Yan 2014, arXiv:1312.4400), the network of its CIFAR experiments."""
+
+from collections import OrderedDict
+from itertools import pairwise
+
+from torch import nn
+
+from lightloom.networks.blocks import Block, ConvBlock, max_pool, stem_stride
+
+
+class NiN(nn.Sequential):
+    """(B, C, H, W) -> (B, num_classes): the last mlpconv makes one map for each class, whose average is the logit.
+
+    The first stride is 1 as in the paper below 56 px, 2 from there and 4 from 112 px up. Logits are not rectified.
+    """
+
+    def __init__(
+        self, in_channels: int, num_classes: int, image_size: int, norm: str = "none", dropout: float = 0.5
+    ) -> None:
+        stride = stem_stride(image_size, paper=4)
+        layers = OrderedDict(
+            layer1=mlpconv((in_channels, 192, 160, 96), 5, norm, stride),
+            pool1=max_pool(),
+            dropout1=nn.Dropout(dropout),
+            layer2=mlpconv((96, 192, 192, 192), 5, norm),
+            pool2=nn.AvgPool2d(3, stride=2, ceil_mode=True),
+            dropout2=nn.Dropout(dropout),
+            layer3=mlpconv((192, 192, 192), 3, norm),
+            classifier=ConvBlock(192, num_classes, 1, activation=False),
+            pool=nn.AdaptiveAvgPool2d(1),
+            flatten=nn.Flatten(),
+        )
+        super().__init__(layers)
+
+
+def mlpconv(widths: tuple[int, ...], kernel_size: int, norm: str, stride: int = 1) -> Block:
+    """A convolution followed by 1x1 convolutions: a small perceptron slid over the map (section 3.1)."""
+    first = ConvBlock(widths[0], widths[1], kernel_size, stride, norm=norm)
+    rest = [ConvBlock(a, b, 1, norm=norm) for a, b in pairwise(widths[1:])]
+    return Block(first, *rest)

@@ -1,0 +1,40 @@
+"""VGG (Simonyan & Zisserman 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition, table 1)."""
+
+from itertools import pairwise
+
+from torch import nn
+
+from lightloom.networks.blocks import Block, ConvBlock, at_most, two_hidden_layers
+from lightloom.networks.choices import one_of
+
+CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+WIDTHS = (64, 128, 256, 512, 512)
+
+
+class VGG(nn.Sequential):
+    """Five blocks, each halving the map, rounding up, so that small images pass. (B, C, H, W) -> (B, num_classes)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+        depth: int,
+        norm: str = "none",
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        one_of("depth", depth, CONVOLUTIONS, "model.network.depth")
+        width = in_channels
+        for i, (out_width, convolutions) in enumerate(zip(WIDTHS, CONVOLUTIONS[depth], strict=True), start=1):
+            self.add_module(f"layer{i}", vgg_block(width, out_width, convolutions, norm))
+            width = out_width
+        self.pool, values = at_most(self, 7, in_channels, image_size)
+        self.classifier = two_hidden_layers(values, num_classes, dropout)
+
+
+def vgg_block(in_channels: int, width: int, convolutions: int, norm: str) -> Block:
+    """3x3 convolutions of one width, then 2x2 max pooling."""
+    widths = [in_channels] + [width] * convolutions
+    layers = [ConvBlock(a, b, 3, norm=norm) for a, b in pairwise(widths)]
+    return Block(*layers, nn.MaxPool2d(2, ceil_mode=True))

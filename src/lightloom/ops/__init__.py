@@ -1,0 +1,1 @@
+"""Functions of tensors that every room uses: keyed randomness, collectives, interpolation."""

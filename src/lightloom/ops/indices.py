@@ -1,0 +1,21 @@
+"""Evenly spaced choices of items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most `most` of the indices below `count`, evenly spaced; the first and the last are among them."""
+    return torch.linspace(0, count - 1, min(count, most)).round().long().tolist()
+
+
+def share(images: Tensor, wanted: int, batches: Sequence[int | float]) -> Tensor:
+    """A batch's part of `wanted` images, taken evenly from all batches: the first of a folder are all of one class.
+
+    batches: their number in each loader.
+    """
+    return images[evenly(len(images), -int(-wanted // sum(batches)))]

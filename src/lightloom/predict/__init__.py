@@ -1,0 +1,1 @@
+"""What predict.py does with a checkpoint."""

@@ -1,0 +1,107 @@
+"""What is in a data set with boxes, for a person to read: classes, sizes and a page of images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Column, Table
+from torch import Tensor
+from torch.nn.functional import pad
+from torchvision.transforms import v2
+
+from lightloom.callbacks.boxes.overlays import SIDE, drawn_on
+from lightloom.config.instantiate import build
+from lightloom.core.errors import UserError
+from lightloom.data.boxes.annotations import AnnotatedImages, Target, box_area
+from lightloom.data.boxes.augment import apply
+from lightloom.data.boxes.datamodule import DetectionDataModule, Part, Split
+from lightloom.ops.images import grid
+from lightloom.ops.indices import evenly
+
+log = logging.getLogger("lightloom")
+
+SPLITS = ("train", "val", "test")
+BOUNDS = (0, 8, 16, 32, 64, 96, 128, 256, 512, float("inf"))  # of a box's size, the root of its area, in pixels
+CELL = SIDE  # pixels of a side of an image on the page
+
+
+def read(cfg: DictConfig) -> DetectionDataModule:
+    """The datamodule with all its splits, looked at."""
+    if cfg.data.kind != "detection":
+        raise UserError(
+            f"data={cfg.data.name} holds {cfg.data.kind} data without boxes; choose a set of detection data."
+        )
+    datamodule: DetectionDataModule = build(cfg.data, "data")
+    datamodule.setup("fit")
+    datamodule.setup("test")
+    return datamodule
+
+
+def report(datamodule: DetectionDataModule) -> None:
+    """Print what each split holds, how often each class occurs in it and how large its boxes are."""
+    splits = {name: list(known(datamodule.splits[name])) for name in SPLITS if name in datamodule.splits}
+    rows = {"images": [len(items) for items in splits.values()]}
+    rows["without boxes"] = [sum(not len(labels) for _, labels in items) for items in splits.values()]
+    rows["boxes"] = [sum(len(labels) for _, labels in items) for items in splits.values()]
+    rows["most in one image"] = [max(len(labels) for _, labels in items) for items in splits.values()]
+    _print(str(datamodule.name), list(splits), rows)
+    counts = [class_counts(items, datamodule.num_classes or 0) for items in splits.values()]
+    _print("boxes per class", list(splits), dict(zip(datamodule.classes or [], zip(*counts, strict=True), strict=True)))
+    histograms = [size_histogram(items) for items in splits.values()]
+    names = [f"{low:g} to {high:g} px" for low, high in pairwise(BOUNDS)]
+    sizes = {name: row for name, row in zip(names, zip(*histograms, strict=True), strict=True) if any(row)}
+    _print("boxes by the root of their area", list(splits), sizes)
+
+
+def known(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """Boxes (N, 4) and labels (N,) of each image; files are not decoded for it."""
+    if isinstance(split, Part):
+        whole = list(known(split.whole))
+        yield from (whole[i] for i in split.indices)
+    elif isinstance(split, AnnotatedImages):
+        yield from ((a.boxes, a.labels) for a in split.annotations)
+    else:
+        yield from ((target["boxes"], target["labels"]) for _, target in (split[i] for i in range(len(split))))
+
+
+def class_counts(items: list[tuple[Tensor, Tensor]], num_classes: int) -> list[int]:
+    """How many boxes each class has."""
+    return torch.cat([labels for _, labels in items]).bincount(minlength=num_classes + 1)[1:].tolist()
+
+
+def size_histogram(items: list[tuple[Tensor, Tensor]]) -> list[int]:
+    """How many boxes are between each two of BOUNDS, the upper one left out."""
+    sizes = box_area(torch.cat([boxes for boxes, _ in items])).sqrt()
+    where = torch.bucketize(sizes, torch.tensor(BOUNDS[1:-1], dtype=torch.float32), right=True)
+    return where.bincount(minlength=len(BOUNDS) - 1).tolist()
+
+
+def draw(datamodule: DetectionDataModule, split: str, num_images: int, folder: str | Path) -> Path:
+    """Write inspection.png: images of a split with their boxes, masks and classes. Returns its path."""
+    images = datamodule.split(split)
+    cells = [overlay(*images[i], datamodule.classes or []) for i in evenly(len(images), num_images)]
+    path = Path(folder) / "inspection.png"
+    grid.write_png(path, grid.grid(torch.stack(cells), max(round(len(cells) ** 0.5), 1)))
+    log.info("Images with their boxes: %s", path)
+    return path
+
+
+def overlay(image: Tensor, target: Target, classes: list[str]) -> Tensor:
+    """The image with its boxes, fitted into a square: uint8 (3, CELL, CELL)."""
+    fitted, boxes = apply(v2.Resize(None, max_size=CELL, antialias=True), image, target)
+    page = drawn_on(fitted, boxes, classes)
+    return pad(page, (0, CELL - page.shape[2], 0, CELL - page.shape[1]), value=grid.PAPER)
+
+
+def _print(title: str, columns: list[str], rows: dict) -> None:
+    table = Table("", *(Column(name, justify="right") for name in columns))
+    for name, values in rows.items():
+        table.add_row(str(name), *(f"{value:,}" for value in values))
+    Console().print(f"\n{title}", table)
+    log.debug("%s: %s", title, {name: list(values) for name, values in rows.items()})

@@ -1,0 +1,223 @@
+"""What `predict.py` does with a detector and a video: its objects followed, steadied, drawn and written, one frame
+after another.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column, Table
+
+from lightloom.callbacks.boxes.overlays import drawn_on
+from lightloom.config.instantiate import build
+from lightloom.core.errors import UserError
+from lightloom.data.boxes.writers import Boxes as FrameBoxes
+from lightloom.data.images.datamodule import to_float
+from lightloom.metrics.detection import Boxes
+from lightloom.predict.boxes.images import WRITERS, chosen_classes, of_classes
+from lightloom.tracking.byte_track import ByteTrack, Steady
+from lightloom.tracking.measures import Tremor, clear_mot, jitter
+from lightloom.tracking.mot import TrackFiles, Tracks, no_tracks, read_tracks
+from lightloom.tracking.smoothing import Unsmoothed
+from lightloom.tracking.video import Camera, Frame, VideoReader, VideoWriter
+
+log = logging.getLogger("lightloom")
+
+
+@torch.inference_mode()
+def detect_video(cfg: DictConfig, trained: DictConfig, module: Any, reader: VideoReader, name: str) -> None:
+    """`name`.mp4 with the tracks drawn; `name`.csv and `name`.txt with them; each frame's boxes where `format` asks.
+
+    Frames are held only until they are drawn, `lag` of them; of the boxes those of all frames are held where `format`
+    or `truth` needs them. A video that ends before its time is written as far as it goes, and is an error then; Ctrl-C
+    ends a camera's video.
+    """
+    output, classes = Path(cfg.paths.output_dir), list(trained.data.classes)
+    truth = read_tracks(Path(cfg.truth).expanduser()) if cfg.truth else None
+    only = chosen_classes(cfg.classes, classes)
+    tracker = build(cfg.tracking, "tracking", rate=float(reader.rate))
+    method = build(cfg.smoothing, "smoothing") if cfg.get("smoothing") else Unsmoothed()
+    kept = Kept(cfg.format not in (None, "csv"), truth is not None)
+    started = time.monotonic()
+    with ExitStack() as stack:
+        writer = stack.enter_context(VideoWriter(output / f"{name}.mp4", reader.rate))
+        files = stack.enter_context(TrackFiles(output / name, classes))
+        show = stack.enter_context(progress(_expected(cfg, reader)))
+        stopped = stack.enter_context(until_interrupted())
+        frames = limited(reader, cfg.max_frames, cfg.seconds, stopped)
+
+        def find(image: torch.Tensor) -> Boxes:
+            (found,) = module.detect([to_float(image).to(module.device)])
+            return of_classes({key: found[key].cpu() for key in ("boxes", "labels", "scores")}, only)
+
+        for number, (frame, raw, steady) in enumerate(followed(frames, find, tracker, Steady(method)), 1):
+            writer.write(drawn_on(frame.image, steady, classes), frame.seconds)
+            files.write(number, steady)
+            kept.add(frame, raw, steady, f"{name}_{number:06d}")
+            show(number)
+        interrupted = stopped()
+    seconds = time.monotonic() - started
+    report(kept, name, method)
+    if kept.count:
+        if kept.boxes:
+            where, write = WRITERS[cfg.format]
+            write(output / where, kept.boxes, classes)
+        log.info(
+            "%d frames at %.1f frames/s, smoothed by %s with a lag of %d frames: %s.mp4, tracks in %s.csv and %s.txt",
+            kept.count, kept.count / max(seconds, 1e-9), type(method).__name__, method.lag, output / name, name, name,
+        )  # fmt: skip
+    if truth is not None and kept.count:
+        compare(truth, kept)
+    if reader.fault:
+        raise UserError(reader.fault)
+    if interrupted and not reader.is_live:
+        raise KeyboardInterrupt
+
+
+def followed(
+    frames: Iterable[Frame], find: Callable[[torch.Tensor], Boxes], tracker: ByteTrack, steady: Steady
+) -> Iterator[tuple[Frame, Boxes, Boxes]]:
+    """Each frame with its tracks, as they were detected and steadied; the latter's lag of frames is held at a time."""
+    waiting: deque[tuple[Frame, Boxes]] = deque()
+    before = 0.0
+    for frame in frames:
+        raw = tracker.update(find(frame.image))
+        waiting.append((frame, raw))
+        smoothed = steady.update(raw, max(frame.seconds - before, 1e-6))
+        before = frame.seconds
+        del frame
+        if smoothed is not None:
+            yield *waiting.popleft(), smoothed
+    for smoothed in steady.flush():
+        yield *waiting.popleft(), smoothed
+
+
+class Kept:
+    """What outlives a frame: counts and sums; the boxes of all frames where they are asked for."""
+
+    def __init__(self, boxes: bool, tracks: bool) -> None:
+        self._boxes, self._tracks = boxes, tracks
+        self.count, self.objects = 0, 0
+        self.seen: set[int] = set()
+        self.tremor = Tremor(), Tremor()
+        self.boxes: list[FrameBoxes] = []
+        self.raw: list[Tracks] = []
+        self.steady: list[Tracks] = []
+
+    def add(self, frame: Frame, raw: Boxes, steady: Boxes, name: str) -> None:
+        self.count += 1
+        self.objects += len(steady["ids"])
+        self.seen |= set(steady["ids"].tolist())
+        for tremor, tracks in zip(self.tremor, (raw, steady), strict=True):
+            tremor.update(tracks)
+        if self._boxes:
+            size = (frame.image.shape[1], frame.image.shape[2])
+            self.boxes.append(FrameBoxes(f"{name}.png", size, steady["boxes"], steady["labels"], steady["scores"]))
+        if self._tracks:
+            self.raw.append(raw)
+            self.steady.append(steady)
+
+
+def report(kept: Kept, name: str, method: Any) -> None:
+    """How many objects were followed, and how much their boxes tremble before and after."""
+    table = Table("video", *(Column(title, justify="right") for title in ("frames", "tracks", "boxes")))
+    table.add_column("tremor (px)", justify="right")
+    table.add_column(f"{type(method).__name__}, lag {method.lag}", justify="right")
+    raw, steady = (f"{tremor.value:.3f}" for tremor in kept.tremor)
+    table.add_row(name, str(kept.count), str(len(kept.seen)), str(kept.objects), raw, steady)
+    Console().print(table)
+
+
+def compare(truth: dict[int, Tracks], kept: Kept) -> None:
+    """MOTA, identity switches and jitter of the tracks before and after smoothing, over the frames that were seen."""
+    true = [truth.get(number, no_tracks()) for number in range(1, kept.count + 1)]
+    if not any(len(frame["ids"]) for frame in true):
+        raise UserError(
+            f"truth: it has no box in the {kept.count} frames that were seen (its frames are {min(truth)} to "
+            f"{max(truth)}); name the truth of this video."
+        )
+    header = ("MOTA", "ID switches", "misses", "false", "jitter (px)")
+    table = Table("tracks", *(Column(title, justify="right") for title in header))
+    for title, tracks in (("raw", kept.raw), ("smoothed", kept.steady)):
+        found = clear_mot(true, tracks)
+        counts = [str(found[key]) for key in ("id_switches", "misses", "false_boxes")]
+        table.add_row(title, f"{found['mota']:.4f}", *counts, f"{jitter(true, tracks):.3f}")
+    Console().print(table)
+
+
+def limited(
+    frames: Iterable[Frame], max_frames: int | None, seconds: float | None, stopped: Callable[[], bool]
+) -> Iterator[Frame]:
+    """The first `max_frames` frames, those before `seconds`, and those before it is to be stopped."""
+    for frame in itertools.islice(frames, max_frames):
+        if stopped() or (seconds is not None and frame.seconds >= seconds):
+            return
+        yield frame
+
+
+@contextmanager
+def until_interrupted() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed, which now ends nothing; pressed again it interrupts as ever."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+
+    def note(number: int, frame: Any) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, usual)
+
+    usual = signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+@contextmanager
+def progress(total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar with the rate in a terminal, as in training; nothing in a log."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    columns = (TextColumn("frame"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    started = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
+        task = bar.add_task("", total=total, rate="")
+
+        def show(done: int) -> None:
+            bar.update(task, completed=done, rate=f"{done / max(time.monotonic() - started, 1e-9):.1f} frames/s")
+
+        yield show
+
+
+def open_video(where: Any) -> tuple[VideoReader, str]:
+    """The camera of an index, or a video file, and a name for what is written."""
+    if is_camera(where):
+        return Camera(int(where)), f"camera_{where}"
+    path = Path(str(where)).expanduser()
+    return VideoReader(path), path.stem
+
+
+def is_camera(where: Any) -> bool:
+    """Is it an index, and no file of that name?"""
+    return str(where).isdecimal() and not Path(str(where)).exists()
+
+
+def _expected(cfg: DictConfig, reader: VideoReader) -> int | None:
+    known = [reader.count, cfg.max_frames, cfg.seconds and round(cfg.seconds * float(reader.rate))]
+    return min((n for n in known if n), default=None)

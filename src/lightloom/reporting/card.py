@@ -1,0 +1,122 @@
+"""README.md in a run's folder: a model card in Hugging Face's form, of what the run knows and nothing else.
+
+Mitchell et al. 2019, Model Cards for Model Reporting. The metadata is what huggingface.co reads of a model's README:
+tags, data sets, metrics, and the results as a `model-index`. There is no licence, which only its owner can give.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from lightloom.core import atomic_io, run_dir
+from lightloom.reporting.facts import Run
+from lightloom.reporting.render import render
+
+CARD = "README.md"
+PIPELINES = {  # task -> Hugging Face's name of it
+    "classification": "image-classification",
+    "detection": "object-detection",
+    "generation": "unconditional-image-generation",
+    "bidirectional": "unconditional-image-generation",
+    "latent variable": "unconditional-image-generation",
+    "reconstruction": "image-feature-extraction",
+}
+HYPERPARAMETERS = (  # keys of the configuration, where it has them
+    *("seed", "data.batch_size", "data.image_size", "model.label_smoothing", "model.n_critic", "model.beta"),
+    *("trainer.max_epochs", "trainer.max_steps", "trainer.precision", "trainer.gradient_clip_val"),
+    *("trainer.accumulate_grad_batches", "model.gradient_clip_val"),
+)
+PARTS = ("optimizer", "generator_optimizer", "discriminator_optimizer", "scheduler", "loss", "penalty", "constraint")
+
+
+def write(run: Run) -> Path:
+    """Write the card into the run's folder; returns its path."""
+    path = run.folder / CARD
+    atomic_io.write_text(path, text(run))
+    return path
+
+
+def text(run: Run) -> str:
+    """The whole card."""
+    import yaml
+
+    about = yaml.safe_dump(metadata(run), sort_keys=False, allow_unicode=True, width=120)
+    body = render(
+        "card.md.jinja",
+        run=run,
+        use=_use(run),
+        best=run.best(),
+        augment=_given(run.data.get("augment")),
+        hyperparameters=hyperparameters(run),
+        checkpoint=next(
+            (n for n in (run_dir.BEST, run_dir.LAST) if (run.folder / run_dir.CHECKPOINTS / n).is_file()), None
+        ),
+    )
+    return f"---\n{about}---\n\n{body}"
+
+
+def metadata(run: Run) -> dict[str, Any]:
+    """The front matter; what the run does not know is left out."""
+    pipeline = PIPELINES.get(run.task)
+    measured = {name: value for name, value in run.metrics.items() if name.startswith("test/")}
+    about: dict[str, Any] = {
+        "library_name": "lightloom",
+        "pipeline_tag": pipeline,
+        "tags": [tag for tag in ("lightloom", "pytorch-lightning", run.model.lower(), pipeline) if tag],
+        "datasets": [str(run.data["name"])],
+        "metrics": sorted({_type(name) for name in measured}),
+    }
+    if measured:
+        about["model-index"] = [
+            {
+                "name": run.name,
+                "results": [
+                    {
+                        "task": {"type": pipeline or run.task},
+                        "dataset": {"name": str(run.data["name"]), "type": str(run.data["name"]), "split": "test"},
+                        "metrics": [{"type": _type(n), "name": n, "value": v} for n, v in measured.items()],
+                    }
+                ],
+            }
+        ]
+    return {name: value for name, value in about.items() if value}
+
+
+def _type(metric: str) -> str:
+    """Hugging Face's word for a metric where it is the same thing, else ours."""
+    name = metric.rpartition("/")[2]
+    return {"acc": "accuracy", "f1_macro": "f1", "mse": "mse"}.get(name, name)
+
+
+def hyperparameters(run: Run) -> list[tuple[str, Any]]:
+    """(key, value) of what decides how a model learns."""
+    found = [(key, value) for key in HYPERPARAMETERS if (value := _select(run.config, key)) not in (None, -1)]
+    for part in PARTS:
+        node = _select(run.config, f"model.{part}")
+        if isinstance(node, dict) and "_target_" in node:
+            options = ", ".join(f"{k}={v}" for k, v in node.items() if not k.startswith("_") and v is not None)
+            found.append(
+                (f"model.{part}", str(node["_target_"]).rpartition(".")[2] + (f"({options})" if options else ""))
+            )
+    return found
+
+
+def _select(config: Any, key: str) -> Any:
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, dict) else None
+    return config
+
+
+def _given(augment: Any) -> dict[str, Any]:
+    """The changes to training images that are switched on."""
+    off = (None, False, 0, 0.0)
+    kept = {k: v for k, v in (augment or {}).items() if not k.startswith("_") and v not in off}
+    return {k: v for k, v in kept.items() if not re.search(r"mode|order|size", k)}
+
+
+def _use(run: Run) -> str:
+    if PIPELINES.get(run.task) == "unconditional-image-generation":
+        return "num_samples=64 seed=1"
+    return "input=photos"

@@ -1,0 +1,163 @@
+"""What a run's folder says of the run, read without torch."""
+
+from __future__ import annotations
+
+import csv
+import math
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from lightloom.config.compose import ROOT
+from lightloom.core import run_dir
+from lightloom.core.errors import UserError
+from lightloom.core.redaction import redact
+
+METRICS = "metrics.csv"
+SUMMED_UP = ("epochs", "steps", "train_seconds")  # of results.json, what is no metric
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric over a run: steps (batches where players take turns), epochs from 0 and values, finite ones only."""
+
+    steps: list[int]
+    epochs: list[int]
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """config: resolved. overrides: of the command line. starts: of run.json. results: empty until the latest of these
+    has come to its end; what an earlier one came to is no longer true.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    overrides: list[str]
+    results: dict[str, float]
+    starts: list[dict[str, Any]]
+    curves: dict[str, Curve]
+
+    @property
+    def name(self) -> str:
+        return str(self.config.get("run_name") or self.folder.name)
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.results)
+
+    @property
+    def monitor(self) -> str:
+        return str((self.config.get("monitor") or {}).get("metric", ""))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self.config.get("data") or {}
+
+    @property
+    def task(self) -> str:
+        return str(self.config.get("task", "")).replace("_", " ")
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """The entry of the latest start; empty where the run has recorded none."""
+        return self.starts[-1] if self.starts else {}
+
+    @property
+    def model(self) -> str:
+        """The class of the network, or of the algorithm where it has several."""
+        model = self.config.get("model") or {}
+        network = (model.get("network") or {}).get("_target_") or model.get("_target_", "")
+        return str(network).rpartition(".")[2]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures of results.json: the best monitored one, and those of the test."""
+        return {name: value for name, value in self.results.items() if name not in SUMMED_UP}
+
+    @property
+    def where(self) -> str:
+        """The folder as a command in the project would name it."""
+        inside = self.folder.is_relative_to(ROOT)
+        return shlex.quote(str(self.folder.relative_to(ROOT) if inside else self.folder))
+
+    @property
+    def train_seconds(self) -> float | None:
+        """Of all starts together; None where one was killed, which has not told, or none has."""
+        told = [start["train_seconds"] for start in self.starts if "train_seconds" in start]
+        return sum(told) if told and len(told) == len(self.starts) else None
+
+    def best(self) -> tuple[float, int] | None:
+        """The best value of the monitored metric so far, and its epoch, from 0."""
+        curve = self.curves.get(self.monitor)
+        if curve is None:
+            return None
+        sign = 1 if self.config["monitor"].get("mode") == "max" else -1
+        place = max(range(len(curve.values)), key=lambda i: sign * curve.values[i])
+        return curve.values[place], curve.epochs[place]
+
+    def reproduce(self) -> str:
+        """The command that starts this run anew, with the weights that it began with."""
+        origin = self.start.get("origin") or {}
+        options = [given for given in self.overrides if not given.startswith("run_name=")]
+        if origin.get("weights_only"):
+            options += [f"ckpt_path={origin['path']}", "weights_only_init=true"]
+        return shlex.join(["python", "src/train.py", *options])
+
+
+def read(run: Path) -> Run:
+    """The facts of a run's folder; UserError where it holds no run."""
+    run = run.resolve()
+    try:
+        config: Any = OmegaConf.to_container(OmegaConf.load(run / run_dir.CONFIG), resolve=False)
+    except FileNotFoundError:
+        raise UserError(
+            f"{run}: the folder has no {run_dir.CONFIG}, so no run began there; name a run's folder."
+        ) from None
+    except (OSError, OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"{run / run_dir.CONFIG} cannot be read ({type(error).__name__}); name another run.") from error
+    if not isinstance(config, dict) or not {"model", "data"} <= set(config):
+        raise UserError(f"{run / run_dir.CONFIG} is no configuration of a run; name a run's folder.")
+    overrides = list(map(redact, run_dir.recorded_overrides(run))) if (run / run_dir.OVERRIDES).is_file() else []
+    known = run_dir.starts(run)
+    ended = not known or known[-1].get("finished", False)
+    results = run_dir.read_json(run / run_dir.RESULTS, {}) if ended else {}
+    return Run(run, config, overrides, results, known, curves(run / METRICS))
+
+
+def curves(path: Path) -> dict[str, Curve]:
+    """The metrics of training and validation, of which metrics.csv has two values or more, by name."""
+    found: dict[str, Curve] = {}
+    for row in _rows(path):
+        step, epoch = _number(row.get("step")), _number(row.get("epoch"))
+        for name, text in row.items():
+            value = _number(text)
+            if name in ("step", "epoch") or name is None or value is None or step is None:
+                continue
+            curve = found.setdefault(str(name), Curve([], [], []))
+            curve.steps.append(int(step))
+            curve.epochs.append(int(epoch or 0))
+            curve.values.append(value)
+    return {name: found[name] for name in sorted(found) if not name.startswith("test/")}
+
+
+def _rows(path: Path) -> Iterable[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return list(csv.DictReader(file))
+
+
+def _number(text: Any) -> float | None:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,72 @@
+"""The best trial's options as a file of configs/experiment, so that `experiment=best_<name>` repeats its first run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from lightloom.config import compose
+from lightloom.core import atomic_io
+from lightloom.core.errors import UserError
+from lightloom.sweeps import space
+from lightloom.sweeps.plan import Plan
+
+
+def path_of(plan: Plan) -> Path:
+    """Where it is written: among the experiments, those of --config-dir where that is given."""
+    root = Path(plan.config_dir) if plan.config_dir else compose.CONFIGS
+    return root / "experiment" / f"best_{plan.name}.yaml"
+
+
+def check_free(plan: Plan) -> None:
+    """Raise UserError where another file has the name: only what this sweep has written there is replaced."""
+    path, own = path_of(plan), plan.folder / path_of(plan).name
+    if path.is_file() and not (own.is_file() and own.read_bytes() == path.read_bytes()):
+        raise UserError(
+            f"{path} is there, and not as this sweep has written it; rename it, or choose another sweep.name=<name>."
+        )
+
+
+def write(plan: Plan, values: space.Values, about: str) -> Path:
+    """Write the file, and a copy in the sweep's folder; what it says of the trial is `about`."""
+    path, content = path_of(plan), text(plan, values, about)
+    check_free(plan)
+    atomic_io.write_text(plan.folder / path.name, content)
+    atomic_io.write_text(path, content)
+    return path
+
+
+def text(plan: Plan, values: space.Values, about: str) -> str:
+    """The experiment: the groups that were chosen, then the values."""
+    lines = [*plan.overrides, *space.lines(values), *([f"seed={plan.seed}"] if plan.seed else [])]
+    parsed, _ = compose.parse([compose.literal(line) for line in lines])
+    groups = [o for o in parsed if compose.is_group(o.key_or_group, plan.config_dir)]
+    beside = [o for o in parsed if o.key_or_group == "debug" or (o.is_delete() and o not in groups)]
+    head = ["# @package _global_", f"# Best of sweep {plan.name}: {about}."]
+    head += [f"# No file can say: {' '.join(str(o.input_line) for o in beside)}"] if beside else []
+    nested: dict[str, Any] = {}
+    for override in parsed:
+        if override not in groups and not override.is_delete():
+            _put(nested, override.key_or_group.split("."), override.value())
+    chosen = [line for o in groups if o not in beside for line in _chosen(o)]
+    built_on, replaced = ([line for line in chosen if ("override" in line) == is_last] for is_last in (False, True))
+    own = OmegaConf.to_yaml(OmegaConf.create(nested)) if nested else ""
+    listed = ["defaults:", *built_on, "  - _self_", *replaced, ""]
+    return "\n".join([*head, *listed, own])
+
+
+def _put(node: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        node = node.setdefault(key, {})
+    node[keys[-1]] = value
+
+
+def _chosen(override: Override) -> list[str]:
+    """The lines of the defaults list for the choice of a group. Another experiment is what this one builds on."""
+    value = None if override.is_delete() else override.value()
+    if override.key_or_group == "experiment":
+        return [f"  - {name}" for name in (value if isinstance(value, list) else [value]) if name]
+    return [f"  - override /{override.get_key_element().lstrip('+~')}: {space.shown(value)}"]

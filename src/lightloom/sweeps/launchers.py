@@ -1,0 +1,183 @@
+"""Where a run of a trial is started: on this machine, or by submitit on a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from lightloom.config.compose import ROOT
+from lightloom.core import atomic_io, lock, run_dir
+from lightloom.core.errors import UserError
+from lightloom.sweeps.plan import Plan
+
+OUTPUT = "output.txt"
+JOB, STOP, CODE, BEAT = "job.txt", "job.stop", "job.exit_code", "job.beat"  # files of a job of a cluster
+BEAT_SECONDS = 2.0
+PATIENCE = 120.0  # seconds for a run that was told to end, or that gives no sign of life
+OWN = (run_dir.RUN_TIME, run_dir.RESUMED, run_dir.LAUNCHER, run_dir.SWEEP)  # of each run
+
+
+class Job(Protocol):
+    """One run of train.py, somewhere."""
+
+    def poll(self) -> int | None:
+        """Its exit code (minus the signal that ended it), or None while it runs."""
+
+    def stop(self) -> None:
+        """Have it save its checkpoint and end; returns at once."""
+
+
+class Launcher(Protocol):
+    """What starts runs. outlives: its jobs go on when the sweep ends, and are found again."""
+
+    outlives: bool
+
+    def start(self, options: Sequence[str], run: Path, slot: int) -> Job:
+        """Start train.py with these options; it writes into the folder `run`. slot: which of those at a time."""
+
+
+def build(plan: Plan) -> Launcher:
+    """The launcher that the plan names."""
+    if plan.settings["launcher"] == "submitit":
+        return Submitit(plan)
+    return Local(plan.settings["prefix"], plan.settings["gpus"], plan.settings["n_jobs"])
+
+
+def train_command(options: Sequence[str], prefix: Sequence[str] = ()) -> list[str]:
+    return [*map(str, prefix), sys.executable, str(ROOT / "src" / "train.py"), *options]
+
+
+class Local:
+    """A process on this machine; it saves and ends when the sweep does, however that ends."""
+
+    outlives = False
+
+    def __init__(self, prefix: Sequence[str], gpus: Sequence[int] | None, n_jobs: int) -> None:
+        self.prefix, self.gpus, self.n_jobs = prefix, gpus, n_jobs
+        self.alive, self._open = os.pipe()  # the kernel closes the open end when this process ends
+
+    def start(self, options: Sequence[str], run: Path, slot: int) -> Job:
+        lock.wait_until_free(run, PATIENCE)
+        environment = {k: v for k, v in os.environ.items() if k not in OWN} | {run_dir.SWEEP: str(self.alive)}
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.n_jobs)))
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = str(self.gpus[slot % len(self.gpus)])
+        run.mkdir(parents=True, exist_ok=True)
+        with (run / OUTPUT).open("ab") as output:
+            try:
+                process = subprocess.Popen(
+                    train_command(options, self.prefix),
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[self.alive],
+                    start_new_session=True,  # Ctrl-C is for the sweep, which passes it on
+                )
+            except FileNotFoundError as error:
+                raise UserError(f"sweep.prefix={self.prefix}: there is no program {error.filename}.") from error
+        return LocalJob(process)
+
+
+class LocalJob:
+    """A process in a session of its own."""
+
+    def __init__(self, process: subprocess.Popen) -> None:
+        self.process = process
+        self.told: float | None = None
+
+    def poll(self) -> int | None:
+        if self.told is not None and time.monotonic() - self.told > PATIENCE:
+            self._signal(signal.SIGKILL)
+        return self.process.poll()
+
+    def stop(self) -> None:
+        if self.told is None:
+            self.told = time.monotonic()
+            self._signal(signal.SIGTERM)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+
+class Submitit:
+    """A job of SLURM, or of submitit's own executor of local processes. It goes on when the sweep ends."""
+
+    outlives = True
+
+    def __init__(self, plan: Plan) -> None:
+        try:
+            import submitit
+        except ImportError as error:
+            raise UserError('sweep.launcher=submitit needs submitit: pip install "lightloom[sweep]".') from error
+        options = {key: value for key, value in plan.settings["submitit"].items() if value is not None}
+        self.prefix, self.folder = plan.settings["prefix"], plan.folder / "submitit"
+        try:
+            self.executor = submitit.AutoExecutor(folder=self.folder, cluster=options.pop("cluster"))
+            self.executor.update_parameters(name=f"sweep-{plan.name}", **options)
+            self.job_class = submitit.LocalJob if self.executor.cluster == "local" else submitit.SlurmJob
+        except (RuntimeError, ValueError, TypeError, NameError) as error:
+            raise UserError(f"sweep.submitit: {' '.join(str(error).split())[:300]}") from error
+
+    def start(self, options: Sequence[str], run: Path, slot: int) -> Job:
+        """The run's job, or the one that an earlier sweep has started and that waits or goes on."""
+        run.mkdir(parents=True, exist_ok=True)
+        record = run / JOB
+        if record.is_file():
+            earlier = SubmititJob(self.job_class(self.folder, record.read_text(encoding="utf-8")), run)
+            if earlier.poll() is None:
+                return earlier
+        for name in (STOP, CODE, BEAT):
+            (run / name).unlink(missing_ok=True)
+        started = self.executor.submit(execute, train_command(options, self.prefix), str(run))
+        record.write_text(started.job_id, encoding="utf-8")
+        return SubmititJob(started, run)
+
+
+class SubmititJob:
+    """A job that says how it is and is told to end by files: so it goes wherever it runs, and for one found again."""
+
+    def __init__(self, job: Any, run: Path) -> None:
+        self.job, self.run = job, run
+
+    def poll(self) -> int | None:
+        if (self.run / CODE).is_file():
+            return int((self.run / CODE).read_text(encoding="utf-8"))
+        return None if self._beats() or not self.job.done() else 1  # cancelled, or out of memory or time
+
+    def _beats(self) -> bool:
+        beat = self.run / BEAT
+        return beat.is_file() and time.time() - beat.stat().st_mtime < PATIENCE
+
+    def stop(self) -> None:
+        (self.run / STOP).touch()
+
+
+def execute(command: Sequence[str], where: str) -> None:
+    """In the job: run a command until it ends, or until it is told to by a file in its folder."""
+    run = Path(where)
+    alive, _open = os.pipe()
+    environment = {k: v for k, v in os.environ.items() if k not in OWN and not k.startswith("SLURM_")}
+    with (run / OUTPUT).open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            env={**environment, run_dir.SWEEP: str(alive)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[alive],
+        )
+    while process.poll() is None:
+        (run / BEAT).touch()
+        if (run / STOP).exists():
+            process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(BEAT_SECONDS)
+    atomic_io.write_text(run / CODE, str(process.returncode))

@@ -1,0 +1,104 @@
+"""What a sweep leaves: a table on the screen and as CSV, plots, and the best trial's options as an experiment."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lightloom.config.values import format_value
+from lightloom.core import atomic_io
+from lightloom.core.errors import UserError
+from lightloom.sweeps import best, plots, space
+from lightloom.sweeps.metrics import spread
+from lightloom.sweeps.plan import Plan
+from lightloom.sweeps.trial import FAULT, RESULTS, SCORES
+
+log = logging.getLogger("lightloom")
+SHOWN = 20  # trials on the screen
+SECONDS = "train_seconds"
+
+
+def report(plan: Plan, study: optuna.Study) -> int:
+    """Write table, plots and best_<name>.yaml, print the best trials; raises UserError where none succeeded."""
+    trials = ranked(plan, study.get_trials())
+    atomic_io.write_text(plan.folder / "trials.csv", as_csv([row(plan, trial) for trial in trials]))
+    if not trials or trials[0].state != TrialState.COMPLETE:
+        faults = [f"trial {t.number}: {t.user_attrs[FAULT]}" for t in trials if FAULT in t.user_attrs]
+        raise UserError(f"no trial of sweep {plan.name} has a result; {(faults or ['none was begun'])[0]}")
+    plots.draw(plan, study).savefig(plan.folder / "sweep.png", dpi=110)
+    _print(plan, trials)
+    score = f"{plan.monitor} {spread(trials[0].user_attrs[SCORES])}"
+    path = best.write(plan, values(plan, trials[0]), f"trial {trials[0].number}, {score}")
+    log.info("Best: trial %d, %s. The sweep's folder: %s", trials[0].number, score, plan.folder)
+    log.info("Its options: %s; train with experiment=%s", path, path.stem)
+    return 0
+
+
+def ranked(plan: Plan, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The best first; then those without a result."""
+    sign = 1 if plan.mode == "min" else -1
+    done = [t for t in trials if t.state == TrialState.COMPLETE]
+    return sorted(done, key=lambda t: sign * (t.value or 0.0)) + [t for t in trials if t.state != TrialState.COMPLETE]
+
+
+def values(plan: Plan, trial: FrozenTrial) -> space.Values:
+    """The options that the trial had."""
+    return space.suggest(optuna.trial.FixedTrial(trial.params), plan.parameters)
+
+
+def figures(plan: Plan, trial: FrozenTrial) -> dict[str, list[float]]:
+    """What the trial's runs came to: the monitored metric, then those of the test."""
+    results: list[dict[str, Any]] = trial.user_attrs.get(RESULTS, [])
+    tested = dict.fromkeys(name for result in results for name in result if name.startswith("test/"))
+    found = {name: [result[name] for result in results if name in result] for name in tested}
+    return {plan.monitor: trial.user_attrs.get(SCORES, []), **found}
+
+
+def row(plan: Plan, trial: FrozenTrial) -> dict[str, str | float]:
+    """A trial as a line of trials.csv: options, then mean and standard deviation over the seeds of each figure."""
+    results: list[dict[str, Any]] = trial.user_attrs.get(RESULTS, [])
+    cells: dict[str, str | float] = {"trial": trial.number, "state": trial.state.name.lower()}
+    cells |= {p.key: trial.params.get(p.key, "") for p in plan.parameters} | {"runs": len(results)}
+    for name, found in figures(plan, trial).items():
+        if found:
+            cells[name] = statistics.mean(found)
+            cells[f"{name} std"] = statistics.stdev(found) if len(found) > 1 and all(map(math.isfinite, found)) else ""
+    seconds = sum(result[SECONDS] for result in results)
+    return {**cells, SECONDS: round(seconds, 2), FAULT: trial.user_attrs.get(FAULT, "")}
+
+
+def as_csv(rows: Sequence[dict[str, str | float]]) -> str:
+    """The rows with every column that one of them has."""
+    names = list(dict.fromkeys(name for cells in rows for name in cells))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _print(plan: Plan, trials: Sequence[FrozenTrial]) -> None:
+    """The best trials: options, the monitored metric and the test's of that name, seconds."""
+    tested = f"test/{plan.monitor.rpartition('/')[2]}"
+    metrics = [plan.monitor, *([tested] if tested in figures(plan, trials[0]) else [])]
+    table = Table("trial", *(p.name for p in plan.parameters), *metrics, "seconds", title=f"\nsweep {plan.name}")
+    for trial in trials[:SHOWN]:
+        found, result = figures(plan, trial), row(plan, trial)
+        options = [escape(format_value(trial.params[p.key])) if p.key in trial.params else "" for p in plan.parameters]
+        cells = [spread(found[name]) if found.get(name) else str(result["state"]) for name in metrics]
+        table.add_row(str(trial.number), *options, *cells, f"{result[SECONDS]:.0f}")
+    console = Console()
+    console.print(table)
+    if len(trials) > SHOWN:
+        console.print(f"{len(trials) - SHOWN} more in {plan.folder / 'trials.csv'}")

@@ -1,0 +1,122 @@
+"""One trial while it runs: a run for each seed, its progress judged, its result told to Optuna."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import Trial, TrialState
+
+from lightloom.core import run_dir
+from lightloom.sweeps import space
+from lightloom.sweeps.launchers import OUTPUT, Job, Launcher
+from lightloom.sweeps.metrics import new_values, spread
+from lightloom.sweeps.plan import Plan
+
+log = logging.getLogger("lightloom")
+SCORES, RESULTS, FAULT = "scores", "results", "fault"  # what a trial has to show, in the journal
+TICK = 0.1  # seconds
+
+
+def pruner(plan: Plan) -> optuna.pruners.BasePruner:
+    settings = plan.settings
+    if settings["pruner"] == "median":
+        return optuna.pruners.MedianPruner(settings["prune_startup"], n_warmup_steps=settings["prune_after"])
+    if settings["pruner"] == "halving":
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=settings["prune_after"])
+    return optuna.pruners.NopPruner()
+
+
+class Running:
+    """A trial whose runs are made one after the other, one for each seed."""
+
+    def __init__(self, plan: Plan, study: optuna.Study, trial: Trial, launcher: Launcher, slot: int) -> None:
+        self.plan, self.study, self.trial, self.launcher, self.slot = plan, study, trial, launcher, slot
+        study.pruner = pruner(plan)
+        self.values = space.suggest(trial, plan.parameters)
+        self.seeds = plan.seeds()
+        self.results: list[dict[str, Any]] = []
+        self.pruned, self.seen = False, set(study._storage.get_trial(trial._trial_id).intermediate_values)
+        self.job = self._start()
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run that is going on."""
+        return self.plan.folder / "trials" / f"{self.trial.number:03d}" / f"seed-{self.seeds[len(self.results)]}"
+
+    def _start(self) -> Job:
+        options = self.plan.command(self.values, self.seeds[len(self.results)], self.run)
+        return self.launcher.start(options, self.run, self.slot)
+
+    def is_over(self) -> bool:
+        """Look at the run: report its progress, take its result, start the next one. True once all is told."""
+        self._prune()
+        code = self.job.poll()
+        if code is None:
+            return False
+        if self.pruned and code != 0:
+            return self._tell(TrialState.PRUNED)
+        fault = self._take_result() if code == 0 else f"exit code {code}: {_last_line(self.run / OUTPUT)}"
+        if fault:
+            self.trial.set_user_attr(FAULT, fault)
+            return self._tell(TrialState.FAIL)
+        if len(self.results) < len(self.seeds):
+            self.job = self._start()
+            return False
+        return self._tell(TrialState.COMPLETE)
+
+    def _prune(self) -> None:
+        """Judge a trial by its first run, which ends early where others were better after as many epochs."""
+        if self.pruned or self.results or self.plan.settings["pruner"] == "none":
+            return
+        for epoch, value in new_values(self.run / "metrics.csv", self.plan.monitor, self.seen):
+            self.seen.add(epoch)
+            self.trial.report(value, epoch)
+            if self.trial.should_prune():
+                self.pruned = True
+                self.job.stop()
+                return
+
+    def _take_result(self) -> str | None:
+        """Note what the run came to; what is wrong with it, or None."""
+        try:
+            results = json.loads((self.run / run_dir.RESULTS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return f"{self.run} has no {run_dir.RESULTS}"
+        score = results.get(f"best {self.plan.monitor}")
+        if score is None or not math.isfinite(score):
+            return f"the run has no {self.plan.monitor}"
+        self.results.append(results)
+        return None
+
+    def _tell(self, state: TrialState) -> bool:
+        scores = [results[f"best {self.plan.monitor}"] for results in self.results]
+        for name, value in {SCORES: scores, RESULTS: self.results}.items():
+            self.trial.set_user_attr(name, value)
+        mean = float(np.mean(scores)) if state == TrialState.COMPLETE else None
+        self.study.tell(self.trial, mean, state=state)
+        outcome = f"{self.plan.monitor} {spread(scores)}" if mean is not None else state.name.lower()
+        fault = self.trial.user_attrs.get(FAULT, "")
+        log.info("trial %d  %s  %s  %s", self.trial.number, outcome, " ".join(space.lines(self.values)), fault)
+        return True
+
+    def leave(self) -> None:
+        """Have the run save and end, unless it lives on without the sweep; the trial goes on with the next command."""
+        if self.launcher.outlives:
+            return
+        self.job.stop()
+        while self.job.poll() is None:
+            time.sleep(TICK)
+
+
+def _last_line(path: Path) -> str:
+    """What a run has said last, an error message before its place."""
+    text = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.is_file() else []
+    errors = [line for line in text if line.startswith("error: ")]
+    return (errors or text or ["no output"])[-1][:300]

@@ -1,0 +1,1 @@
+"""Objects through a video: frames, tracks, steady boxes, MOT files and measures."""

@@ -1,0 +1,100 @@
+"""How well objects were followed: CLEAR MOT's accuracy and identity switches, and how much boxes tremble.
+
+Truth and tracks are lists with a dict for each frame: boxes (N, 4) xyxy in pixels, ids (N,) int64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from lightloom.core.errors import UserError
+
+Tracks = dict[str, Tensor]
+
+
+def clear_mot(truth: Sequence[Tracks], tracks: Sequence[Tracks], iou: float = 0.5) -> dict[str, float]:
+    """`mota`, 1 - (misses + false boxes + switches) / true boxes, at most 1; and the counts `id_switches`, `misses`,
+    `false_boxes`. A box matches a true one by `iou` at least; classes are not looked at. By package `trackers`.
+
+    Bernardin & Stiefelhagen 2008, Evaluating multiple object tracking performance: the CLEAR MOT metrics.
+    """
+    try:
+        from trackers.eval import compute_clear_metrics
+    except ModuleNotFoundError as error:
+        raise UserError('trackers, which measures tracks, is not installed; pip install "lightloom[video]".') from error
+    found = compute_clear_metrics(
+        [frame["ids"].numpy() for frame in truth],
+        [frame["ids"].numpy() for frame in tracks],
+        [overlaps(*pair) for pair in zip(truth, tracks, strict=True)],
+        iou,
+    )
+    return {
+        "mota": found["MOTA"],
+        "id_switches": found["IDSW"],
+        "misses": found["CLR_FN"],
+        "false_boxes": found["CLR_FP"],
+    }
+
+
+def jitter(truth: Sequence[Tracks], tracks: Sequence[Tracks], iou: float = 0.5) -> float:
+    """How much boxes tremble about the true ones, in pixels; NaN where nothing was followed for two frames.
+
+    The standard deviation, over all corners' coordinates, of the frame-to-frame change of the error, found minus true,
+    where one track is matched to one true object in two frames on end. Boxes that are off by a constant do not tremble;
+    independent noise of deviation s in each coordinate has a jitter of s times the root of 2.
+    """
+    changes: list[np.ndarray] = []
+    before: dict[tuple[int, int], np.ndarray] = {}
+    for true, found in zip(truth, tracks, strict=True):
+        overlap = overlaps(true, found)
+        errors = {}
+        for i, j in zip(*linear_sum_assignment(np.where(overlap >= iou, overlap, 0), maximize=True), strict=True):
+            if overlap[i, j] >= iou:
+                pair = int(true["ids"][i]), int(found["ids"][j])
+                errors[pair] = (found["boxes"][j].double() - true["boxes"][i].double()).numpy()
+        changes += [error - before[pair] for pair, error in errors.items() if pair in before]
+        before = errors
+    return _deviation(changes)
+
+
+class Tremor:
+    """How much tracks tremble by themselves, where no truth is known, in pixels; fed frame by frame.
+
+    `value` is the standard deviation of the second differences of corners' coordinates over three frames on end.
+    Steady motion has none; turns count too; independent noise of deviation s has s times the root of 6.
+    """
+
+    def __init__(self) -> None:
+        self._count, self._sum, self._squares = 0, 0.0, 0.0
+        self._before: dict[int, np.ndarray] = {}
+        self._earlier: dict[int, np.ndarray] = {}
+
+    def update(self, tracks: Tracks) -> None:
+        now = dict(zip(tracks["ids"].tolist(), tracks["boxes"].double().numpy(), strict=True))
+        for number in now.keys() & self._before.keys() & self._earlier.keys():
+            second = now[number] - 2 * self._before[number] + self._earlier[number]
+            self._count += second.size
+            self._sum += float(second.sum())
+            self._squares += float(np.square(second).sum())
+        self._earlier, self._before = self._before, now
+
+    @property
+    def value(self) -> float:
+        if not self._count:
+            return float("nan")
+        return max(self._squares / self._count - (self._sum / self._count) ** 2, 0.0) ** 0.5
+
+
+def overlaps(truth: Tracks, tracks: Tracks) -> np.ndarray:
+    """IoU of each true box with each found one, (N, M)."""
+    return box_iou(truth["boxes"].double(), tracks["boxes"].double()).numpy()
+
+
+def _deviation(values: Iterable[np.ndarray]) -> float:
+    values = list(values)
+    return float(np.stack(values).std()) if values else float("nan")

@@ -1,0 +1,238 @@
+"""Videos by PyAV: frames one at a time from a file or a camera, and H.264 that plays everywhere."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lightloom.core.errors import UserError
+
+log = logging.getLogger("lightloom")
+SUFFIXES = {".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm",
+            ".wmv"}  # fmt: skip
+CLOCK = 90_000  # ticks per second of what is written: whole numbers for all usual frame rates
+RATE = Fraction(30)  # of a source that states none
+FASTEST = 300  # frames per second; a file that states more means the ticks of its clock
+QUALITY = "20"  # x264's constant rate factor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """image: uint8 (3, H, W), RGB, upright. seconds: since the first frame."""
+
+    image: Tensor
+    seconds: float
+
+
+class VideoReader:
+    """The frames of a video file, in order; one at a time is held. To be iterated once.
+
+    rate: frames per second as the file states it; count: how many it states, or None. A frame that cannot be decoded is
+    left out, one that was mended by the decoder is kept; a warning counts both. `fault` says after the iteration, in
+    one sentence, that the file ended before its time.
+    """
+
+    is_live = False
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self._open(path, self._refusal)
+
+    def _open(self, source: Any, refusal: Any, **options: Any) -> None:
+        av = libraries()
+        try:
+            self._container = av.open(str(source), **options)
+        except (av.FFmpegError, OSError) as error:
+            raise UserError(refusal(error.strerror or str(error))) from error
+        if not self._container.streams.video:
+            self._container.close()
+            raise UserError(refusal("it has no pictures"))
+        self._stream = self._container.streams.video[0]
+        rates = [r for r in (self._stream.average_rate, self._stream.guessed_rate) if r and r <= FASTEST]
+        self.rate = rates[0] if rates else RATE
+        self._stated = None if self.is_live else self._seconds()
+        estimated = round(self._stated * self.rate) if self._stated and rates else None
+        self.count: int | None = self._stream.frames or estimated
+        self.fault: str | None = None
+
+    def _refusal(self, reason: str) -> str:
+        return f"{self.name}: cannot be read as a video ({reason}); name a video file that plays, or copy it again."
+
+    def _seconds(self) -> float | None:
+        """The length that the file states for its pictures; for one that is cut off some formats state less."""
+        found = [self._stream.frames / self.rate] if self._stream.frames else []
+        if self._stream.duration:
+            found.append(self._stream.duration * self._stream.time_base)
+        elif self._container.duration and len(self._container.streams) == 1:
+            found.append(Fraction(self._container.duration, 1_000_000))
+        return float(max(found)) if found else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        av = libraries()
+        start, number, end = None, 0, 0.0
+        damaged: list[int] = []  # numbers of the frames after which or at which something was wrong
+        packets = self._container.demux(self._stream)
+        reason = None
+        try:
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    break
+                except (av.FFmpegError, OSError) as error:
+                    reason = error.strerror or str(error)
+                    break
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    damaged.append(number)
+                    continue
+                for frame in frames:
+                    number += 1
+                    if frame.is_corrupt:
+                        damaged.append(number)
+                    time = frame.time if frame.time is not None else (number - 1) / float(self.rate)
+                    start = time if start is None else start
+                    shown = float(frame.duration * frame.time_base) if frame.duration else 1 / float(self.rate)
+                    end = time - start + shown
+                    yield Frame(_upright(frame), time - start)
+        finally:
+            self._container.close()
+        self._judge(number, end, damaged, reason)
+
+    def _judge(self, number: int, end: float, damaged: list[int], reason: str | None) -> None:
+        """What is to be said of a file that has been read to its end."""
+        if self.is_live:
+            self.fault = f"{self.name}: ended after frame {number} ({reason})." if reason else None
+            return
+        missing = max((self.count or 0) - number, 0)
+        if not number:
+            self.fault = self._refusal(reason or "no frame of it can be decoded")
+        elif reason or ((missing or not self.count) and (self._stated or 0) - end > 0.5 / float(self.rate)):
+            stated = f" of {self.count}" if self.count else ""
+            self.fault = (
+                f"{self.name}: ends after frame {number}{stated}, at {end:.2f} s"
+                f"{f' ({reason})' if reason else ''}; the file is truncated, copy it again. The frames up to there "
+                f"were read."
+            )
+        elif missing:
+            log.warning("%s: %d of its %d frames could not be read.", self.name, missing, self.count)
+        if damaged and number:
+            log.warning(
+                "%s: damaged at %d place(s), first at frame %d; shown as the decoder mended it, or left out.",
+                self.name,
+                len(damaged),
+                max(damaged[0], 1),
+            )
+
+
+class Camera(VideoReader):
+    """The frames of a camera, for as long as it gives any. index: from 0, as the system counts its cameras."""
+
+    is_live = True
+
+    def __init__(self, index: int) -> None:
+        self.index, self.name = index, f"camera {index}"
+        source, options = camera_source(index)
+        self._open(source, self._refusal, **options)
+
+    def _refusal(self, reason: str) -> str:
+        return (
+            f"input={self.index}: camera {self.index} cannot be opened ({reason}); connect it, name another one by its "
+            f"index, or name a video file."
+        )
+
+
+def camera_source(index: int) -> tuple[str, dict[str, Any]]:
+    """What `av.open` takes for the camera of this index, on Linux, macOS and Windows."""
+    system = platform.system()
+    if system == "Darwin":
+        return f"{index}:none", {"format": "avfoundation", "options": {"framerate": "30"}}
+    if system == "Windows":
+        devices = libraries().device.enumerate_input_devices("dshow")
+        names = [device.name for device in devices if "video" in device.media_types]
+        if index >= len(names):
+            raise UserError(f"input={index}: there is no camera {index}; Windows knows {', '.join(names) or 'none'}.")
+        return f"video={names[index]}", {"format": "dshow"}
+    return f"/dev/video{index}", {"format": "v4l2"}
+
+
+class VideoWriter:
+    """An .mp4 file of H.264 in yuv420p, its index in front so that it plays while it loads.
+
+    Frames are uint8 (3, H, W); an odd side is continued by a pixel, which H.264 needs. The file appears at `path` when
+    it is closed, whole; there is none where no frame was written.
+    """
+
+    def __init__(self, path: Path, rate: Fraction) -> None:
+        self.path, self.rate = path, rate
+        self._temporary = path.with_name(f".saving-{path.name}")
+        self._container: Any = None
+        self._last = -1
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
+        self.close()
+
+    def write(self, image: Tensor, seconds: float) -> None:
+        """One frame more, shown from `seconds` on; two frames are at least a tick of the clock apart."""
+        av = libraries()
+        image = _even(image)
+        if self._container is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = av.open(
+                str(self._temporary), "w", format="mp4", container_options={"movflags": "+faststart"}
+            )
+            self._stream = self._container.add_stream("h264", rate=self.rate, options={"crf": QUALITY})
+            self._stream.height, self._stream.width, self._stream.pix_fmt = *image.shape[1:], "yuv420p"
+            self._stream.codec_context.time_base = Fraction(1, CLOCK)
+        frame = av.VideoFrame.from_ndarray(image.permute(1, 2, 0).contiguous().numpy(), format="rgb24")
+        self._last = max(round(seconds * CLOCK), self._last + 1)
+        frame.pts, frame.time_base, frame.duration = self._last, Fraction(1, CLOCK), round(CLOCK / self.rate)
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._container.mux(self._stream.encode())
+            self._container.close()
+            self._container = None
+            self._temporary.replace(self.path)
+
+
+def is_video(path: Path) -> bool:
+    """By its name, and is it a file?"""
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def libraries() -> Any:
+    """PyAV, which is asked for only where there is a video."""
+    try:
+        import av
+        import av.device
+    except ModuleNotFoundError as error:
+        raise UserError('PyAV, for videos, is not installed; pip install "lightloom[video]".') from error
+    return av
+
+
+def _upright(frame: Any) -> Tensor:
+    image = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
+    return torch.rot90(image, round(frame.rotation / 90) % 4, (1, 2)).contiguous()
+
+
+def _even(image: Tensor) -> Tensor:
+    height, width = image.shape[1:]
+    if height % 2 == 0 and width % 2 == 0:
+        return image
+    return pad(image[None].float(), (0, width % 2, 0, height % 2), "replicate")[0].byte()

@@ -1,0 +1,65 @@
+"""Every YAML file that can be chosen composes, resolves, and says in its first line what it is."""
+
+import pytest
+from conftest import compose, names
+from omegaconf import OmegaConf
+
+from lightloom.cli import help
+from lightloom.config import compose as config
+
+GROUPS = ("model", "data", "trainer", "optimizer", "scheduler", "callbacks", "logger", "debug", "experiment")
+CHOICES = [(group, name) for group in GROUPS for name in names(group)]
+
+
+def _fitting(group: str, name: str) -> list[str]:
+    """A data set of a kind that a model accepts, and the other way round: the first that does."""
+    others = names({"model": "data", "data": "model"}[group])
+    for other in ["digits", "lenet", *others]:
+        pair = [f"{group}={name}", f"{'data' if group == 'model' else 'model'}={other}"]
+        try:
+            config.check("train", pair)
+        except config.UserError:
+            continue
+        return pair
+    pytest.fail(f"nothing fits {group}={name}")
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES)
+def test_each_choice_composes_and_resolves(group, name):
+    choice = _fitting(group, name) if group in ("model", "data") else [f"{group}={name}"]
+    cfg = config.without_hydra(compose(*choice))
+    assert not OmegaConf.missing_keys(cfg)
+    assert {"model", "data", "trainer"} <= set(cfg)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(config.CONFIGS.rglob("*.yaml")), ids=lambda p: str(p.relative_to(config.CONFIGS))
+)
+def test_each_file_begins_by_saying_what_it_is(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("#")
+    assert len(help.summary(path)) > 3
+
+
+@pytest.mark.parametrize("model", names("model"))
+def test_each_model_cites_its_paper_or_library_with_a_year(model):
+    summary = help.summary(config.CONFIGS / "model" / f"{model}.yaml")
+    assert any(year in summary for year in map(str, range(1943, 2030))), summary
+
+
+@pytest.mark.parametrize("debug", ["limit", "overfit", "profiler"])
+@pytest.mark.parametrize("experiment", names("experiment"))
+def test_debug_wins_over_experiment(debug, experiment):
+    both = compose(f"experiment={experiment}", f"debug={debug}")
+    assert both.trainer.max_epochs == compose(f"debug={debug}").trainer.max_epochs
+
+
+def test_the_facts_of_the_data_reach_the_model():
+    cfg = config.without_hydra(compose("model=lenet", "data=image_folder", "data.num_classes=100"))
+    assert (cfg.model.num_classes, cfg.model.network.num_classes, cfg.model.network.in_channels) == (100, 100, 3)
+
+
+def test_a_preset_is_replaced_whole():
+    assert set(compose("model=lenet", "optimizer=rmsprop").model.optimizer) == {
+        "_target_", "_partial_", "lr", "alpha", "weight_decay",
+    }  # fmt: skip

@@ -1,0 +1,73 @@
+"""Every classifier on every image data set: a new file in configs/ is tested without a new test."""
+
+import json
+
+import commands
+import pytest
+import pytorch_lightning as pl
+import torch
+from conftest import IMAGE_DATA, at_hand, models_for, names, real
+from hydra.utils import instantiate
+from one_step import train_and_restore
+
+from lightloom.config.compose import compose, without_hydra
+from lightloom.engine import checkpoint, train
+
+# Very deep networks have the code paths of their shallow sisters; a step of theirs takes minutes on a CPU.
+STAND_IN = {
+    "resnet1202": {"model.network.depth": 20},
+    "resnet110": {"model.network.depth": 20},
+    "resnet152": {"model.network.depth": 50},
+    "resnet101": {"model.network.depth": 50},
+}
+MODELS = models_for("classification")
+
+
+@pytest.mark.parametrize("data", IMAGE_DATA)
+@pytest.mark.parametrize("model", MODELS)
+def test_one_step_saved_and_reloaded_gives_equal_outputs(model, data, datamodules, tmp_path):
+    overrides, datamodule = datamodules(data)
+    datamodule = at_hand(datamodule)
+    small = [f"{key}={value}" for key, value in STAND_IN.get(model, {}).items()]
+    options = [*overrides, *small, *fitting(model, datamodule)]
+    cfg, module, again = train_and_restore(model, data, options, datamodule, tmp_path)
+    images = torch.rand(2, cfg.data.channels, cfg.data.image_size, cfg.data.image_size)
+    with torch.inference_mode():
+        expected = module(images)
+        assert expected.shape == (2, datamodule.num_classes)
+        assert torch.equal(expected, again(images))
+
+
+def fitting(model: str, datamodule: pl.LightningDataModule) -> list[str]:
+    """A patch size that divides, as the message for one that does not asks for."""
+    if model == "vit":
+        return [f"model.network.patch_size={next(p for p in (8, 7, 4) if datamodule.image_size % p == 0)}"]
+    return []
+
+
+@pytest.mark.parametrize("experiment", [name for name in names("experiment") if "speedrun" in name])
+def test_a_speedrun_trains_a_step_on_a_cpu_and_is_tested(experiment, tmp_path):
+    name = compose("train", [f"experiment={experiment}"]).data.name
+    stand_in = ["data=cifar10_small"] if name == "cifar10" else []
+    if name != "digits":
+        real(stand_in[0].removeprefix("data=") if stand_in else name)
+    small = ["trainer.max_epochs=1", "data.batch_size=16", "data.eval_batch_size=50", "trainer=cpu"]
+    limits = [f"trainer.limit_{stage}_batches=1" for stage in ("train", "val", "test")]
+    commands.run(tmp_path, f"experiment={experiment}", *stand_in, *small, *limits)
+    (folder,) = commands.runs(tmp_path)
+    assert json.loads((folder / "results.json").read_text())["steps"] == 1
+    saved = checkpoint.load(folder / "checkpoints" / "last.ckpt")["state_dict"]
+    assert saved["network.0.fitted"]
+
+
+def test_all_metrics_that_are_promised_are_logged(tmp_path):
+    cfg = without_hydra(compose("train", ["model=mlp", "data.batch_size=64", "trainer=cpu"]))
+    cfg, datamodule = train.build_data(cfg)
+    module = train.build_module(cfg)
+    trainer = instantiate(
+        cfg.trainer, max_epochs=1, logger=False, default_root_dir=str(tmp_path), enable_checkpointing=False
+    )
+    trainer.fit(module, datamodule=datamodule)
+    seen = set(trainer.callback_metrics)
+    trainer.test(module, datamodule=datamodule, verbose=False)
+    assert seen | set(trainer.callback_metrics) == set(module.logged)

@@ -1,0 +1,38 @@
+"""What is told of a data set is what is in it."""
+
+from itertools import pairwise
+
+import torch
+
+from lightloom.data.boxes.datamodule import Part
+from lightloom.data.boxes.scenes import DigitScenes
+from lightloom.predict.boxes.inspection import BOUNDS, CELL, class_counts, known, overlay, size_histogram
+
+
+def test_counts_are_those_of_a_slow_loop():
+    split = DigitScenes(96, 30).read("train")
+    items = list(known(split))
+    labels = [label for _, target in (split[i] for i in range(30)) for label in target["labels"].tolist()]
+    assert class_counts(items, 10) == [labels.count(label) for label in range(1, 11)]
+    boxes = [box for boxes, _ in items for box in boxes.tolist()]
+    sizes = [((x2 - x1) * (y2 - y1)) ** 0.5 for x1, y1, x2, y2 in boxes]
+    assert size_histogram(items) == [sum(low <= size < high for size in sizes) for low, high in pairwise(BOUNDS)]
+
+
+def test_a_part_has_the_boxes_of_its_images():
+    split = DigitScenes(96, 10).read("train")
+    whole, part = list(known(split)), list(known(Part(split, [7, 2])))
+    assert torch.equal(part[0][0], whole[7][0])
+    assert torch.equal(part[1][0], whole[2][0])
+
+
+def test_boxes_are_drawn_around_the_digits():
+    """What the overlay changes of an image of its own size lies in the masks, on the boxes or in their names."""
+    split = DigitScenes(CELL, 4, max_digits=1).read("train")
+    for image, target in split:
+        (x1, y1, x2, y2) = target["boxes"][0].int().tolist()
+        changed = (overlay(image, target, list("0123456789")) != image).any(0)
+        assert changed[y1 : y2 + 1, x1 : x2 + 1].any()
+        outside = changed.clone()
+        outside[max(y1 - 20, 0) : y2 + 20, max(x1 - 20, 0) : x2 + 20] = False
+        assert not outside.any()

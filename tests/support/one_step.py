@@ -1,0 +1,42 @@
+"""One optimizer step of any model on any data set, saved and restored: what the globbed tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from lightloom.config.compose import compose, without_hydra
+from lightloom.engine import train
+from lightloom.engine.checkpoint import SafeCheckpointIO, restore
+
+
+def train_and_restore(
+    model: str, data: str, overrides: Sequence[str], datamodule: pl.LightningDataModule, folder: Path
+) -> tuple[DictConfig, pl.LightningModule, pl.LightningModule]:
+    """The configuration, the module after one step, and the same from its checkpoint, both in evaluation mode."""
+    cfg = without_hydra(compose("train", [f"model={model}", f"data={data}", *overrides]))
+    cfg.data.update(datamodule.facts())
+    train._fill_in(cfg, "num_classes", cfg.data.num_classes)
+    pl.seed_everything(0, verbose=False)
+    module = train.build_module(cfg)
+    before = [p.detach().norm() for p in module.parameters()]
+    quiet = ("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing")
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_steps=1,
+        limit_val_batches=0,
+        plugins=[SafeCheckpointIO()],
+        use_distributed_sampler=False,
+        **dict.fromkeys(quiet, False),  # type: ignore[arg-type]
+    )
+    trainer.fit(module, datamodule=datamodule)
+    assert trainer.global_step == 1
+    assert any(a != b.norm() for a, b in zip(before, module.parameters(), strict=True))
+    path = folder / "step.ckpt"
+    trainer.save_checkpoint(path, weights_only=True)
+    _, again = restore(path)
+    path.unlink()  # half a gigabyte for a VGG
+    return cfg, module.eval(), again
