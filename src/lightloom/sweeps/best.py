@@ -9,6 +9,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from lightloom.config import compose
+from lightloom.config.values import format_value
 from lightloom.core import atomic_io
 from lightloom.core.errors import UserError
 from lightloom.sweeps import space
@@ -69,4 +70,4 @@ def _chosen(override: Override) -> list[str]:
     value = None if override.is_delete() else override.value()
     if override.key_or_group == "experiment":
         return [f"  - {name}" for name in (value if isinstance(value, list) else [value]) if name]
-    return [f"  - override /{override.get_key_element().lstrip('+~')}: {space.shown(value)}"]
+    return [f"  - override /{override.get_key_element().lstrip('+~')}: {format_value(value)}"]
