@@ -9,13 +9,12 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lightloom.core.errors import UserError, did_you_mean, raise_all, slip
 
 # A checkpoint's configuration may call what is defined in these; elsewhere, only classes of modules and optimizers.
-REFUSALS = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError, MisconfigurationException)  # of constructors
+REFUSALS = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError)  # of constructors
 KEYWORDS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
@@ -31,7 +30,7 @@ def build(cfg: Any, where: str, **extra: Any) -> Any:
             cause = cause.__cause__
         if isinstance(cause, UserError):
             raise cause from error
-        if isinstance(cause, REFUSALS):
+        if isinstance(cause, REFUSALS) or type(cause).__name__ == "MisconfigurationException":  # Lightning's
             raise UserError(f"{where}: {' '.join(str(cause).split())}") from error
         raise
 

@@ -13,9 +13,9 @@ def evenly(count: int, most: int) -> list[int]:
     return torch.linspace(0, count - 1, min(count, most)).round().long().tolist()
 
 
-def share(images: Tensor, wanted: int, batches: Sequence[int | float]) -> Tensor:
-    """A batch's part of `wanted` images, taken evenly from all batches: the first of a folder are all of one class.
+def share(batch: Tensor, wanted: int, batches: Sequence[int | float]) -> Tensor:
+    """A batch's part of `wanted` samples, taken evenly from all batches: the first of a folder are all of one class.
 
     batches: their number in each loader.
     """
-    return images[evenly(len(images), -int(-wanted // sum(batches)))]
+    return batch[evenly(len(batch), -int(-wanted // sum(batches)))]

@@ -65,13 +65,13 @@ def latents(seed: int, count: int, latent_dim: int, device: torch.device | str =
     return normals(mix_tensor(seed, torch.arange(count, device=device)), latent_dim)
 
 
-def content_keys(images: Tensor, seed: int) -> Tensor:
-    """One key per image, from its values (B, ...) in [0, 1]: the same wherever and with whom it is evaluated.
+def content_keys(x: Tensor, seed: int) -> Tensor:
+    """One key per sample, from its values (B, ...) in [0, 1]: the same wherever and with whom it is evaluated.
 
     Values are taken to the nearest 1/255.
     """
-    levels = images.flatten(1).mul(255).round().long()
-    weights = mix_tensor(seed, torch.arange(levels.shape[1], device=images.device)) * 2 + 1
+    levels = x.flatten(1).mul(255).round().long()
+    weights = mix_tensor(seed, torch.arange(levels.shape[1], device=x.device)) * 2 + 1
     return _shift(_finish((levels * weights).sum(1)), 1)
 
 
