@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import socket
 import subprocess
@@ -16,25 +14,17 @@ import pytest
 import torch
 from commands import run, run_two, runs
 from omegaconf import DictConfig, OmegaConf
+from outcomes import confusion, results, weights
 from PIL import Image
 
 from lightloom.config import compose
 from lightloom.config.compose import ROOT
 from lightloom.core import run_dir
 from lightloom.core.errors import UserError
-from lightloom.engine import accelerator, checkpoint, rendezvous
+from lightloom.engine import accelerator, rendezvous
 
 SHORT = ("model=mlp", "trainer.max_epochs=2", "trainer.limit_train_batches=4", "data.eval_batch_size=100")
 SHORT += ("data.val_fraction=0.13",)  # 187 validation images, which two processes cannot share equally
-
-
-def weights(run_folder: Path) -> dict[str, torch.Tensor]:
-    return checkpoint.load(run_folder / "checkpoints" / "last.ckpt")["state_dict"]
-
-
-def results(run_folder: Path) -> dict[str, float]:
-    found = json.loads((run_folder / "results.json").read_text())
-    return {k: v for k, v in found.items() if k != "train_seconds"}
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -42,11 +32,6 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert a.keys() == b.keys()
     assert max(float((a[k].float() - b[k].float()).abs().max()) for k in a) < 1e-6
     assert results(other) == pytest.approx(results(one), abs=1e-6)
-
-
-def confusion(run_folder: Path) -> torch.Tensor:
-    with (run_folder / "confusion_matrix.csv").open(newline="") as file:
-        return torch.tensor([[int(n) for n in row[1:]] for row in list(csv.reader(file))[1:]])
 
 
 @pytest.fixture(scope="module")

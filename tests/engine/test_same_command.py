@@ -15,7 +15,7 @@ import pytest
 import torch
 from commands import run, start
 from conftest import compose
-from test_resume import differences, rows, saved_state
+from resumable import differences, rows, saved_state
 
 from lightloom.config import compose as config
 from lightloom.config.instantiate import plain

@@ -14,8 +14,8 @@ import torch
 from commands import run as command
 from commands import runs, start
 from conftest import ROOT, compose, models_for
-from test_distributed import confusion
-from test_resume import SCHEDULES, KeepAll, continue_each, state, train
+from outcomes import confusion
+from resumable import SCHEDULES, KeepAll, continue_each, state, train
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.config.compose import without_hydra

@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins import MixedPrecision
-from test_resume import Noise, differences
+from resumable import Noise, differences
 from torch import Tensor, nn
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint

@@ -11,8 +11,8 @@ import torch
 from commands import run, run_two, runs, start
 from conftest import ROOT
 from interruptions import HERE
+from outcomes import results, weights
 from PIL import Image
-from test_distributed import results, weights
 
 from lightloom.engine import checkpoint
 

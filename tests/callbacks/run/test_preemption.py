@@ -134,7 +134,7 @@ def test_workers_do_not_hear():
 
 def test_handlers_are_as_they_were(tmp_path):
     """After a fit in one's own program, signals are what they were before."""
-    from test_resume import fit
+    from resumable import fit
 
     from lightloom.callbacks.run.preemption import Preemption
 
