@@ -126,11 +126,10 @@ def prepared(arguments: Sequence[str], config_name: str) -> list[str]:
 
 def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     """The arguments that Hydra gets: checked, shorthand written out, a resumed run's own options and folder added."""
-    from hydra._internal.utils import get_args_parser
-
     from lightloom.config import compose
+    from lightloom.config.hydra_internals import command_line_parser
 
-    parser = get_args_parser()
+    parser = command_line_parser()
     parser.error = refuse  # type: ignore[method-assign]
     parsed = parser.parse_intermixed_args(list(arguments))
     if parsed.resolve and not parsed.cfg:

@@ -16,7 +16,6 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -27,6 +26,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from yaml import YAMLError
 
 from lightloom.config import overrides as keys
+from lightloom.config.hydra_internals import apply_overrides
 from lightloom.config.values import Text, format_value, options_of, rule_for
 from lightloom.core.errors import UserError, did_you_mean, raise_all
 from lightloom.core.run_dir import RUN_TIME
@@ -253,10 +253,10 @@ def _check_values(
             if found or override.is_sweep_override():
                 continue
             if override.key_or_group.endswith("._target_"):  # the others are judged by the object that was chosen
-                ConfigLoaderImpl._apply_overrides_to_config([override], cfg)
+                apply_overrides([override], cfg)
             else:
                 rest.append(override)
-        ConfigLoaderImpl._apply_overrides_to_config(rest, cfg)
+        apply_overrides(rest, cfg)
         # Facts that data of another kind does not have are no mistakes of their own.
         problems += list(_kind_problems(cfg, config_dir)) or [*_node_problems(cfg, ""), *_manual_problems(cfg)]
     except (HydraException, OmegaConfBaseException) as error:
@@ -281,7 +281,7 @@ def _node_problems(cfg: Any, path: str) -> Iterator[str]:
     if isinstance(cfg, DictConfig) and (takes := options_of(str(cfg.get("_target_")))) is not None:
         for key in map(str, cfg):
             if not key.startswith("_") and key not in takes:
-                yield f"{path}.{key}: {cfg._target_} has no option {key!r}.{did_you_mean(key, takes, f'{path}.')}"
+                yield f"{path}.{key}: {cfg['_target_']} has no option {key!r}.{did_you_mean(key, takes, f'{path}.')}"
     names: Any = cfg if isinstance(cfg, DictConfig) else range(len(cfg))
     for key in names:
         where = f"{path}.{key}" if path else str(key)

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lightloom.core.errors import UserError, did_you_mean, raise_all, slip
 
-# A checkpoint's configuration may call what is defined in these; elsewhere, only classes of modules and optimizers.
 REFUSALS = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError)  # of constructors
+OWN_OPTIONS = {"trainer.loop"}  # which stand among those of another's class, and are not handed to it
 KEYWORDS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
@@ -69,7 +69,7 @@ def _option_problems(path: str, node: Any, found: Any) -> Iterator[str]:
         parameters = inspect.signature(found).parameters
     except (TypeError, ValueError):
         return
-    given = [str(k) for k in node if k not in KEYWORDS]
+    given = [str(k) for k in node if k not in KEYWORDS and f"{path}.{k}" not in OWN_OPTIONS]
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     takes = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     unknown = [name for name in given if name not in takes and not open_ended]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hydra.core.override_parser.types import Glob, IntervalSweep, Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -42,7 +42,16 @@ def values(override: Override, names: Sequence[str] = ()) -> list[Any]:
     if isinstance(value, IntervalSweep):
         return [value.start, value.end]
     found = list(override.sweep_iterator()) if override.is_discrete_sweep() else [value]
-    return [Override._convert_value(v) for v in found]
+    return [_unquoted(v) for v in found]
+
+
+def _unquoted(value: Any) -> Any:
+    """A value of a sweep as plain text, numbers, lists and dictionaries."""
+    if isinstance(value, list):
+        return [_unquoted(v) for v in value]
+    if isinstance(value, dict):
+        return {_unquoted(k): _unquoted(v) for k, v in value.items()}
+    return value.text if isinstance(value, QuotedString) else value
 
 
 def exists(cfg: DictConfig, key: str) -> bool:
@@ -117,8 +126,9 @@ def _paths(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
     for key in map(str, cfg):
         if prefix or key != "hydra":
             yield f"{prefix}{key}"
-            child = cfg._get_node(key)
-            if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
+            if OmegaConf.is_missing(cfg, key) or OmegaConf.is_interpolation(cfg, key):
+                continue
+            if isinstance(child := cfg[key], DictConfig):
                 yield from _paths(child, f"{prefix}{key}.")
 
 

@@ -235,6 +235,7 @@ RULES: dict[str, Number | OneOf | Text] = {
         ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
         also=(None, 16, 32, 64, "16", "32", "64", "bf16", "transformer-engine", "transformer-engine-float16"),
     ),
+    "trainer.loop": OneOf(("fast", "lightning")),
     "trainer.num_nodes": COUNT,
     "trainer.devices": Devices(int, 1, also=("all", "auto", -1)),
     "trainer.max_epochs": Number(int, 1, also=(-1, None)),

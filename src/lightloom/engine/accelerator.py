@@ -37,7 +37,7 @@ def settle(trainer: DictConfig) -> None:
         trainer.accelerator = "cpu"
     _settle_devices(trainer, gpus, spans_processes)
     if spans_processes and trainer.accelerator == "cpu":
-        if isinstance(trainer.strategy, DictConfig) and "FSDP" in trainer.strategy._target_:
+        if isinstance(trainer.strategy, DictConfig) and "FSDP" in trainer.strategy["_target_"]:
             raise UserError(
                 "trainer=fsdp needs GPUs and this machine has none; use trainer=ddp, which then trains on CPUs."
             )

@@ -19,6 +19,7 @@ from lightloom.core.errors import UserError
 from lightloom.core.run_dir import find_checkpoint
 from lightloom.engine import accelerator
 from lightloom.engine import checkpoint as checkpoints
+from lightloom.engine import trainer as trainers
 from lightloom.engine.train import close, print_table
 from lightloom.engine.trust import check_trusted
 
@@ -115,7 +116,7 @@ def build_trainer(cfg: DictConfig, trained: DictConfig) -> pl.Trainer:
     """A trainer for one pass; the callbacks of the task that measure and show a test come along."""
     accelerator.settle(cfg.trainer)
     callbacks = list(test_callbacks(cfg, trained))
-    return build(cfg.trainer, "trainer", callbacks=callbacks, logger=False, enable_checkpointing=False)
+    return trainers.make(cfg.trainer, callbacks=callbacks, logger=False, enable_checkpointing=False)
 
 
 def test_callbacks(cfg: DictConfig, trained: DictConfig) -> Iterator[pl.Callback]:

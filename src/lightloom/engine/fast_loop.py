@@ -1,4 +1,4 @@
-"""Lightning's training loop without what takes time and does nothing: same order, same counters, same checkpoints.
+"""A fast path for Lightning's training loop: same order, same counters, same checkpoints.
 
 Around each batch Lightning 2.6 calls about 45 hooks, most of which are the empty ones that it defines itself; it looks
 up anew which of them are overridden and how many arguments `training_step` takes, and it hands the optimizer's step
@@ -15,30 +15,27 @@ through five layers. For a small network on a CPU that is a quarter of the time.
 
 Where anything else is at work (another strategy or precision, a profiler, `dataloader_iter`, the first batch of a
 resumed run) the method is Lightning's, and so is all of manual optimisation but the batch around it. This follows
-Lightning 2.6 line by line, which pyproject.toml pins; tests/engine/test_fast_loop.py compares the two.
+Lightning line by line; tests/engine/test_fast_loop.py compares the two under each version of lightning_internals.KNOWN,
+and `trainer.loop=lightning` does without it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher, _profile_nothing
-from pytorch_lightning.loops.optimization.automatic import Closure, ClosureResult, _AutomaticOptimization
-from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+from pytorch_lightning.loops.optimization.automatic import Closure, ClosureResult
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
-from pytorch_lightning.trainer import call
-from pytorch_lightning.utilities.combined_loader import _MaxSizeCycle
 from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightloom.engine import lightning_internals as internals
+from lightloom.engine.lightning_internals import CURRENT_HOOK, DataFetcher, PrefetchDataFetcher
 from lightloom.engine.null_profiler import NullProfiler
 
 # The hooks around a batch and inside the optimizer's step that Lightning defines empty; those that are parts of a step.
@@ -51,28 +48,27 @@ TRANSFER = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_ba
 
 def use_fast_loop(trainer: pl.Trainer) -> pl.Trainer:
     """The trainer, before its first fit, with the loops of this file."""
-    old = trainer.fit_loop.epoch_loop
-    trainer.fit_loop.epoch_loop = FastEpochLoop(trainer, min_steps=old.min_steps, max_steps=old.max_steps)
+    internals.set_epoch_loop(trainer, FastEpochLoop)
     return trainer
 
 
-class Plan:
+class EpochPlan:
     """What the batches of an epoch need, as trainer, module and callbacks are when it starts.
 
     lean: the batch may take the short way. direct: so may the optimizer's step. callbacks: who listens to which hook.
     """
 
-    def __init__(self, trainer: Any, fetcher: _DataFetcher) -> None:
+    def __init__(self, trainer: Any, fetcher: DataFetcher) -> None:
         module, precision = trainer.lightning_module, trainer.precision_plugin
         self.trainer, self.module, self.device = trainer, module, trainer.strategy.root_device
         self.full_precision = type(precision) is Precision
         strategy = trainer.strategy
         alone = type(strategy) is SingleDeviceStrategy and strategy.model is module
-        shared = type(strategy) is DDPStrategy and strategy._model_averager is None
+        shared = type(strategy) is DDPStrategy and internals.averages_gradients(strategy)
         self.step = module.training_step if alone else strategy.training_step  # through DDP, which averages gradients
         self.lean = (
             (alone or shared)
-            and type(fetcher) is _PrefetchDataFetcher
+            and type(fetcher) is PrefetchDataFetcher
             and (self.full_precision or (type(precision) is MixedPrecision and precision.scaler is None))
             and type(trainer.profiler) in (PassThroughProfiler, NullProfiler)
         )
@@ -89,29 +85,19 @@ class Plan:
         self.schedules = [config for config in by_step if not config.reduce_on_plateau]
         self.plateaus = len(by_step) > len(self.schedules)
         self.takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
-        before, self.transfer, self.after_transfer = map(self._batch_hook, TRANSFER)
+        before, self.transfer, self.after_transfer = (internals.batch_hook(trainer, hook) for hook in TRANSFER)
         empty = getattr(before, "__func__", None) is pl.LightningDataModule.on_before_batch_transfer
         self.before_transfer = None if empty else before
-
-    def _batch_hook(self, hook: str) -> Callable[..., Any]:
-        """The datamodule's hook, or else the module's."""
-        owner = self.trainer._data_connector._datahook_selector.get_instance(hook)
-        of_module = partial(call._call_lightning_module_hook, self.trainer, hook)
-        return of_module if owner is self.module else getattr(owner, hook)
 
     def to_device(self, batch: Any) -> Any:
         if self.before_transfer is not None:
             batch = self.before_transfer(batch, 0)
         return self.after_transfer(self.transfer(batch, self.device, 0), 0)
 
-    def fetch_from(self, fetcher: _DataFetcher) -> None:
+    def fetch_from(self, fetcher: DataFetcher) -> None:
         """Take the epoch's batches from its only loader, past Lightning's combination of several."""
-        self.fetcher, self.only_loader = fetcher, None
-        fetcher._start_profiler = fetcher._stop_profiler = _profile_nothing
-        combined: Any = fetcher.iterator
-        alone = type(combined._iterator) is _MaxSizeCycle and len(combined._iterator.iterators) == 1
-        if alone and combined._spec.is_leaf() and fetcher.length is not None:
-            self.only_loader = combined._iterator  # not what is inside, which Lightning lets go of when the fit ends
+        self.fetcher, self.only_loader = fetcher, internals.only_loader(fetcher)
+        internals.do_not_profile(fetcher)
 
     def next_batch(self) -> Any:
         fetcher: Any = self.fetcher
@@ -131,11 +117,12 @@ class Plan:
         if hook not in self.heard:
             return None
         trainer, module = self.trainer, self.module
-        before, module._current_fx_name = module._current_fx_name, hook
+        before = getattr(module, CURRENT_HOOK)
+        setattr(module, CURRENT_HOOK, hook)
         for callback in self.callbacks[hook]:
             getattr(callback, hook)(trainer, module, *args)
         answer = getattr(module, hook)(*args)
-        module._current_fx_name = before
+        setattr(module, CURRENT_HOOK, before)
         return answer
 
 
@@ -152,18 +139,18 @@ def _overrides(listener: Any, base: type, hook: str) -> bool:
     return getattr(getattr(listener, hook), "__func__", None) is not getattr(base, hook)
 
 
-class FastEpochLoop(_TrainingEpochLoop):
+class FastEpochLoop(internals.EpochLoop):
     """The batches of an epoch."""
 
-    plan: Plan
+    plan: EpochPlan
 
     def __init__(self, trainer: pl.Trainer, min_steps: int | None = None, max_steps: int = -1) -> None:
         super().__init__(trainer, min_steps, max_steps)
         self.automatic_optimization: FastOptimization = FastOptimization(trainer)
 
-    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+    def on_run_start(self, data_fetcher: DataFetcher) -> None:
         super().on_run_start(data_fetcher)
-        self.plan = self.automatic_optimization.plan = Plan(self.trainer, data_fetcher)
+        self.plan = self.automatic_optimization.plan = EpochPlan(self.trainer, data_fetcher)
         if self.plan.lean:
             self.plan.fetch_from(data_fetcher)
 
@@ -171,9 +158,9 @@ class FastEpochLoop(_TrainingEpochLoop):
     def done(self) -> bool:
         trainer: Any = self.trainer
         usual = self.plan.lean and not (self.restarting or trainer.should_stop) and self.max_steps == -1
-        return self._num_ready_batches_reached() if usual else super().done
+        return self.all_batches_ready() if usual else super().done
 
-    def advance(self, data_fetcher: _DataFetcher) -> None:
+    def advance(self, data_fetcher: DataFetcher) -> None:
         if not self.plan.lean or self.restarting:
             return super().advance(data_fetcher)
         plan, progress = self.plan, self.batch_progress
@@ -183,10 +170,10 @@ class FastEpochLoop(_TrainingEpochLoop):
         progress.is_last_batch = data_fetcher.done
         batch = plan.to_device(batch)
         progress.increment_ready()
-        self._start_batch(batch)
+        self.begin_batch(batch)
         output, skipped = None, False
         if batch is None:
-            self._warning_cache.warn("train_dataloader yielded None. If this was on purpose, ignore this warning...")
+            self.warn_once("train_dataloader yielded None. If this was on purpose, ignore this warning...")
         elif plan.call("on_train_batch_start", batch, batch_idx) == -1:
             skipped = True
             progress.increment_by(0, is_last_batch=True)
@@ -195,15 +182,15 @@ class FastEpochLoop(_TrainingEpochLoop):
             output = self._optimize(batch, batch_idx)
         progress.increment_processed()
         self.update_lr_schedulers("step", update_plateau_schedulers=False)
-        if self._num_ready_batches_reached():
+        if self.all_batches_ready():
             self.update_lr_schedulers("epoch", update_plateau_schedulers=False)
         if skipped:
             raise StopIteration
         plan.call("on_train_batch_end", output, batch, batch_idx)
-        self._end_batch()
+        self.end_batch()
 
-    def _broadcast_sigterm_tensor(self) -> None:
-        """Nothing: the processes agree on signals in `callbacks.preemption`, and not before each batch."""
+    def agree_on_sigterm(self) -> None:
+        """Nothing: the processes agree on signals in `callbacks.run.preemption`, and not before each batch."""
 
     def _optimize(self, batch: Any, batch_idx: int) -> Any:
         kwargs = OrderedDict(batch=batch)
@@ -213,39 +200,24 @@ class FastEpochLoop(_TrainingEpochLoop):
             return self.automatic_optimization.run(self.trainer.optimizers[0], batch_idx, kwargs)
         return self.manual_optimization.run(kwargs)
 
-    def _start_batch(self, batch: Any) -> None:
-        results, connector = self._results, self.trainer._logger_connector
-        connector._first_loop_iter = connector._first_loop_iter is None
-        results.batch, results.batch_size, results.dataloader_idx = batch, None, None
-
-    def _end_batch(self) -> None:
-        results, connector = self._results, self.trainer._logger_connector
-        logged = any(True for _ in results.valid_items())
-        if logged:
-            connector.on_batch_end()
-        else:
-            results.batch = results.batch_size = None
-        self.batch_progress.increment_completed()
-        if logged:
-            connector.update_train_step_metrics()
-
-    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+    def on_advance_end(self, data_fetcher: DataFetcher) -> None:
         trainer: Any = self.trainer
-        usual = self.plan.lean and not (trainer.should_stop or self._skip_next_val or trainer._val_check_time_interval)
-        if not usual or self._should_check_val_fx(data_fetcher):
+        by_clock = trainer.val_check_batch is None
+        usual = self.plan.lean and not (trainer.should_stop or self.skips_next_validation or by_clock)
+        if not usual or self.validates_now(data_fetcher):
             return super().on_advance_end(data_fetcher)
         if self.plan.plateaus:
             self.update_lr_schedulers("step", update_plateau_schedulers=True)
-        if not self._should_accumulate():
-            self._batches_that_stepped += 1
+        if not self.accumulates():
+            self.count_step()
 
-    def _should_accumulate(self) -> bool:
-        return self.trainer.accumulate_grad_batches != 1 and super()._should_accumulate()
+    def accumulates(self) -> bool:
+        return self.trainer.accumulate_grad_batches != 1 and super().accumulates()
 
     def update_lr_schedulers(self, interval: str, update_plateau_schedulers: bool) -> None:
         if interval == "epoch" or update_plateau_schedulers or not self.plan.plain_schedules:
             return super().update_lr_schedulers(interval, update_plateau_schedulers)
-        if self._should_accumulate():
+        if self.accumulates():
             return
         for config in self.plan.schedules:
             if self.batch_progress.current.ready % config.frequency == 0:
@@ -253,25 +225,25 @@ class FastEpochLoop(_TrainingEpochLoop):
                 config.scheduler.step()  # type: ignore[call-arg]
                 self.scheduler_progress.increment_completed()
 
-    def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
+    def validates_now(self, data_fetcher: DataFetcher) -> bool:
         trainer: Any = self.trainer
         every = trainer.val_check_batch
-        by_batches = self.plan.lean and trainer._val_check_time_interval is None and every != float("inf")
+        by_batches = self.plan.lean and every is not None and every != float("inf")
         if by_batches and not trainer.should_stop:
             batches = self.total_batch_idx if trainer.check_val_every_n_epoch is None else self.batch_idx
             if (batches + 1) % every:
                 return False
-        return super()._should_check_val_fx(data_fetcher)
+        return super().validates_now(data_fetcher)
 
 
-class FastOptimization(_AutomaticOptimization):
+class FastOptimization(internals.AutomaticOptimization):
     """The step of one optimizer."""
 
-    plan: Plan
+    plan: EpochPlan
 
     def run(self, optimizer: Optimizer, batch_idx: int, kwargs: OrderedDict) -> dict[str, Any]:
         trainer: Any = self.trainer
-        usual = trainer.accumulate_grad_batches == 1 and not trainer.gradient_clip_val and not self._skip_backward
+        usual = trainer.accumulate_grad_batches == 1 and not trainer.gradient_clip_val and not self.skips_backward
         if not (usual and self.plan.direct):
             return super().run(optimizer, batch_idx, kwargs)
         plan = self.plan
@@ -281,7 +253,7 @@ class FastOptimization(_AutomaticOptimization):
         def closure() -> Tensor | None:
             nonlocal result
             with torch.enable_grad():
-                result = self._training_step(kwargs)
+                result = self.result_of_step(kwargs)
                 zero_grad.increment_ready()
                 zero_grad.increment_started()
                 _forget_gradients(optimizer)
@@ -299,13 +271,14 @@ class FastOptimization(_AutomaticOptimization):
         step.increment_completed()
         return {} if result.loss is None else result.asdict()
 
-    def _training_step(self, kwargs: OrderedDict) -> ClosureResult:
+    def result_of_step(self, kwargs: OrderedDict) -> ClosureResult:
         plan = self.plan
         if not (plan.direct and plan.full_precision and self.trainer.accumulate_grad_batches == 1):
-            return super()._training_step(kwargs)
-        before, plan.module._current_fx_name = plan.module._current_fx_name, "training_step"
+            return super().result_of_step(kwargs)
+        before = getattr(plan.module, CURRENT_HOOK)
+        setattr(plan.module, CURRENT_HOOK, "training_step")
         output = plan.step(*kwargs.values())
-        plan.module._current_fx_name = before
+        setattr(plan.module, CURRENT_HOOK, before)
         if output is None and self.trainer.world_size > 1:  # the others would wait for this one's gradients
             raise RuntimeError("training_step returned None on one of several processes, where no step can be skipped.")
         return ClosureResult(output) if isinstance(output, Tensor) else ClosureResult.from_training_step_output(output)

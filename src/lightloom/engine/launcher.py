@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from lightloom.core import run_dir
 from lightloom.core.errors import LostProcess
+from lightloom.engine import lightning_internals as internals
 
 GRACE = 15.0  # seconds for the others to end by themselves
 LOST = ("gloo", "nccl", "tcpstore", "connection closed", "connection reset", "broken pipe", "timed out")
@@ -26,11 +25,10 @@ _running: list[Launcher] = []
 
 def replace_launcher(trainer: pl.Trainer) -> None:
     """Replace the launcher of a trainer that starts its other processes by the one of this file."""
-    old = trainer.strategy._launcher
-    if type(old) is _SubprocessScriptLauncher:
-        trainer.strategy._launcher = Launcher(
-            old.cluster_environment, old.num_processes, old.num_nodes, Path(trainer.default_root_dir)
-        )
+    run = Path(trainer.default_root_dir)
+    internals.replace_launcher(
+        trainer, lambda old: Launcher(old.cluster_environment, old.num_processes, old.num_nodes, run)
+    )
 
 
 def wait() -> None:
@@ -39,7 +37,7 @@ def wait() -> None:
         _running.pop().wait()
 
 
-class Launcher(_SubprocessScriptLauncher):
+class Launcher(internals.SubprocessLauncher):
     """Lightning's, which kills the whole run with SIGKILL within five seconds after a process ends with any code.
 
     Here the run ends with that process's code and one line about it, and where all end on a signal, with that of each.
@@ -54,10 +52,10 @@ class Launcher(_SubprocessScriptLauncher):
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
             os.environ[run_dir.LAUNCHER] = str(os.getpid())
-            self._call_children_scripts()
+            self.start_processes()
             _running.append(self)
             threading.Thread(target=self._watch, daemon=True).start()
-        _set_num_threads_if_needed(num_processes=self.num_processes)
+        internals.limit_threads(num_processes=self.num_processes)
         try:
             return function(*args, **kwargs)
         except RuntimeError as error:  # torch.distributed's own are of this kind

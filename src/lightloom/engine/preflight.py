@@ -27,11 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from lightloom.callbacks.run.nan_guard import NaNGuard
-from lightloom.callbacks.run.preemption import replace_signal_handlers
-from lightloom.config.instantiate import build
 from lightloom.core import run_dir
 from lightloom.core.errors import UserError, message_of, raise_all
-from lightloom.engine import checkpoint, train
+from lightloom.engine import checkpoint, lightning_internals, train
+from lightloom.engine import trainer as trainers
 from lightloom.engine.null_profiler import NullProfiler
 
 log = logging.getLogger("lightloom")
@@ -77,9 +76,8 @@ def examine(cfg: DictConfig) -> None:
 
     def model() -> str:
         made["module"] = train.build_module(cfg)
-        return (
-            f"{cfg.model._target_.rpartition('.')[2]}, {sum(p.numel() for p in made['module'].parameters()):,} weights"
-        )
+        name = cfg.model["_target_"].rpartition(".")[2]
+        return f"{name}, {sum(p.numel() for p in made['module'].parameters()):,} weights"
 
     def machine() -> str:
         made["trainer"] = train.build_trainer(cfg, made["module"])
@@ -217,16 +215,15 @@ def _trainer_of_one_batch(cfg: DictConfig, batches: int) -> pl.Trainer:
     options |= {"strategy": "auto", "num_nodes": 1, "devices": devices[:1] if isinstance(devices, list) else 1}
     options |= {"fast_dev_run": batches, "max_time": None, "profiler": None}
     plugins = [checkpoint.SafeCheckpointIO()]
-    trainer = build(
+    trainer = trainers.make(
         OmegaConf.create(options),
-        "trainer",
         callbacks=[NaNGuard()],
         plugins=plugins,
         logger=False,
         profiler=NullProfiler(),
     )
     trainer.limit_val_batches = 0 if cfg.trainer.limit_val_batches == 0 else 1
-    replace_signal_handlers(trainer)
+    lightning_internals.replace_signal_handlers(trainer)
     return trainer
 
 

@@ -26,6 +26,7 @@ ONLY_ASKED = ("test", "doctor", "preflight")
 LOADING = ("data.num_workers", "data.download")
 LENGTH = ("trainer.max_*", "trainer.min_*")
 WATCHING = (
+    "trainer.loop",  # each has the other's bits
     *("trainer.limit_test_batches", "trainer.log_every_n_steps", "trainer.profiler", "trainer.enable_*"),
     *("trainer.num_sanity_val_steps", "trainer.strategy.timeout*", "callbacks.*.every_n_*", "callbacks.*.test_*"),
 )

@@ -20,15 +20,12 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from lightloom.callbacks.run.checkpoints import checkpoint_keeper
-from lightloom.callbacks.run.preemption import replace_signal_handlers
 from lightloom.config.instantiate import build, check_targets, import_target, plain, targets
 from lightloom.core import atomic_io, lock, run_dir
 from lightloom.core.errors import Interrupted, UserError, did_you_mean
-from lightloom.engine import accelerator, record
+from lightloom.engine import accelerator, lightning_internals, record
 from lightloom.engine import checkpoint as checkpoints
-from lightloom.engine.fast_loop import use_fast_loop
-from lightloom.engine.launcher import replace_launcher
-from lightloom.engine.null_profiler import NullProfiler
+from lightloom.engine import trainer as trainers
 from lightloom.engine.resume import Start, holds_a_run
 
 log = logging.getLogger("lightloom")
@@ -168,12 +165,9 @@ def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
     for where in ("monitor", "callbacks", "model"):
         check_monitors(plain(cfg.get(where)), where, [module, *callbacks])
     loggers = [build(c, f"logger.{name}") for name, c in (cfg.get("logger") or {}).items() if c]
-    extra = {} if cfg.trainer.profiler else {"profiler": NullProfiler()}
-    plugins = [checkpoints.SafeCheckpointIO()]
-    trainer = build(cfg.trainer, "trainer", callbacks=callbacks, logger=loggers or False, plugins=plugins, **extra)
-    replace_launcher(trainer)
-    replace_signal_handlers(trainer)
-    return use_fast_loop(trainer)
+    parts = {"callbacks": callbacks, "logger": loggers or False, "plugins": [checkpoints.SafeCheckpointIO()]}
+    trainer = trainers.make(cfg.trainer, **parts, **trainers.profiler(cfg.trainer))
+    return trainers.prepare(trainer, cfg.trainer.get("loop", "fast"))
 
 
 def check_monitors(node: Any, where: str, sources: Sequence[Any]) -> None:
@@ -252,7 +246,7 @@ def _logged_step(content: dict[str, Any], module: pl.LightningModule) -> int:
 def _continue_logs(trainer: pl.Trainer, step: int) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, pl.loggers.TensorBoardLogger):
-            logger._kwargs["purge_step"] = step
+            lightning_internals.set_purge_step(logger, step)
         elif run_dir.rank() == 0 and hasattr(logger, "continue_from"):
             logger.continue_from(step)
 

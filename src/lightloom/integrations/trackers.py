@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric.utilities.logger import _flatten_dict
 from PIL.Image import Image
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
@@ -239,7 +238,7 @@ class MLflowTracker(Tracker):
         """As parameters, which MLflow does not let change; one that has changed in a continued run is a tag."""
         from mlflow.entities import Param, RunTag
 
-        given = {k: str(v)[:MOST_CHARACTERS] for k, v in _flatten_dict(self.options, delimiter=".").items()}
+        given = {k: str(v)[:MOST_CHARACTERS] for k, v in dict(_flat(self.options)).items()}
         known = client.get_run(self.id).data.params
         params = [Param(k, v) for k, v in given.items() if k not in known]
         tags = [RunTag(f"continued.{k}", v) for k, v in given.items() if known.get(k, v) != v]
@@ -278,7 +277,7 @@ class SwanLabTracker(Tracker):
         return swanlab.init(
             project=self.project, name=self.run_name, id=self._named(), resume="allow", reinit=True,
             log_dir=str(self.folder / "swanlab"), mode=self.mode,
-            config=_flatten_dict(self.options, delimiter="."),
+            config=dict(_flat(self.options)),
         )  # fmt: skip
 
     def where(self) -> str:
@@ -312,7 +311,7 @@ class TrackioTracker(Tracker):
         trackio = importlib.import_module("trackio")
         name = f"{self.run_name}-{self._named()}"  # what it continues is found by its name
         return trackio.init(
-            project=self.project, name=name, resume="allow", config=_flatten_dict(self.options, delimiter="."),
+            project=self.project, name=name, resume="allow", config=dict(_flat(self.options)),
             embed=False, auto_log_gpu=False, auto_log_cpu=False,
         )  # fmt: skip
 
@@ -329,6 +328,17 @@ class TrackioTracker(Tracker):
 
     def close(self, succeeded: bool) -> None:
         importlib.import_module("trackio").finish()
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested options, also of those in lists, by their dotted keys."""
+    for key, value in options.items():
+        if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+            yield from _flat({str(i): item for i, item in enumerate(value)}, f"{prefix}{key}.")
+        elif isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 @contextlib.contextmanager

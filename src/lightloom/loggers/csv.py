@@ -3,54 +3,71 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric.loggers.csv_logs import _ExperimentWriter as FabricWriter
-from pytorch_lightning.loggers import CSVLogger
-from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from pytorch_lightning.loggers.logger import rank_zero_experiment
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+METRICS_FILE = "metrics.csv"
 
 
-class _ContinuedWriter(ExperimentWriter):
-    """Keeps the rows that are there; Lightning's own would delete them."""
-
-    def _check_log_dir_exists(self) -> None:
-        path = Path(self.metrics_file_path)
-        if path.is_file():
-            with path.open(newline="") as file:
-                self.metrics_keys = list(csv.DictReader(file).fieldnames or [])
-
-    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        _write(Path(self.metrics_file_path), fieldnames, _whole_rows(Path(self.metrics_file_path)))
-
-
-class ContinuedCSVLogger(CSVLogger):
+class ContinuedCSVLogger(Logger):
     """`<save_dir>/metrics.csv`. A run that is resumed at step s drops the rows from s on, which it will write again.
 
-    Each row is written at once, so that a run that is killed has lost none of what its checkpoint has behind it.
+    Each row is written at once, so that a run that is killed has lost none of what its checkpoint has behind it. The
+    table is Lightning's CSVLogger's: columns by name, one more where a metric is new.
     """
 
     def __init__(self, save_dir: str) -> None:
-        super().__init__(save_dir, name="", version="", flush_logs_every_n_steps=1)
+        super().__init__()
+        self.path = Path(save_dir) / METRICS_FILE
+        self._columns: list[str] | None = None
 
     @property
-    @rank_zero_experiment
-    def experiment(self) -> FabricWriter:
-        if self._experiment is None:
-            self._experiment = _ContinuedWriter(self.log_dir)
-        return self._experiment
+    def name(self) -> str:
+        return ""
 
-    def log_hyperparams(self, params: Any = None) -> None:
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.path.parent)
+
+    def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
         """Nothing: the run's folder has them in config.yaml."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """One row; a Tensor of one element is its number."""
+        row = {name: getattr(value, "item", lambda value=value: value)() for name, value in metrics.items()}
+        row["step"] = step or 0
+        if self._columns is None:
+            self._columns = _header(self.path)
+        new = row.keys() - set(self._columns)
+        if new or not self.path.is_file():
+            self._columns = sorted({*self._columns, *new})
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _write(self.path, self._columns, _whole_rows(self.path) if self.path.is_file() else [])
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, fieldnames=self._columns).writerow(row)
 
     def continue_from(self, step: int) -> None:
         """Forget what was logged at `step` and later, or by a test, which comes after the last epoch."""
-        path = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
-        if path.is_file():
-            rows = _whole_rows(path)
+        if self.path.is_file():
+            rows = _whole_rows(self.path)
             kept = [row for row in rows if int(row["step"]) < step and not _is_test(row)]
-            _write(path, list(rows[0]) if rows else ["step"], kept)
+            _write(self.path, list(rows[0]) if rows else ["step"], kept)
+
+
+def _header(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file).fieldnames or [])
 
 
 def _whole_rows(path: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from lightloom.ops.torch_internals import clamp_
+
 Critic = Callable[[Tensor], Tensor]  # images (B, C, H, W) to scores (B,)
 
 
@@ -53,8 +55,7 @@ class WeightClipping:
 
     @torch.no_grad()
     def __call__(self, critic: nn.Module) -> None:
-        torch._foreach_clamp_min_(list(critic.parameters()), -self.limit)
-        torch._foreach_clamp_max_(list(critic.parameters()), self.limit)
+        clamp_(list(critic.parameters()), -self.limit, self.limit)
 
 
 def input_gradient(critic: Critic, images: Tensor) -> Tensor:

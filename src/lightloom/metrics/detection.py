@@ -21,6 +21,7 @@ from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import box_area, box_iou
 
 from lightloom.core.errors import UserError
+from lightloom.ops.torch_internals import GathersAsWhole
 
 log = logging.getLogger("lightloom")
 Boxes = dict[str, Tensor]
@@ -35,7 +36,7 @@ AVERAGED = {  # name: which (thresholds, recalls, classes, area, count) of COCO'
 SUMMARY = (*AVERAGED, "mar_100")
 
 
-class CocoPrecision(MeanAveragePrecision):
+class CocoPrecision(GathersAsWhole, MeanAveragePrecision):
     """COCO's measures of boxes, and of masks where asked, by faster-coco-eval.
 
     Over several processes the images are put in the order of their image_id, so figures are those of one process;
@@ -84,27 +85,28 @@ class CocoPrecision(MeanAveragePrecision):
 
     def _evaluated(self, kind: str, labels: list[int]) -> dict[str, np.ndarray]:
         """precision (thresholds, recalls, classes, areas, counts), recall the same without recalls; -1: no truth."""
+        from faster_coco_eval import COCO, COCOeval_faster
+
         truth = {"iscrowd": self.groundtruth_crowds, "area": self.groundtruth_area}
         sides = (
             (self.groundtruth_labels, self.groundtruth_box, self.groundtruth_mask, truth),
             (self.detection_labels, self.detection_box, self.detection_mask, {"score": self.detection_scores}),
         )
-        backend: Any = self._coco_backend
-        both = [backend.coco() for _ in sides]
+        both = [COCO() for _ in sides]
         for coco, side in zip(both, sides, strict=True):
             coco.dataset = _coco_content(kind, *side)
             coco.dataset["categories"] = [{"id": label, "name": str(label)} for label in labels]
             coco.createIndex()
-        evaluation = backend.cocoeval(*both, iouType=kind, print_function=log.debug)
+        evaluation = COCOeval_faster(*both, iouType=kind, print_function=log.debug)
         options = evaluation.params
         options.iouThrs, options.recThrs = np.array(self.iou_thresholds), np.array(self.rec_thresholds)
         options.maxDets = self.max_detection_thresholds
         evaluation.evaluate()
         return evaluation.eval
 
-    def _sync_dist(self, dist_sync_fn: Any = None, process_group: Any = None) -> None:
-        """torchmetrics gathers image by image, and waits forever where one process has an image more."""
-        own = {name: getattr(self, name) for name in self._reductions}
+    def gather_states(self, process_group: Any) -> None:
+        """All states at once: torchmetrics gathers image by image, and waits forever where one process has one more."""
+        own = self.metric_state
         parts: list[Any] = [None] * dist.get_world_size(process_group)
         dist.all_gather_object(parts, own, group=process_group)
         order = torch.tensor([int(i) for part in parts for i in part["image_id"]]).argsort(stable=True).tolist()

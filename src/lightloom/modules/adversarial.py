@@ -14,6 +14,8 @@ from torch.optim import Optimizer
 from lightloom.core.errors import UserError
 from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 REMEDY = "lower the players' lr (model.discriminator_optimizer.lr, ...) or set model.gradient_clip_val"
 
 
@@ -40,12 +42,13 @@ def descend(
 
     counts: is this the step that `global_step` counts? Lightning would count every player's (its issue #17958).
     """
-    if not counts:
-        optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
     with module.toggled_optimizer(optimizer):
         optimizer.zero_grad()
         module.manual_backward(loss())
-        optimizer.step()
+        if counts:
+            optimizer.step()
+        else:  # the same, without Lightning's count
+            module.trainer.strategy.optimizer_step(optimizer.optimizer, do_nothing_closure)
 
 
 def player(module: Any, name: str, factory: OptimizerFactory, network: nn.Module) -> Optimizer:
@@ -90,7 +93,7 @@ def unit(images: Tensor) -> Tensor:
 
 def check_critic(critic: nn.Module, penalized: bool) -> None:
     """Raise UserError where a penalty on each image's gradient meets batch norm (Gulrajani et al. 2017, section 4)."""
-    mixes = [name for name, part in critic.named_modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    mixes = [name for name, part in critic.named_modules() if isinstance(part, BATCH_NORMS)]
     if penalized and mixes:
         raise UserError(
             f"model.penalty is on the gradient of each image's score, but batch norm ({mixes[0]}) mixes the images of "

@@ -148,10 +148,17 @@ class Classifier(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         sums = checkpoint["train_sums"]  # of each process
-        if self._trainer and len(sums) == self._trainer.world_size:
+        if len(sums) == self._processes():
             self.sums = RunningTotals(sums[self.global_rank])
         elif self.global_rank == 0:
             self.sums = RunningTotals(sums.sum(0))
+
+    def _processes(self) -> int | None:
+        """Of the run; None outside one."""
+        try:
+            return self.trainer.world_size
+        except RuntimeError:
+            return None
 
     def _sums_of_all(self) -> Tensor:
         """(processes, 3)."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from lightloom.config import compose
 from lightloom.config.command_line import quote, refuse
+from lightloom.config.hydra_internals import command_line_parser
 from lightloom.core.errors import UserError, raise_all
 from lightloom.sweeps import space
 from lightloom.sweeps.space import Parameter, Values
@@ -62,7 +62,7 @@ class Plan:
 
 def read(arguments: Sequence[str]) -> Plan:
     """The plan that the command line describes; raises UserError with every mistake in it."""
-    parser = get_args_parser()
+    parser = command_line_parser()
     parser.error = refuse  # type: ignore[method-assign]
     parsed = parser.parse_intermixed_args(list(arguments))
     flags = [a for a in arguments if a not in (*parsed.overrides, parsed.config_dir)]

@@ -22,6 +22,7 @@ from optuna.trial import Trial, TrialState
 
 from lightloom.core import atomic_io, lock, run_dir
 from lightloom.core.errors import Interrupted, UserError
+from lightloom.integrations.optuna_internals import continue_trial
 from lightloom.sweeps import best, space
 from lightloom.sweeps import plan as plans
 from lightloom.sweeps.launchers import Launcher
@@ -121,7 +122,7 @@ def _trials(plan: Plan, study: optuna.Study) -> Iterator[Trial]:
     """Those that an earlier command has left running, then those that are waiting, then new ones."""
     for left in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         study.sampler = sampler(plan, left.number)
-        yield Trial(study, left._trial_id)
+        yield continue_trial(study, left)
     grid = plan.grid()
     while True:
         known = study.get_trials(deepcopy=False)

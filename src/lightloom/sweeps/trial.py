@@ -33,6 +33,12 @@ def pruner(plan: Plan) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
+def _reported(study: optuna.Study, number: int) -> set[int]:
+    """The epochs of a trial that Optuna knows."""
+    (trial,) = (t for t in study.get_trials(deepcopy=False) if t.number == number)
+    return set(trial.intermediate_values)
+
+
 class Running:
     """A trial whose runs are made one after the other, one for each seed."""
 
@@ -42,7 +48,7 @@ class Running:
         self.values = space.suggest(trial, plan.parameters)
         self.seeds = plan.seeds()
         self.results: list[dict[str, Any]] = []
-        self.pruned, self.seen = False, set(study._storage.get_trial(trial._trial_id).intermediate_values)
+        self.pruned, self.seen = False, _reported(study, trial.number)
         self.job = self._start()
 
     @property

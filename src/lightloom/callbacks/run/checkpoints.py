@@ -75,14 +75,14 @@ class RunCheckpoint(Checkpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
-        if fitting and not trainer.fit_loop.epoch_loop._num_ready_batches_reached():
+        if fitting and not ends_epoch(trainer):
             self._save_if_better(trainer)
             if self._postponed:
                 self._save(trainer, self.last)
         self._postponed = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        cut_short = not trainer.fit_loop.epoch_loop._num_ready_batches_reached()
+        cut_short = not ends_epoch(trainer)
         if cut_short and self._saved_step == trainer.global_step:
             return  # last.ckpt continues inside this epoch
         step_plateaus(trainer)
@@ -156,14 +156,41 @@ class RunCheckpoint(Checkpoint):
 
 def is_between_steps(trainer: pl.Trainer) -> bool:
     """At the end of a batch: was it the last of an optimizer step, but not of an epoch, which its validation ends?"""
-    loop = trainer.fit_loop.epoch_loop
-    return not (loop._should_accumulate() or loop._num_ready_batches_reached())
+    if ends_epoch(trainer):
+        return False
+    batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return batches % trainer.accumulate_grad_batches == 0
+
+
+def ends_epoch(trainer: pl.Trainer) -> bool:
+    """Is the batch at hand, or that before a validation, the epoch's last?"""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    return progress.is_last_batch or progress.current.ready == trainer.num_training_batches
 
 
 def validation_follows(trainer: pl.Trainer) -> bool:
-    """At the end of a batch: does a validation come before the next? A run resumed from here would leave it out."""
-    fetcher = trainer.fit_loop._data_fetcher
-    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+    """Between two steps: does a validation come before the next? A run resumed from here would leave it out.
+
+    As Lightning decides it, but for validations by the clock (`val_check_interval` in minutes), which no run repeats.
+    """
+    every, each = trainer.val_check_batch, trainer.check_val_every_n_epoch  # type: ignore[attr-defined]
+    if not trainer.enable_validation or (each is not None and (trainer.current_epoch + 1) % each):
+        return False
+    if trainer.should_stop and _may_stop(trainer):
+        return True
+    loop = trainer.fit_loop.epoch_loop
+    if every == math.inf:  # data without a length
+        limit = trainer.limit_train_batches
+        return isinstance(limit, int) and (loop.batch_idx + 1) % limit == 0
+    batches = loop.total_batch_idx if each is None else loop.batch_idx
+    return every is not None and (batches + 1) % every == 0
+
+
+def _may_stop(trainer: pl.Trainer) -> bool:
+    """Are `min_epochs` and `min_steps` behind?"""
+    loop = trainer.fit_loop
+    enough_epochs = loop.epoch_progress.current.processed >= (loop.min_epochs or 0)
+    return enough_epochs and trainer.global_step >= (loop.min_steps or 0)
 
 
 def checkpoint_keeper(trainer: pl.Trainer) -> RunCheckpoint | None:

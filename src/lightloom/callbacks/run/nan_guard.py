@@ -13,11 +13,11 @@ from torch.optim import Optimizer
 
 from lightloom.callbacks.run.checkpoints import checkpoint_keeper
 from lightloom.core.errors import UserError
+from lightloom.ops.torch_internals import all_finite, norms
 
 REMEDY = "lower model.optimizer.lr or set trainer.gradient_clip_val"
 SMALLEST_SCALE = 2.0**-24  # of a GradScaler, which begins at 2**16 and halves at each overflow
 LOOK_EVERY = 50  # steps, at the scale
-ONE = torch.ones(1)
 
 
 class NaNGuard(pl.Callback):
@@ -72,16 +72,16 @@ def _step_seems_finite(gradients: list[Tensor], loss: Tensor | None) -> bool:
     """As `_seem_finite`; on a CPU by what a GradScaler asks, at a scale of one: one call, not one for each gradient."""
     if gradients and gradients[0].is_cpu:
         try:
-            torch._amp_foreach_non_finite_check_and_unscale_(gradients, found := torch.zeros(1), ONE)
+            finite = all_finite(gradients)
         except RuntimeError:  # a gradient that is sparse, complex, or one number for many weights
             return _seem_finite(gradients, loss)
-        return not found.item() and (loss is None or math.isfinite(loss.item()))
+        return finite and (loss is None or math.isfinite(loss.item()))
     return _seem_finite(gradients, loss)
 
 
 def _seem_finite(tensors: list[Tensor], loss: Tensor | None = None) -> bool:
     """False where a value is NaN or infinite, or so large that its square is. One number comes from the device."""
-    values = [*(torch._foreach_norm(tensors) if tensors else []), *([] if loss is None else [loss])]
+    values = [*(norms(tensors) if tensors else []), *([] if loss is None else [loss])]
     if not values or values[0].is_cpu:
         return math.isfinite(sum(x.item() for x in values))
     return math.isfinite(torch.stack([x.float() for x in values]).sum().item())

@@ -22,11 +22,6 @@ HEARD = [s for name in ("SIGUSR1", "SIGINT", "SIGTERM") if (s := getattr(signal,
 MOST_STEPS = 50  # optimizer steps or validation batches between them, however fast
 
 
-def replace_signal_handlers(trainer: pl.Trainer) -> None:
-    """Lightning's handlers would end a run with exit code 0 or 1, and have SLURM requeue it from another file."""
-    trainer._signal_connector.register_signal_handlers = _nothing  # type: ignore[method-assign]
-
-
 class Preemption(Checkpoint):
     """Saves last.ckpt at the next safe point, then exits with 143 (SIGTERM) or 130 (SIGINT), or goes on (SIGUSR1).
 
@@ -41,17 +36,28 @@ class Preemption(Checkpoint):
         self.seconds_to_agree = seconds_to_agree
         self._told = 0  # 1 + index in HEARD
         self._leaving = 0  # the signal that ends the run, once all is saved
-        self._usual: dict[int, Any] = {}
+        self._usual: dict[int, Any] = {}  # handlers to be put back at the end of a fit
+        self._before: dict[int, Any] = {}
         self._alone = True
         self._interval, self._passed, self._agreed_at = 1, 0, time.monotonic()
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        replace_signal_handlers(trainer)
         if stage != "fit" or threading.current_thread() is not threading.main_thread():
             return
         self._told, self._leaving, self._alone = 0, 0, trainer.world_size == 1
         self._interval, self._passed, self._agreed_at = 1, 0, time.monotonic()
         self._usual = {number: signal.signal(number, self._hear) for number in HEARD}
+
+    def on_sanity_check_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._listen_alone()
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._listen_alone()
+
+    def _listen_alone(self) -> None:
+        """A plain Trainer has put its own handlers in front since `setup`: they would end the run with 0 or 1."""
+        for number in self._usual:
+            signal.signal(number, self._hear)
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         self._restore()
@@ -60,11 +66,16 @@ class Preemption(Checkpoint):
         self._restore()
 
     def _restore(self) -> None:
+        self._before |= self._usual
         for number, handler in self._usual.items():
             signal.signal(number, handler)
         self._usual = {}
 
     def _hear(self, number: int, frame: Any) -> None:
+        if not self._usual:  # after an exception a plain Trainer puts back what it had found, which is this
+            signal.signal(number, self._before[number])
+            signal.raise_signal(number)
+            return
         if number == signal.SIGINT and self._told and HEARD[self._told - 1] == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             raise Interrupted(number)
@@ -138,7 +149,3 @@ def _save(trainer: pl.Trainer) -> str:
         return ""
     keeper.save_last(trainer)
     return str(keeper.last)
-
-
-def _nothing() -> None:
-    """In place of Lightning's handlers."""

@@ -13,6 +13,8 @@ class KeyedRandomness(pl.Callback):
     """Seeds each training step by (seed, rank, step) and starts a resumed epoch at its next batch.
 
     The position comes from the counters that Lightning saves anyway, so nothing is added to the checkpoint.
+    With `max_steps` set, a plain Trainer ends the checkpoint's epoch a second time and counts it as another;
+    `engine.lightning_internals.count_epochs_by_data` keeps it from that.
     """
 
     def __init__(self, seed: int) -> None:
@@ -27,8 +29,6 @@ class KeyedRandomness(pl.Callback):
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         trainer.datamodule.resume_at(*position(checkpoint["loops"]["fit_loop"]))  # type: ignore[attr-defined]
-        # With max_steps set, Lightning would end the checkpoint's epoch a second time and count it as another.
-        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
 
 
 def position(loops: dict[str, Any]) -> tuple[int, int]:

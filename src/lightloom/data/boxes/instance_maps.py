@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightloom.core.errors import UserError
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
-from lightloom.data.images.readers import SplitName, _image_files
+from lightloom.data.images.readers import SplitName, image_files
 
 
 class InstanceMaps:
@@ -44,8 +44,8 @@ class InstanceMaps:
             if split == "train":
                 raise UserError(f"data set {self.root.name}: no {self.root / self.images}; {elsewhere(self.root)}")
             return None
-        maps = {path.stem: path for path in _image_files(place / self.maps)} if (place / self.maps).is_dir() else {}
-        paths = _image_files(place / self.images)
+        maps = {path.stem: path for path in image_files(place / self.maps)} if (place / self.maps).is_dir() else {}
+        paths = image_files(place / self.images)
         lacking = [path.name for path in paths if path.stem + self.suffix not in maps]
         if lacking and maps:
             raise UserError(

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from lightloom.core.errors import UserError
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
-from lightloom.data.images.readers import SplitName, _image_files, read_text
+from lightloom.data.images.readers import SplitName, image_files, read_text
 
 log = logging.getLogger("lightloom")
 
@@ -100,7 +100,7 @@ class Voc:
 
     @cached_property
     def _images(self) -> dict[str, Path]:
-        return {path.stem: path for path in _image_files(self._folder / "JPEGImages")}
+        return {path.stem: path for path in image_files(self._folder / "JPEGImages")}
 
     @cached_property
     def _trees(self) -> dict[str, ElementTree.Element | None]:

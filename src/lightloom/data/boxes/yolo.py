@@ -11,7 +11,7 @@ import yaml
 from lightloom.core.errors import UserError
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
 from lightloom.data.boxes.validation import open_files
-from lightloom.data.images.readers import SplitName, _image_files, read_text
+from lightloom.data.images.readers import SplitName, image_files, read_text
 
 PLACES = ("images/{0}", "images/{0}2017", "{0}/images")
 NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -108,7 +108,7 @@ class Yolo:
 
 def _listed(place: Path) -> list[Path]:
     if place.is_dir():
-        return _image_files(place)
+        return image_files(place)
     lines = read_text(place).split("\n")
     return [(place.parent / line.strip()).resolve() for line in lines if line.strip()]
 

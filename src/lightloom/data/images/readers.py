@@ -158,7 +158,7 @@ class ImageFolder:
     @cached_property
     def classes(self) -> list[str]:
         folder = self._folder("train")
-        names = [path.name for path in _folders(folder)] or [UNLABELLED] * bool(folder and _image_files(folder))
+        names = [path.name for path in _folders(folder)] or [UNLABELLED] * bool(folder and image_files(folder))
         if not names or (folder == self.root and set(names) & set(_EVALUATION)):
             raise UserError(
                 f"{folder}: no class folders; expected {self.root}/<class>/*.png or {self.root}/train/<class>/*.png "
@@ -170,7 +170,7 @@ class ImageFolder:
         folder = self._folder(split)
         if folder is None:
             return None
-        found = {path.name: _image_files(path) for path in _folders(folder)} or {UNLABELLED: _image_files(folder)}
+        found = {path.name: image_files(path) for path in _folders(folder)} or {UNLABELLED: image_files(folder)}
         self._check(folder, found)
         paths = [path for files in found.values() for path in files]
         labels = torch.tensor([self.classes.index(name) for name, files in found.items() for _ in files])
@@ -213,7 +213,7 @@ class KaggleCsv:
     def read(self, split: SplitName) -> Split | None:
         if split == "val":
             return None
-        files = {path.stem: path for path in _image_files(self.root / split)}
+        files = {path.stem: path for path in image_files(self.root / split)}
         if split == "test":
             ids = sorted(files, key=_numeric)
             return Split(paths=[files[id_] for id_ in ids], ids=ids) if ids else None
@@ -327,7 +327,7 @@ def _folders(folder: Path | None) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _image_files(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
     """Every image below a folder, hidden files and folders left out."""
     return sorted(path for path in folder.rglob("*") if is_image(path, below=folder))
 

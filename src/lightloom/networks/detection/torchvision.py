@@ -28,6 +28,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.detection.ssd import SSD, SSDFeatureExtractorVGG
 from torchvision.models.detection.ssdlite import SSDLiteFeatureExtractorMobileNet, SSDLiteHead
+from torchvision.models.mobilenetv3 import InvertedResidual
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
@@ -159,11 +160,17 @@ class _Last(nn.Module):
         return self.body(images)[-self.count :]
 
 
+def _halves(layer: nn.Module) -> bool:
+    """Is it a block of MobileNetV3 that halves the map?"""
+    convolutions = [part for part in layer.modules() if isinstance(part, nn.Conv2d)]
+    return isinstance(layer, InvertedResidual) and any(part.stride == (2, 2) for part in convolutions)
+
+
 def _mobilenet(checkpoint: str | None) -> tuple[nn.Module, Sequence[int]]:
     """torchvision's MobileNetV3: the last map before each stride from 8 on, and the last of all; strides 4 to 32."""
     network = _classifier("mobilenet_v3_large", "classifier.3", checkpoint)
     layers = list(network.features)
-    strided = [i for i, layer in enumerate(layers) if getattr(layer, "_is_cn", False)]
+    strided = [i for i, layer in enumerate(layers) if _halves(layer)]
     kept = [*(i - 1 for i in strided[1:]), len(layers) - 1]
     body = Staged(layers, kept)
     with torch.no_grad():
@@ -317,7 +324,7 @@ def ssdlite(
     checkpoint: a state_dict file of torchvision's mobilenet_v3_large.
     """
     features = _classifier("mobilenet_v3_large", "classifier.3", checkpoint).features
-    expanded = [i for i, layer in enumerate(features) if getattr(layer, "_is_cn", False)][-1]
+    expanded = [i for i, layer in enumerate(features) if _halves(layer)][-1]
     norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
     extractor = SSDLiteFeatureExtractorMobileNet(features, expanded, norm)
     with torch.no_grad():

@@ -1,0 +1,49 @@
+"""A pl.Trainer from its options, and which of the two training loops it uses."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+
+from lightloom.config.instantiate import OWN_OPTIONS, build
+from lightloom.engine import launcher
+from lightloom.engine import lightning_internals as internals
+from lightloom.engine.null_profiler import NullProfiler
+
+log = logging.getLogger("lightloom")
+
+
+def make(options: DictConfig, **extra: Any) -> pl.Trainer:
+    """The Trainer of these options, without those that it does not know (`loop`). extra: built parts of it."""
+    own = {key.removeprefix("trainer.") for key in OWN_OPTIONS}
+    known: Any = OmegaConf.to_container(options, resolve=True)
+    return build(OmegaConf.create({k: v for k, v in known.items() if k not in own}), "trainer", **extra)
+
+
+def profiler(options: DictConfig) -> dict[str, Any]:
+    """The Trainer's `profiler` where none is asked for: one that costs nothing, or with its own loop Lightning's."""
+    return {} if options.profiler or options.get("loop") == "lightning" else {"profiler": NullProfiler()}
+
+
+def prepare(trainer: pl.Trainer, loop: str) -> pl.Trainer:
+    """Make a trainer fit for a run that may be told to end, and resumed. loop: `fast` or `lightning`."""
+    launcher.replace_launcher(trainer)
+    internals.replace_signal_handlers(trainer)
+    internals.count_epochs_by_data(trainer)
+    return _use_fast_loop(trainer) if loop == "fast" else trainer
+
+
+def _use_fast_loop(trainer: pl.Trainer) -> pl.Trainer:
+    if not internals.is_known():
+        log.info(
+            "trainer.loop=fast is for pytorch-lightning %s; with %s this run uses Lightning's own loop.",
+            ", ".join(internals.KNOWN),
+            internals.VERSION,
+        )
+        return trainer
+    from lightloom.engine.fast_loop import use_fast_loop  # which another version may not even let load
+
+    return use_fast_loop(trainer)

@@ -1,0 +1,56 @@
+"""The private names of torch and torchmetrics that lightloom uses, each under a public name.
+
+Seen in torch 2.15 and torchmetrics 1.9. Where torch has a fused function no more, each tensor is taken
+by itself: the same numbers, later. Where torchmetrics calls `_sync_dist` no more, `gather_states` is not called, and
+tests/metrics/test_detection_measures.py says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_check = getattr(torch, "_amp_foreach_non_finite_check_and_unscale_", None)
+_norms = getattr(torch, "_foreach_norm", None)
+_clamp_min, _clamp_max = (getattr(torch, f"_foreach_clamp_{end}_", None) for end in ("min", "max"))
+_ONE = torch.ones(1)
+
+
+def all_finite(tensors: list[Tensor]) -> bool:
+    """Is no value of these tensors of a CPU NaN or infinite? By what a GradScaler asks, at a scale of one: one call.
+
+    Raises RuntimeError for a tensor that is sparse, complex or expanded.
+    """
+    if _check is None:
+        return all(bool(x.isfinite().all()) for x in tensors)
+    _check(tensors, found := torch.zeros(1), _ONE)
+    return not found.item()
+
+
+def norms(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The 2-norm of each tensor: ()."""
+    return _norms(tensors) if _norms else [torch.linalg.vector_norm(x) for x in tensors]
+
+
+def clamp_(tensors: list[Tensor], low: float, high: float) -> None:
+    """Each value into [low, high], in place."""
+    if _clamp_min and _clamp_max:
+        _clamp_min(tensors, low)
+        _clamp_max(tensors, high)
+        return
+    for x in tensors:
+        x.clamp_(low, high)
+
+
+class GathersAsWhole:
+    """A torchmetrics.Metric, as its first base, that brings its states together itself."""
+
+    def gather_states(self, process_group: Any) -> None:
+        """Replace the states of this process by those of all."""
+        raise NotImplementedError
+
+    def _sync_dist(self, dist_sync_fn: Any = None, process_group: Any = None) -> None:
+        self.gather_states(process_group)
