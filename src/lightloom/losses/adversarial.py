@@ -15,11 +15,17 @@ from torch.nn.functional import relu, softplus
 class AdversarialLoss(Protocol):
     """A two-player objective."""
 
-    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor: ...
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss, a scalar, from its scores (B,) of real and of generated samples."""
+        ...
 
-    def generator(self, fake: Tensor) -> Tensor: ...
+    def generator(self, fake: Tensor) -> Tensor:
+        """The generator's loss, a scalar, from the discriminator's scores (B,) of generated samples."""
+        ...
 
-    def judgement(self, scores: Tensor) -> Tensor: ...
+    def judgement(self, scores: Tensor) -> Tensor:
+        """What scores (B,) mean, elementwise: probabilities of being real, or the scores themselves."""
+        ...
 
 
 class NonSaturating:

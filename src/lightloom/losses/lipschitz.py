@@ -26,19 +26,22 @@ class Constraint(Protocol):
 
 
 class GradientPenalty:
-    """weight * (||grad f(x_hat)||_2 - 1)^2, x_hat uniform between real and fake.  Gulrajani et al. 2017, eq. 3."""
+    """weight * (||grad f(x_hat)||_2 - 1)^2, a scalar, x_hat uniform between real and fake (B, C, H, W).
+
+    Gulrajani et al. 2017, eq. 3.
+    """
 
     def __init__(self, weight: float = 10.0) -> None:
         self.weight = weight
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         eps = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
-        norms = input_gradient(critic, torch.lerp(fake.to(real.dtype), real, eps)).flatten(1).norm(dim=1)
+        norms: Tensor = input_gradient(critic, torch.lerp(fake.to(real.dtype), real, eps)).flatten(1).norm(dim=1)
         return self.weight * (norms - 1).square().mean()
 
 
 class R1:
-    """weight / 2 * ||grad D(x)||_2^2 on real images.  Mescheder et al. 2018, eq. 9."""
+    """weight / 2 * ||grad D(x)||_2^2, a scalar, on real images (B, C, H, W).  Mescheder et al. 2018, eq. 9."""
 
     def __init__(self, weight: float = 10.0) -> None:
         self.weight = weight

@@ -61,6 +61,7 @@ class CocoPrecision(GathersAsWhole, MeanAveragePrecision):
         self.add_state("image_id", default=[], dist_reduce_fx=None)
 
     def update(self, preds: list[Boxes], target: list[Boxes]) -> None:
+        """Add images: boxes (N, 4), labels (N,) and so on as this module's docstring has them."""
         super().update(_on_cpu(preds), _on_cpu(target))
         self.image_id.extend(t.get("image_id", torch.zeros((), dtype=torch.int64)).cpu() for t in target)
 
@@ -102,7 +103,8 @@ class CocoPrecision(GathersAsWhole, MeanAveragePrecision):
         options.iouThrs, options.recThrs = np.array(self.iou_thresholds), np.array(self.rec_thresholds)
         options.maxDets = self.max_detection_thresholds
         evaluation.evaluate()
-        return evaluation.eval
+        measures: dict[str, np.ndarray] = evaluation.eval
+        return measures
 
     def gather_states(self, process_group: Any) -> None:
         """All states at once: torchmetrics gathers image by image, and waits forever where one process has one more."""
@@ -164,7 +166,8 @@ def _joined(values: list[Tensor]) -> Tensor:
 def _mask_areas(runs: list[dict[str, Any]]) -> np.ndarray:
     from faster_coco_eval import mask
 
-    return mask.area(runs)
+    areas: np.ndarray = mask.area(runs)
+    return areas
 
 
 def _mean(values: np.ndarray) -> float:
@@ -241,15 +244,17 @@ class BoxConfusion(Metric):
         self.add_state("matrix", torch.zeros(num_classes + 1, num_classes + 1, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, predictions: Sequence[Boxes], targets: Sequence[Boxes]) -> None:
+        """Add images: boxes (N, 4), labels (N,), scores (N,) where predicted."""
         for prediction, target in zip(predictions, targets, strict=True):
             self.matrix += confusion(prediction, target, len(self.matrix) - 1, self.iou, self.min_score).to(self.device)
 
     def compute(self) -> Tensor:
+        """The counts so far, int64 (num_classes + 1, num_classes + 1)."""
         return self.matrix
 
 
 def confusion(prediction: Boxes, target: Boxes, num_classes: int, iou: float = 0.5, min_score: float = 0.0) -> Tensor:
-    """The matrix of `BoxConfusion` for one image."""
+    """The matrix of `BoxConfusion` for one image: int64 (num_classes + 1, num_classes + 1)."""
     seen = confident(prediction, min_score)
     truth, crowd = _without_crowds(target)
     taken = match(seen, truth, iou)
@@ -288,4 +293,5 @@ def _in_crowd(prediction: Boxes, crowds: Tensor, share: float) -> Tensor:
     low = torch.maximum(boxes[:, None, :2], crowds[:, :2])
     high = torch.minimum(boxes[:, None, 2:], crowds[:, 2:])
     common = (high - low).clamp(min=0).prod(2).max(1).values
-    return common >= share * box_area(boxes)
+    inside: Tensor = common >= share * box_area(boxes)
+    return inside

@@ -57,6 +57,7 @@ class ClassifierFeatures(nn.Module):
         self._features = torch.empty(0)
 
     def train(self, mode: bool = True) -> ClassifierFeatures:
+        """Stay in evaluation mode, whatever the module around it does."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -97,8 +98,9 @@ def _last_layer(classifier: nn.Module, images: Tensor, name: str) -> nn.Linear:
 
 
 class Inception(nn.Module):
-    """The 2,048 features of Inception v3 on which the literature's FID is computed, by torchmetrics and torch-fidelity.
+    """The features of Inception v3 on which the literature's FID is computed: (B, C, H, W) -> (B, 2048).
 
+    By torchmetrics and torch-fidelity.
     Grey images are repeated to three channels. download: fetch the weights (91 MB) where they are not in torch's cache.
     """
 
@@ -114,19 +116,21 @@ class Inception(nn.Module):
         self.name, self.network = name, network.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Inception:
+        """Stay in evaluation mode, whatever the module around it does."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[1] not in (1, 3):
             raise UserError(f"extractor=inception takes 1 or 3 channels, but images have {images.shape[1]}; {OTHERS}.")
-        return self.network(images.expand(-1, 3, -1, -1).mul(255).round().byte())
+        features: Tensor = self.network(images.expand(-1, 3, -1, -1).mul(255).round().byte())
+        return features
 
 
 def inception_weights(download: bool) -> Path:
     """Where torch's cache has the weights; without the file and without leave to fetch it, a UserError at once."""
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as url
 
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    path: Path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if path.is_file():
         return path
     if not download:

@@ -60,7 +60,7 @@ class Norm(nn.BatchNorm2d):
 
 
 class Scale(nn.Module):
-    """Multiply by a constant."""
+    """Multiply by a constant: (B, ...) -> (B, ...)."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()

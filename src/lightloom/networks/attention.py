@@ -14,19 +14,22 @@ from lightloom.networks.choices import one_of
 
 
 def se(channels: int) -> nn.Module:
-    from timm.layers import SEModule  # here, for importing timm takes a second
+    """Squeeze and excitation (Hu, Shen & Sun 2018): (B, channels, H, W) -> the same."""
+    from timm.layers.squeeze_excite import SEModule  # here, for importing timm takes a second
 
     return SEModule(channels, rd_divisor=1)  # the paper's C / 16 also where it is below 8
 
 
 def cbam(channels: int) -> nn.Module:
+    """Channel and spatial attention (Woo et al. 2018): (B, channels, H, W) -> the same."""
     from timm.layers.cbam import CbamModule
 
     return CbamModule(channels)
 
 
 def eca(channels: int) -> nn.Module:
-    from timm.layers import EcaModule
+    """Efficient channel attention (Wang et al. 2020): (B, channels, H, W) -> the same."""
+    from timm.layers.eca import EcaModule
 
     return EcaModule(channels)
 

@@ -37,5 +37,6 @@ class JointDiscriminator(nn.Module):
         )  # fmt: skip
 
     def forward(self, images: Tensor, z: Tensor) -> Tensor:
-        """images: (B, C, H, W) in [-1, 1]. z: (B, latent_dim), E(x) for real images or the z of G(z)."""
-        return self.joint(torch.cat([self.images(images), self.latents(z)], dim=1)).squeeze(1)
+        """Score pairs: images (B, C, H, W) in [-1, 1], and z (B, latent_dim), E(x) of real images or the z of G(z)."""
+        scores: Tensor = self.joint(torch.cat([self.images(images), self.latents(z)], dim=1))
+        return scores.squeeze(1)

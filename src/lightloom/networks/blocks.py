@@ -40,7 +40,7 @@ class ConvBlock(nn.Sequential):
 
 
 class Concat(nn.ModuleList):
-    """Branches side by side: their outputs joined along channels, out_channels in all."""
+    """Concatenate the outputs of parallel branches along channels: (B, C, H, W) -> (B, out_channels, H, W)."""
 
     def __init__(self, branches: Iterable[nn.Module], out_channels: int) -> None:
         super().__init__(branches)

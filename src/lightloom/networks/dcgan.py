@@ -49,7 +49,8 @@ class Encoder(nn.Module):
         return images
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.features(images))
+        outputs: Tensor = self.head(self.features(images))
+        return outputs
 
 
 class Decoder(nn.Module):
@@ -71,7 +72,8 @@ class Decoder(nn.Module):
         self.stages = nn.Sequential(*stages, nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1))
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.stages(self.project(z))
+        images: Tensor = self.stages(self.project(z))
+        return images
 
 
 class Generator(Decoder):

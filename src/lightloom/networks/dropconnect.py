@@ -8,7 +8,10 @@ from torch.nn import functional as F
 
 
 class DropConnectLinear(nn.Linear):
-    """A linear layer whose weights are dropped one by one in training. Shares the parameters of `linear`."""
+    """A linear layer whose weights are dropped one by one in training: (B, in_features) -> (B, out_features).
+
+    It shares the parameters of `linear`.
+    """
 
     def __init__(self, linear: nn.Linear, probability: float) -> None:
         nn.Module.__init__(self)

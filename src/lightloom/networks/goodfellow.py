@@ -22,7 +22,8 @@ class Generator(nn.Sequential):
         self.latent_dim = latent_dim
 
     def forward(self, z: Tensor) -> Tensor:
-        return (super().forward(z) / 2).tanh()  # 2 sigmoid(x) - 1 = tanh(x / 2)
+        logits: Tensor = nn.Sequential.forward(self, z)
+        return (logits / 2).tanh()  # 2 sigmoid(x) - 1 = tanh(x / 2)
 
 
 class Discriminator(nn.Sequential):
@@ -45,8 +46,9 @@ class Discriminator(nn.Sequential):
         )  # fmt: skip
 
     def forward(self, images: Tensor) -> Tensor:
-        """A dropped pixel is black, as in the paper: the layers see [0, 1]."""
-        return super().forward((images + 1) / 2).squeeze(1)
+        """Map [-1, 1] to [0, 1] first: a dropped pixel is then black, as in the paper."""
+        scores: Tensor = nn.Sequential.forward(self, (images + 1) / 2)
+        return scores.squeeze(1)
 
 
 class Maxout(nn.Module):
@@ -61,4 +63,5 @@ class Maxout(nn.Module):
         self.pieces = pieces
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x).unflatten(1, (self.pieces, -1)).amax(1)
+        values: Tensor = self.linear(x).unflatten(1, (self.pieces, -1))
+        return values.amax(1)

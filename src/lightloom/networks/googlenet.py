@@ -64,7 +64,7 @@ class GoogLeNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
         x_4a = self.lower(x)
         x_4d = self.middle(x_4a)
-        logits = self.classifier(self.upper(x_4d))
+        logits: Tensor = self.classifier(self.upper(x_4d))
         if self.training and self.auxiliary:
             return logits, self.aux1(x_4a), self.aux2(x_4d)
         return logits

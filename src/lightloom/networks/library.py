@@ -72,6 +72,7 @@ def from_torchvision(
 
 
 def check_name(name: str, models: Collection[str], library: str) -> None:
+    """Raise ValueError where the library has no network of this name."""
     if name not in models:
         raise ValueError(f"{library} has no network {name}.{did_you_mean(name, models)} Set model.network.name")
 
@@ -101,6 +102,7 @@ def enlarged(network: nn.Module, image_size: int, min_size: int) -> nn.Module:
 
 
 def download(name: str) -> dict[str, Tensor]:
+    """torchvision's pretrained weights, a state_dict: names to tensors (...). ValueError where they cannot be had."""
     try:
         return dict(torchvision.models.get_model_weights(name).DEFAULT.get_state_dict(progress=False))
     except (OSError, RuntimeError) as error:
@@ -108,6 +110,7 @@ def download(name: str) -> dict[str, Tensor]:
 
 
 def no_weights(name: str, error: Exception) -> ValueError:
+    """The error to raise where a network's pretrained weights could not be fetched."""
     return ValueError(
         f"no pretrained weights for {name} ({type(error).__name__}: {str(error).splitlines()[0]}); "
         "connect to the internet, set model.network.checkpoint to a file, or model.network.pretrained=false"
@@ -115,19 +118,23 @@ def no_weights(name: str, error: Exception) -> ValueError:
 
 
 def read(path: str) -> Mapping[str, Tensor]:
-    """The state_dict in a file; nothing but tensors is unpickled."""
+    """Read a file's state_dict, names to tensors (...); nothing but tensors is unpickled."""
     if not Path(path).is_file():
         raise ValueError(f"checkpoint {path} does not exist; set model.network.checkpoint")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
         raise ValueError(
             f"checkpoint {path} is not a plain state_dict; save one by torch.save(network.state_dict(), path)"
         ) from error
+    return state
 
 
 def load(network: nn.Module, state: Mapping[str, Tensor], heads: str | Collection[str], source: str) -> None:
-    """Load `state`, but leave a classifier of another number of classes as it is. Other mismatches are errors."""
+    """Load `state`, tensors (...) by name, except a classifier of another number of classes, which stays as it is.
+
+    Raises ValueError for any other mismatch.
+    """
     fresh = check_fits(network, state, heads, source)
     network.load_state_dict({**state, **fresh})
 
@@ -135,7 +142,10 @@ def load(network: nn.Module, state: Mapping[str, Tensor], heads: str | Collectio
 def check_fits(
     network: nn.Module, state: Mapping[str, Tensor], heads: str | Collection[str], source: str
 ) -> dict[str, Tensor]:
-    """The network's own tensors of the classifiers that `state` has for other classes. Other mismatches are errors."""
+    """The network's own tensors (...) of the classifiers that `state` has for other classes.
+
+    Raises ValueError for any other mismatch.
+    """
     own = network.state_dict()
     heads = (heads,) if isinstance(heads, str) else heads
     wrong = dict.fromkeys(own.keys() - state.keys(), "missing")

@@ -55,7 +55,10 @@ class ResNet(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """ReLU(F(x) + x), equation 1; F's last width is width, or 4 width for a bottleneck. Option `none`: ReLU(F(x))."""
+    """ReLU(F(x) + x), equation 1: (B, channels, H, W) -> (B, width, H / stride, W / stride); option `none`: ReLU(F(x)).
+
+    A bottleneck's output has 4 width channels. Sizes are rounded up.
+    """
 
     def __init__(self, channels: int, width: int, stride: int, bottleneck: bool, option: str, norm: str) -> None:
         super().__init__()
@@ -80,7 +83,10 @@ class Residual(nn.Module):
 
 
 class PadShortcut(nn.Module):
-    """Option A: every stride-th pixel, and zeros for the channels that are new. No parameters."""
+    """Option A: subsample by the stride and pad channels with zeros; no parameters.
+
+    (B, C, H, W) -> (B, C + new_channels, H / stride, W / stride), sizes rounded up.
+    """
 
     def __init__(self, stride: int, new_channels: int) -> None:
         super().__init__()

@@ -27,7 +27,8 @@ class Generator(nn.Module):
         initialize(self, "he")
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.image(self.blocks(self.project(z)))
+        images: Tensor = self.image(self.blocks(self.project(z)))
+        return images
 
 
 class Critic(nn.Module):
@@ -41,7 +42,8 @@ class Critic(nn.Module):
         initialize(self, "he")
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.blocks(images).relu().mean((2, 3))).squeeze(1)
+        scores: Tensor = self.head(self.blocks(images).relu().mean((2, 3)))
+        return scores.squeeze(1)
 
 
 class Up(nn.Module):
@@ -58,7 +60,8 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # 1x1 convolutions commute with nearest upsampling and with mean pooling: they run on the smaller map.
-        return self.residual(x) + F.interpolate(self.shortcut(x), scale_factor=2)
+        residual: Tensor = self.residual(x)
+        return residual + F.interpolate(self.shortcut(x), scale_factor=2)
 
 
 class Down(nn.Module):
@@ -73,7 +76,8 @@ class Down(nn.Module):
         self.shortcut = nn.Conv2d(in_channels, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.residual(x) + self.shortcut(F.avg_pool2d(x, 2))
+        residual: Tensor = self.residual(x) + self.shortcut(F.avg_pool2d(x, 2))
+        return residual
 
 
 class Same(nn.Module):
@@ -84,8 +88,10 @@ class Same(nn.Module):
         self.residual = nn.Sequential(nn.ReLU(), conv3x3(width, width), nn.ReLU(inplace=True), conv3x3(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.residual(x)
+        residual: Tensor = self.residual(x)
+        return x + residual
 
 
 def conv3x3(in_channels: int, out_channels: int, bias: bool = True) -> nn.Conv2d:
+    """A convolution that keeps the size: (B, in_channels, h, w) -> (B, out_channels, h, w)."""
     return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)

@@ -41,7 +41,7 @@ class Same(nn.Sequential):
 
 
 class HardSigmoid(nn.Module):
-    """clip(0.2 x + 0.5, 0, 1), as Theano and Keras 2 define it; torch's has the slope 1/6 instead."""
+    """clip(0.2 x + 0.5, 0, 1) elementwise, (B, ...), as Theano and Keras 2 define it; torch's slope is 1/6."""
 
     def forward(self, x: Tensor) -> Tensor:
         return (0.2 * x + 0.5).clamp(0, 1)

@@ -14,8 +14,9 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def share(batch: Tensor, wanted: int, batches: Sequence[int | float]) -> Tensor:
-    """A batch's part of `wanted` samples, taken evenly from all batches: the first of a folder are all of one class.
+    """A batch's share of `wanted` items, (B, ...) -> (b, ...), taken evenly from all batches.
 
+    A folder's first files are all of one class.
     batches: their number in each loader.
     """
     return batch[evenly(len(batch), -int(-wanted // sum(batches)))]

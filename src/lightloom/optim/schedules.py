@@ -99,6 +99,7 @@ class _OneCycle(torch_schedules.OneCycleLR):
 
 
 def known(total_steps: int) -> int:
+    """The run's number of optimizer steps; UserError where it is endless."""
     if total_steps == sys.maxsize:
         raise UserError(
             "This schedule follows a run of known length; set trainer.max_epochs or trainer.max_steps, or use "
@@ -108,4 +109,5 @@ def known(total_steps: int) -> int:
 
 
 def per_step(scheduler: torch_schedules.LRScheduler) -> Schedule:
+    """Lightning's configuration of a scheduler that steps with the optimizer."""
     return {"scheduler": scheduler, "interval": "step", "frequency": 1}

@@ -19,7 +19,7 @@ from typing import Any
 import timm
 import torch
 import torchvision.models
-from timm.layers import freeze_batch_norm_2d
+from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, FasterRCNN, MaskRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
@@ -60,11 +60,14 @@ class Pyramid(nn.Module):
         self.depth = len(widths) + pool
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return self.fpn(OrderedDict(zip(self.levels, self.body(images), strict=True)))
+        maps: dict[str, Tensor] = self.fpn(OrderedDict(zip(self.levels, self.body(images), strict=True)))
+        return maps
 
 
 class SmallBody(nn.Module):
-    """A residual network of one block a stage, for small images and no weights to begin with: strides 4, 8, 16.
+    """A residual network of one block a stage, for small images and no weights to begin with.
+
+    (B, 3, H, W) -> maps (B, C, H/4, W/4), (B, 2C, H/8, W/8), (B, 4C, H/16, W/16), where C = 2 width.
 
     After He et al. 2016 (arXiv:1512.03385), with a stem of two 3x3 convolutions.
     """
@@ -86,7 +89,7 @@ class SmallBody(nn.Module):
 
 
 class Staged(nn.Module):
-    """The outputs of some of a network's layers, in order; torchvision's networks have no such method."""
+    """The outputs of the `kept` layers, in order: (B, 3, H, W) -> maps (B, C, h, w). torchvision has no such method."""
 
     def __init__(self, layers: Sequence[nn.Module], kept: Sequence[int]) -> None:
         super().__init__()
@@ -157,7 +160,8 @@ class _Last(nn.Module):
         self.body, self.count = body, count
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        return self.body(images)[-self.count :]
+        maps: list[Tensor] = self.body(images)
+        return maps[-self.count :]
 
 
 def _halves(layer: nn.Module) -> bool:

@@ -28,7 +28,9 @@ PRIOR = 0.01  # of an object at a point, before training (Lin et al. 2017, secti
 
 
 class Yolo(nn.Module):
-    """Convention of networks/detection.py. image_size: pixels of an image's short side.
+    """The convention of networks/detection/torchvision.py: images (3, H, W) in, losses or detections out.
+
+    image_size: pixels of an image's short side.
 
     norm: of the head. The scales share it, so statistics of batches would be a mixture that no scale has.
     """
@@ -52,17 +54,21 @@ class Yolo(nn.Module):
         self.backbone = backbone
         self.head = Head(backbone.out_channels, num_classes, norm)
 
-    def forward(self, images: list[Tensor], targets: list[Boxes] | None = None):
+    def forward(self, images: list[Tensor], targets: list[Boxes] | None = None) -> dict[str, Tensor] | list[Boxes]:
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         batch, targets = self.transform(images, targets)
         boxes, objectness, classes, points = self.head(self.backbone(batch.tensors), batch.tensors.shape[-1])
         if self.training:
             return losses(boxes, objectness, classes, points, targets)
         detections = [self.select(*one) for one in zip(boxes, objectness, classes, batch.image_sizes, strict=True)]
-        return self.transform.postprocess(detections, batch.image_sizes, sizes)
+        resized: list[Boxes] = self.transform.postprocess(detections, batch.image_sizes, sizes)
+        return resized
 
     def select(self, boxes: Tensor, objectness: Tensor, classes: Tensor, size: tuple[int, int]) -> Boxes:
-        """The detections of one image, after non-maximum suppression within each class, best first."""
+        """The detections (N,) of one image after non-maximum suppression within each class, best first.
+
+        boxes (P, 4) xyxy, objectness (P,), classes (P, C): predictions, the latter two as logits. size: (H, W).
+        """
         scores = (objectness.float().sigmoid()[:, None] * classes.float().sigmoid()).sqrt()
         at, label = (scores > self.score_thresh).nonzero().unbind(1)
         score, boxes = scores[at, label], clip_boxes_to_image(boxes[at], size)
@@ -117,7 +123,9 @@ def decode(offsets: Tensor, points: Tensor) -> Tensor:
 def losses(
     boxes: Tensor, objectness: Tensor, classes: Tensor, points: Tensor, targets: list[Boxes]
 ) -> dict[str, Tensor]:
-    """The three losses, each a sum over points divided by the number of points that learn a truth.
+    """The three losses, scalars: each a sum over points divided by the number of points that learn a truth.
+
+    boxes (B, P, 4), objectness (B, P), classes (B, P, C), points (P, 3): as `Head` returns them.
 
     Several processes divide by the mean of their numbers, so that the mean of their gradients is that of one process.
     """

@@ -19,7 +19,7 @@ FONT_SIZE = 11
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Floats in [0, 1] to the nearest of 256 levels, on the CPU; what lies outside is clipped, NaN is black."""
+    """Round floats in [0, 1], any shape (...), to 256 levels on the CPU; others are clipped, NaN becomes black."""
     images = images.detach().cpu()
     return images if images.dtype == torch.uint8 else images.float().nan_to_num(0).clamp(0, 1).mul(255).round().byte()
 
@@ -58,7 +58,7 @@ def pairs(above: Tensor, below: Tensor, columns: int) -> Tensor:
 
 
 def captioned(page: Tensor, top: Sequence[str] = (), left: Sequence[str] = ()) -> Tensor:
-    """A grid with a caption above each of its columns, and one before each of its rows."""
+    """Write captions above the columns and before the rows of a grid. page: uint8 (C, H, W); returns a larger one."""
     font = ImageFont.load_default(FONT_SIZE)
     x = max((int(font.getlength(text)) + 3 * MARGIN for text in left), default=0)
     y = FONT_SIZE + 2 * MARGIN if top else 0
@@ -76,18 +76,20 @@ def captioned(page: Tensor, top: Sequence[str] = (), left: Sequence[str] = ()) -
 
 
 def to_pil(page: Tensor) -> Image.Image:
+    """Convert uint8 (1, H, W) or (3, H, W) to PIL's grey or RGB image."""
     return Image.fromarray(
         page.permute(1, 2, 0).squeeze(2).numpy() if len(page) == 1 else page.permute(1, 2, 0).numpy()
     )
 
 
 def from_pil(image: Image.Image) -> Tensor:
+    """Convert PIL's grey or RGB image to uint8 (1, H, W) or (3, H, W)."""
     values = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
     return values.view(image.height, image.width, -1).permute(2, 0, 1).contiguous()
 
 
 def write_png(path: Path, page: Tensor, **facts: int) -> None:
-    """Write a page, whole or not at all, with facts about it that `read_png` gives back."""
+    """Write a page, uint8 (C, H, W), atomically, with facts about it that `read_png` gives back."""
     info = PngInfo()
     for name, value in facts.items():
         info.add_text(name, str(value))
@@ -98,14 +100,14 @@ def write_png(path: Path, page: Tensor, **facts: int) -> None:
 
 
 def read_png(path: Path) -> tuple[Tensor, dict[str, int]]:
-    """A page and its facts, as `write_png` got them."""
+    """Read a page, uint8 (C, H, W), and its facts, as `write_png` got them."""
     with Image.open(path) as image:
         facts = {str(name): int(value) for name, value in image.info.items() if str(value).isdecimal()}
         return from_pil(image), facts
 
 
 def write_gif(path: Path, pages: Sequence[Tensor], seconds: float) -> None:
-    """An endless film of pages of one size that lasts about `seconds`; the last one stays for a while."""
+    """Write pages, uint8 (C, H, W) of one size, as a looping GIF of about `seconds`; the last page stays on."""
     first, *others = [to_pil(page) for page in pages]
     milliseconds = round(1000 * seconds / len(pages))
     durations = [milliseconds] * len(others) + [1500]
