@@ -22,8 +22,9 @@ class Generator(nn.Sequential):
         self.latent_dim = latent_dim
 
     def forward(self, z: Tensor) -> Tensor:
-        logits: Tensor = nn.Sequential.forward(self, z)
-        return (logits / 2).tanh()  # 2 sigmoid(x) - 1 = tanh(x / 2)
+        for layer in self:
+            z = layer(z)
+        return (z / 2).tanh()  # 2 sigmoid(x) - 1 = tanh(x / 2)
 
 
 class Discriminator(nn.Sequential):
@@ -47,8 +48,10 @@ class Discriminator(nn.Sequential):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map [-1, 1] to [0, 1] first: a dropped pixel is then black, as in the paper."""
-        scores: Tensor = nn.Sequential.forward(self, (images + 1) / 2)
-        return scores.squeeze(1)
+        values = (images + 1) / 2
+        for layer in self:
+            values = layer(values)
+        return values.squeeze(1)
 
 
 class Maxout(nn.Module):
