@@ -6,14 +6,14 @@ from lightloom.cli.launch import launch
 
 
 def predict(cfg: DictConfig) -> None:
-    """The classes or the reconstructions of images from files or from a data set's test part; or new images."""
+    """What the module can do with what is given: one of the capabilities in src/lightloom/predict."""
     from lightloom.engine import evaluate, train
-    from lightloom.predict import images
+    from lightloom.predict import choose
 
     cfg = train.open_run(cfg)
     trained, module = evaluate.restore(cfg)
-    task = images.choose(cfg, module)
-    task(cfg, trained, images.settle(cfg, module))
+    capability = choose.choose(cfg, trained, module)
+    capability.run(cfg, trained, choose.settle(cfg, module))
 
 
 if __name__ == "__main__":

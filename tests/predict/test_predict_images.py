@@ -18,7 +18,7 @@ from lightloom.core.atomic_io import deduplicate
 from lightloom.core.errors import UserError
 from lightloom.ops.images import grid
 from lightloom.ops.rng import latents
-from lightloom.predict import images
+from lightloom.predict import choose
 
 
 class Draws(pl.LightningModule):
@@ -80,7 +80,7 @@ def predict(folder: Path, module: pl.LightningModule, *overrides: str, **data: s
     OmegaConf.set_struct(cfg, False)
     cfg.paths.output_dir = str(folder)
     trained: DictConfig = OmegaConf.merge(TRAINED, {"data": data})
-    images.choose(cfg, module)(cfg, trained, images.settle(cfg, module))
+    choose.choose(cfg, trained, module).run(cfg, trained, choose.settle(cfg, module))
     return folder
 
 
@@ -180,11 +180,23 @@ def test_a_classifier_classifies(tmp_path, photos, kind):
         (Both(), [], ["Say what to predict: input=", "num_samples="]),
         (Classifies(), ["num_samples=3"], ["num_samples=3: Classifies makes no new images", "say input=<"]),
         (Rebuilds(), ["num_samples=3"], ["num_samples=3: Rebuilds makes no new images", "say input=<"]),
-        (Draws(), ["input=here"], ["input=here: Draws neither classifies nor reconstructs", "say num_samples=<"]),
-        (Draws(), ["data=digits"], ["data=digits: Draws neither", "say num_samples=<"]),
+        (
+            Draws(),
+            ["input=here"],
+            ["input=here: Draws finds no objects, classifies nothing and reconstructs nothing", "say num_samples=<"],
+        ),
+        (
+            Draws(),
+            ["data=digits"],
+            ["data=digits: Draws classifies nothing and reconstructs nothing", "say num_samples=<"],
+        ),
         (Both(), ["input=here", "num_samples=3"], ["input=here and num_samples=3 are two things", "say one:"]),
         (Classifies(), ["input=here", "data=digits"], ["input=here and data=digits are two things"]),
-        (pl.LightningModule(), ["num_samples=3"], ["LightningModule has no predict_step, reconstruct or decode"]),
+        (
+            pl.LightningModule(),
+            ["num_samples=3"],
+            ["LightningModule, trained on data of kind image, is for none", "classes (predict_step"],
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_remedy(tmp_path, module, overrides, said):
@@ -195,5 +207,7 @@ def test_a_mistake_is_one_sentence_with_its_remedy(tmp_path, module, overrides, 
 
 
 def test_signals_are_no_images(tmp_path):
-    with pytest.raises(UserError, match=r"kind signal, and predict\.py reads images; use src/eval\.py"):
+    with pytest.raises(
+        UserError, match=r"Rebuilds, trained on data of kind signal, is for none of .*; use src/eval\.py"
+    ):
         predict(tmp_path, Rebuilds(), "input=here", kind="signal")

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from lightloom.config.compose import without_hydra
 from lightloom.core.errors import UserError
 from lightloom.ops.images.grid import to_pil
-from lightloom.predict import images
+from lightloom.predict import choose, images
 from lightloom.predict.boxes.video import followed, limited, until_interrupted
 from lightloom.tracking.byte_track import ByteTrack, Steady
 from lightloom.tracking.mot import TrackFiles, read_tracks
@@ -85,7 +85,7 @@ def predict(folder: Path, *overrides: str, module: pl.LightningModule | None = N
     folder.mkdir(exist_ok=True)
     cfg.paths.output_dir = str(folder)
     module = module or Finds()
-    images.choose(cfg, module)(cfg, TRAINED, images.settle(cfg, module))
+    choose.choose(cfg, TRAINED, module).run(cfg, TRAINED, choose.settle(cfg, module))
     return folder
 
 

@@ -1,9 +1,10 @@
-"""What callbacks and entry points ask of a generative module: small protocols instead of a base class."""
+"""What callbacks and entry points ask of a module: small protocols instead of a base class."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 
@@ -34,3 +35,13 @@ class Reconstructs(Protocol):
     def reconstruct(self, images: Tensor) -> Tensor:
         """The same shape and range, (B, C, H, W) in [0, 1]."""
         ...
+
+
+def classifies(module: Any) -> bool:
+    """Has it a `predict_step` of its own that gives class probabilities (B, K)?
+
+    Generative modules may have one too, which predicts something else unless they state `num_classes`.
+    """
+    generative = isinstance(module, Generates | Reconstructs)
+    own = is_overridden("predict_step", module) and not isinstance(module, Detects)
+    return own and (hasattr(module, "num_classes") or not generative)

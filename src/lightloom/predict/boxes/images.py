@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -19,6 +18,7 @@ from lightloom.data.boxes.annotations import read_whole
 from lightloom.data.boxes.writers import Boxes, stems, write_coco, write_csv, write_voc, write_yolo
 from lightloom.data.images.datamodule import to_float
 from lightloom.ops.images.grid import write_png
+from lightloom.predict.boxes.predictor import Predictor
 
 log = logging.getLogger("lightloom")
 Writer = Callable[[Path, Sequence[Boxes], Sequence[str]], None]
@@ -30,8 +30,9 @@ WRITERS: dict[str, tuple[str, Writer]] = {  # format: where, and who writes it
 }
 
 
-@torch.inference_mode()
-def detect(cfg: DictConfig, trained: DictConfig, module: Any, paths: Sequence[Path], names: Sequence[str]) -> None:
+def detect(
+    cfg: DictConfig, trained: DictConfig, predictor: Predictor, paths: Sequence[Path], names: Sequence[str]
+) -> None:
     """Boxes of `min_score` or more in `format`; `drawn/<name>.png` shows them. One image after another.
 
     names: of the images, as the files of boxes call them.
@@ -42,10 +43,10 @@ def detect(cfg: DictConfig, trained: DictConfig, module: Any, paths: Sequence[Pa
     for path, name, stem in zip(paths, names, stems(names), strict=True):
         image = to_float(read_whole(path, trained.data.channels))
         try:
-            (raw,) = module.detect([image.to(module.device)])
+            (raw,) = predictor.predict([image])
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-        kept = {key: value.cpu() for key, value in of_classes(confident(raw, cfg.min_score), only).items()}
+        kept = of_classes(confident(raw, cfg.min_score), only)
         size = (image.shape[1], image.shape[2])
         found.append(Boxes(name, size, kept["boxes"], kept["labels"], kept["scores"], kept.get("masks")))
         write_png(output / "drawn" / f"{stem}.png", drawn_on(image, kept, classes))

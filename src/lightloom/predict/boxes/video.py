@@ -26,9 +26,9 @@ from lightloom.callbacks.boxes.overlays import drawn_on
 from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.data.boxes.writers import Boxes as FrameBoxes
-from lightloom.data.images.datamodule import to_float
 from lightloom.metrics.detection import Boxes
 from lightloom.predict.boxes.images import WRITERS, chosen_classes, of_classes
+from lightloom.predict.boxes.predictor import Predictor
 from lightloom.tracking.byte_track import ByteTrack, Steady
 from lightloom.tracking.measures import Tremor, clear_mot, jitter
 from lightloom.tracking.mot import TrackFiles, Tracks, no_tracks, read_tracks
@@ -39,7 +39,7 @@ log = logging.getLogger("lightloom")
 
 
 @torch.inference_mode()
-def detect_video(cfg: DictConfig, trained: DictConfig, module: Any, reader: VideoReader, name: str) -> None:
+def detect_video(cfg: DictConfig, trained: DictConfig, predictor: Predictor, reader: VideoReader, name: str) -> None:
     """`name`.mp4 with the tracks drawn; `name`.csv and `name`.txt with them; each frame's boxes where `format` asks.
 
     Frames are held only until they are drawn, `lag` of them; of the boxes those of all frames are held where `format`
@@ -61,8 +61,8 @@ def detect_video(cfg: DictConfig, trained: DictConfig, module: Any, reader: Vide
         frames = limited(reader, cfg.max_frames, cfg.seconds, stopped)
 
         def find(image: torch.Tensor) -> Boxes:
-            (found,) = module.detect([to_float(image).to(module.device)])
-            return of_classes({key: found[key].cpu() for key in ("boxes", "labels", "scores")}, only)
+            (found,) = predictor.predict([image])
+            return of_classes({key: found[key] for key in ("boxes", "labels", "scores")}, only)
 
         for number, (frame, raw, steady) in enumerate(followed(frames, find, tracker, Steady(method)), 1):
             writer.write(drawn_on(frame.image, steady, classes), frame.seconds)

@@ -1,0 +1,40 @@
+"""Images to boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightloom.data.images.datamodule import to_float
+from lightloom.modules.protocols import Detects
+from lightloom.predict.contract import Request
+
+WAYS = {"input": "input=<image | folder | glob | video | camera index>"}
+FORMATS = ("coco", "voc", "yolo", "csv")
+
+
+class Predictor:
+    """What a detector finds. See `lightloom.predict.contract`."""
+
+    ways = WAYS
+    needs = "detect, of images"
+    lacks = "finds no objects"
+    formats = FORMATS
+
+    def __init__(self, module: Any, data: Mapping[str, Any]) -> None:
+        self.module = module
+
+    @staticmethod
+    def accepts(module: Any, request: Request) -> bool:
+        return isinstance(module, Detects)
+
+    @torch.inference_mode()
+    def predict(self, inputs: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+        """For each image (C, H, W) in [0, 1] or uint8 its boxes (N, 4) xyxy in pixels, labels from 1, scores, and
+        masks where the module makes any.
+        """
+        found = self.module.detect([to_float(image).to(self.module.device) for image in inputs])
+        return [{name: values.cpu() for name, values in one.items()} for one in found]

@@ -1,0 +1,27 @@
+"""predictions.csv with each image's class, and submission.csv for a competition's data."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from lightloom.predict.classes.predictor import Predictor
+from lightloom.predict.images import batches, open_images
+from lightloom.predict.tables import write_csv, write_predictions
+
+log = logging.getLogger("lightloom")
+
+
+def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
+    images, output = open_images(cfg, trained), Path(cfg.paths.output_dir)
+    best, labels = torch.cat([predictor.predict(batch) for batch in batches(cfg, trained, images.split)]).max(1)
+    names = [list(trained.data.classes)[i] for i in labels.tolist()]
+    rows = list(zip(images.ids, names, best.tolist(), strict=True))
+    write_predictions(output, ("file", "label", "probability"), rows)
+    if images.submission:
+        path = output / "submission.csv"
+        write_csv(path, images.submission, [row[:2] for row in rows])
+        log.info("Submission: %s", path)

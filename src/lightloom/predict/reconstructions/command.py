@@ -1,0 +1,29 @@
+"""reconstructions.png and single files; predictions.csv with each image's mean squared error, in [0, 1]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from lightloom.callbacks.samples.grid import COLUMNS
+from lightloom.core.atomic_io import deduplicate
+from lightloom.ops.images.grid import pairs, to_uint8
+from lightloom.predict.images import ON_A_PAGE, batches, open_images, write_images
+from lightloom.predict.reconstructions.predictor import Predictor
+from lightloom.predict.tables import write_predictions
+
+
+def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
+    images, output = open_images(cfg, trained), cfg.paths.output_dir
+    before, after, errors = [], [], []
+    for batch in batches(cfg, trained, images.split):
+        seen, again = predictor.predict(batch)
+        before.append(to_uint8(seen))
+        after.append(to_uint8(again))
+        errors += (again - seen).square().flatten(1).mean(1).tolist()
+    reconstructed = torch.cat(after)
+    page = pairs(torch.cat(before)[: ON_A_PAGE // 2], reconstructed[: ON_A_PAGE // 2], COLUMNS)
+    write_images(output, "reconstructions", deduplicate(Path(id_).stem for id_ in images.ids), reconstructed, page)
+    write_predictions(output, ("file", "mse"), list(zip(images.ids, errors, strict=True)))
