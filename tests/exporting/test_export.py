@@ -127,7 +127,7 @@ def test_what_a_format_cannot_say_is_one_sentence(tmp_path):
 
 def test_a_missing_library_is_one_sentence(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r'^format=onnx needs onnx, .*: pip install "lightloom\[export\]"\.$'):
+    with pytest.raises(UserError, match=r'^format=onnx needs onnx, .*: \.venv/bin/uv pip install -e "\.\[export\]"\.$'):
         steps.choose_format("onnx")
 
 

@@ -105,7 +105,7 @@ def test_a_run_stays_open_for_its_test_unless_it_failed(tmp_path, status, closed
 def test_a_missing_library_is_one_sentence(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     places = {"mlflow": ("sqlite:///x", None), "trackio": ("x",)}.get(kind, ())
-    with pytest.raises(UserError, match=rf'^logger={kind} needs .*: pip install "lightloom\[{kind}\]"\.$'):
+    with pytest.raises(UserError, match=rf'^logger={kind} needs .*: \.venv/bin/uv pip install -e "\.\[{kind}\]"\.$'):
         KINDS[kind](str(tmp_path), "project", "run", *places)
 
 

@@ -94,5 +94,5 @@ def test_unkeyed_binarisation_is_new_each_time():
 
 @pytest.mark.parametrize("scale", [0.0, -0.1])
 def test_a_scale_must_be_positive(scale):
-    with pytest.raises(UserError, match=r"model\.likelihood\.scale is .* above 0"):
+    with pytest.raises(UserError, match=r"^scale is .* above 0"):
         Gaussian(scale)

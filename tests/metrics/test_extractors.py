@@ -147,7 +147,7 @@ def test_a_network_without_a_last_linear_layer_is_refused(tmp_path):
 
 def test_inception_without_its_package(monkeypatch):
     monkeypatch.setattr(extractors.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'lightloom\[gan\]', or choose extractor=pixels"):
+    with pytest.raises(UserError, match=r'uv pip install -e "\.\[gan\]", or choose extractor=pixels'):
         Inception()
 
 

@@ -81,7 +81,7 @@ COMMAND_LINE = [
     ("model.optimizer.lr=nan", ["out of range"]),
     ("-m model.optimizer.lr=0.1,abc", ["model.optimizer.lr=abc"]),
     ("model.optimizer.lr=${foo.bar}", ["model.optimizer.lr", "foo.bar"]),
-    ("model.label_smoothing=2", ["out of range", "from 0 to 0.999"]),
+    ("model.label_smoothing=2", ["out of range", "of at least 0 and below 1"]),
     ("data.val_fraction=1.5", ["out of range", "from 0 to 0.9"]),
     ("seed=-1", ["seed=-1 is out of range", "from 0 to 4294967295"]),
     ("seed=null", ["seed=null", "an integer"]),
@@ -666,7 +666,6 @@ RUNS = [
         ["Not a directory"],
         holds("file", "x"),
     ),
-    Mistake("the machine", "an empty environment variable", "train", ["paths.log_dir"], env={"LIGHTLOOM_LOG_DIR": ""}),
     Mistake(
         "the machine",
         "a full disk at a checkpoint",

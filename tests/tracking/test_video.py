@@ -185,7 +185,7 @@ def test_a_camera_that_is_not_there_is_one_sentence():
 @pytest.mark.parametrize(("package", "call"), [("av", lambda: Camera(0)), ("trackers", ByteTrack)])
 def test_a_missing_extra_is_one_sentence(monkeypatch, package, call):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=r'pip install "lightloom\[video\]"'):
+    with pytest.raises(UserError, match=r'pip install -e "\.\[video\]"'):
         call()
 
 

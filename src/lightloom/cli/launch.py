@@ -22,6 +22,7 @@ from typing import Any
 from lightloom.config.aliases import modernized_override
 from lightloom.config.command_line import quote, refuse
 from lightloom.core import lock, run_dir
+from lightloom.core.environment import variable
 from lightloom.core.errors import Interrupted, UserError, message_of
 from lightloom.engine import rendezvous
 
@@ -82,9 +83,9 @@ def _listen() -> None:
 
 def _end_with_launcher() -> None:
     """A rank that torchrun or another rank has started ends when that process does, whatever it is doing."""
-    if run_dir.LAUNCHER not in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not variable(run_dir.LAUNCHER) and "TORCHELASTIC_RUN_ID" not in os.environ:
         return
-    launcher = int(os.environ.get(run_dir.LAUNCHER, os.getppid()))
+    launcher = int(variable(run_dir.LAUNCHER) or os.getppid())
     if sys.platform == "linux":
         import ctypes
 
@@ -101,7 +102,7 @@ def _end_with_launcher() -> None:
 def _end_with_sweep() -> None:
     """A trial saves and ends when the sweep that has started it ends, which closes the other end of a pipe."""
     handle = os.environ.pop(run_dir.SWEEP, None)
-    if handle is None:
+    if not handle:
         return
 
     def watch() -> None:
@@ -138,7 +139,7 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     overrides = [compose.expand_shorthand(o) for o in parsed.overrides]
     asks_hydra = parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help
     _check_sweep(overrides, parsed.multirun)
-    if not asks_hydra and config_name == "train" and run_dir.RUN_TIME not in os.environ:
+    if not asks_hydra and config_name == "train" and not variable(run_dir.RUN_TIME):
         overrides = _resume(overrides, config_name, parsed.config_dir)
         overrides += [] if parsed.multirun else _named_folder(overrides)
     overrides = compose.check(config_name, overrides, parsed.config_dir)
@@ -203,7 +204,7 @@ def _key(override: str) -> str:
 
 def _claim_folder(config_name: str, overrides: list[str], parsed: Any) -> None:
     """Settle on the run's folder before Hydra does: same on all ranks, never one that another run has."""
-    if run_dir.RUN_TIME in os.environ:
+    if variable(run_dir.RUN_TIME):
         return
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     given = parsed.multirun or any(o.startswith("hydra.run.dir=") for o in overrides)
@@ -238,7 +239,7 @@ def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
             return _one_job(task, cfg)
         except Exception as error:
             code = report_failure(error)
-            if run_dir.LAUNCHER in os.environ:  # of a rank that another has started: it waits, and Python's end may too
+            if variable(run_dir.LAUNCHER):  # of a rank that another has started: it waits, and Python's end may too
                 logging.shutdown()
                 os._exit(code)
             traceback.clear_frames(error.__traceback__)  # they hold the loaders, whose workers end with them

@@ -61,6 +61,7 @@ MODULES = {
     "lightlab.video": "lightloom.tracking.video",
 }
 PACKAGES = {"lightlab": "lightloom"}
+DROPPED = ("alternating",)  # options that version 0.1 wrote down and that a class says itself now
 
 
 def current(target: str) -> str:
@@ -75,9 +76,10 @@ def current(target: str) -> str:
 
 
 def modernized(node: Any) -> Any:
-    """A configuration from a file with every `_target_` as it is called today."""
+    """A configuration from a file with every `_target_` as it is called today, without what no longer is an option."""
     if isinstance(node, dict):
-        return {k: current(v) if k == "_target_" and isinstance(v, str) else modernized(v) for k, v in node.items()}
+        kept = {k: v for k, v in node.items() if k not in DROPPED}
+        return {k: current(v) if k == "_target_" and isinstance(v, str) else modernized(v) for k, v in kept.items()}
     if isinstance(node, list):
         return [modernized(child) for child in node]
     return node

@@ -7,7 +7,6 @@ kinds. It needs neither torch nor the data, so a typing error answers at once.
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -26,8 +25,12 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from yaml import YAMLError
 
 from lightloom.config import overrides as keys
+from lightloom.config.annotations import options_of
+from lightloom.config.declarations import optimizes_manually
 from lightloom.config.hydra_internals import apply_overrides
-from lightloom.config.values import Text, format_value, options_of, rule_for
+from lightloom.config.rules import rule_for
+from lightloom.config.values import Text, format_value
+from lightloom.core.environment import variable
 from lightloom.core.errors import UserError, did_you_mean, raise_all
 from lightloom.core.run_dir import RUN_TIME
 
@@ -43,11 +46,23 @@ MAX_COMBINATIONS = 32  # of a sweep's groups that are checked before its first r
 
 
 def register_resolvers(config_name: str) -> None:
-    """What YAML files may ask the program: `${project_root:}`, `${config_name:}`, `${run_time:}`, `${twice:...}`."""
-    now = os.environ.get(RUN_TIME) or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    """What YAML files may ask the program.
+
+    `${project_root:}`, `${config_name:}`, `${run_time:}`, `${environment:NAME,default}`, `${twice:...}`; whether the
+    model uses manual optimization: `${alternating:}`.
+    """
+    now = variable(RUN_TIME) or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for name, value in {"project_root": str(ROOT), "config_name": config_name, "run_time": now}.items():
         OmegaConf.register_new_resolver(name, lambda value=value: value, replace=True)
+    OmegaConf.register_new_resolver("alternating", lambda _root_: _is_alternating(_root_), replace=True)
+    OmegaConf.register_new_resolver("environment", variable, replace=True)
     OmegaConf.register_new_resolver("twice", lambda value: 2 * int(value), replace=True)
+
+
+def _is_alternating(cfg: DictConfig) -> bool:
+    """Does the model's module use manual optimization? Its class says so; a command without a model has none."""
+    target = OmegaConf.select(cfg, "model._target_")
+    return target is not None and optimizes_manually(str(target))
 
 
 def compose(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
@@ -73,13 +88,13 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     return OmegaConf.create(_coerced(plain, ""))
 
 
-def _coerced(node: Any, key: str) -> Any:
+def _coerced(node: Any, key: str, taker: str | None = None) -> Any:
     """Each value that has a rule as the rule's type: '1e-3' becomes 0.001."""
     if isinstance(node, dict):
-        return {k: _coerced(v, f"{key}.{k}") for k, v in node.items()}
-    if isinstance(node, list):
+        return {k: _coerced(v, f"{key}.{k}", node.get("_target_")) for k, v in node.items()}
+    rule = rule_for(key.removeprefix("."), taker)
+    if rule is None and isinstance(node, list):
         return [_coerced(v, key) for v in node]
-    rule = rule_for(key.removeprefix("."))
     return rule.coerce(node) if rule else node
 
 
@@ -278,7 +293,8 @@ def _empty_choices(cfg: DictConfig) -> Iterator[str]:
 
 def _node_problems(cfg: Any, path: str) -> Iterator[str]:
     """Each value against its rule, each object of lightloom against its constructor; wherever they came from."""
-    if isinstance(cfg, DictConfig) and (takes := options_of(str(cfg.get("_target_")))) is not None:
+    taker = str(cfg._target_) if isinstance(cfg, DictConfig) and "_target_" in cfg else None
+    if taker and (takes := options_of(taker)) is not None:
         for key in map(str, cfg):
             if not key.startswith("_") and key not in takes:
                 yield f"{path}.{key}: {cfg['_target_']} has no option {key!r}.{did_you_mean(key, takes, f'{path}.')}"
@@ -299,7 +315,7 @@ def _node_problems(cfg: Any, path: str) -> Iterator[str]:
         except OmegaConfBaseException as error:
             yield brief(error)
             continue
-        rule = rule_for(where)
+        rule = rule_for(where, taker)
         if isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not rule):
             yield from _node_problems(value, where)
         elif rule and (is_own or isinstance(rule, Text)) and (found := rule.problem(where, value)):
@@ -320,18 +336,19 @@ def _kind_problems(cfg: DictConfig, config_dir: str | None) -> Iterator[str]:
 
 
 def _manual_problems(cfg: DictConfig) -> Iterator[str]:
-    """What Lightning does to gradients in its own loop, and cannot do where players take turns."""
-    if not cfg.get("alternating"):
+    """What Lightning does to gradients in its own loop, and cannot do under manual optimization."""
+    if not _is_alternating(cfg):
         return
+    clips = "gradient_clip_val" in (options_of(str(cfg.model._target_)) or ())
     if cfg.trainer.get("gradient_clip_val") is not None:
-        yield (
-            f"trainer.gradient_clip_val={cfg.trainer.gradient_clip_val}: the players of this model take their own "
-            f"steps, which the Trainer cannot clip; set model.gradient_clip_val={cfg.trainer.gradient_clip_val}."
-        )
+        value = f"gradient_clip_val={cfg.trainer.gradient_clip_val}"
+        remedy = f"set model.{value}" if clips else "clip in its training_step"
+        yield f"trainer.{value}: this model uses manual optimization, which the Trainer cannot clip; {remedy}."
     if cfg.trainer.get("accumulate_grad_batches", 1) != 1:
         yield (
-            f"trainer.accumulate_grad_batches={cfg.trainer.accumulate_grad_batches}: the players of this model take "
-            f"a step on each batch; set data.batch_size={cfg.data.batch_size * cfg.trainer.accumulate_grad_batches}."
+            f"trainer.accumulate_grad_batches={cfg.trainer.accumulate_grad_batches}: this model uses manual "
+            "optimization and takes a step on each batch; "
+            f"set data.batch_size={cfg.data.batch_size * cfg.trainer.accumulate_grad_batches}."
         )
 
 
@@ -340,9 +357,10 @@ def _kind(path: Path) -> str | None:
     cfg: Any = OmegaConf.load(path)
     if "kind" in cfg:
         return cfg.kind
-    parents = [path.parent / f"{d}.yaml" for d in cfg.get("defaults", []) if isinstance(d, str) and d != "_self_"]
-    parents += [CONFIGS / "data" / p.relative_to(path.parent) for p in parents]
-    return next((_kind(p) for p in parents if p.exists()), None)
+    names = [d.partition("@")[0] for d in cfg.get("defaults", []) if isinstance(d, str) and d != "_self_"]
+    names = [name.removeprefix("/data/") for name in names]
+    parents = [folder / f"{name}.yaml" for folder in (path.parent, CONFIGS / "data") for name in names]
+    return next((kind for p in parents if p.exists() and (kind := _kind(p))), None)
 
 
 def brief(error: Exception) -> str:

@@ -11,6 +11,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from lightloom.config.annotations import option_rule
+from lightloom.config.source import is_library
 from lightloom.core.errors import UserError, did_you_mean, raise_all, slip
 
 REFUSALS = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError)  # of constructors
@@ -30,7 +32,8 @@ def build(cfg: Any, where: str, **extra: Any) -> Any:
             cause = cause.__cause__
         if isinstance(cause, UserError):
             raise cause from error
-        if isinstance(cause, REFUSALS) or type(cause).__name__ == "MisconfigurationException":  # Lightning's
+        refused = isinstance(cause, REFUSALS) or type(cause) is RuntimeError  # torch's, of a layer that cannot be
+        if refused or type(cause).__name__ == "MisconfigurationException":  # Lightning's
             raise UserError(f"{where}: {' '.join(str(cause).split())}") from error
         raise
 
@@ -91,14 +94,17 @@ def _option_problems(path: str, node: Any, found: Any) -> Iterator[str]:
 
 
 def _empty_options(cfg: Any, where: str) -> Iterator[str]:
-    """Each option of an object of lightloom that is null, where its annotation, which is text there, allows no None."""
+    """Each option that is null, of an object whose annotation, which is text there, allows no None."""
     for path, node in targets(cfg, where):
-        if not str(node["_target_"]).startswith("lightloom."):
+        target = str(node["_target_"])
+        if is_library(target.rpartition(".")[0]):
             continue
-        for name, parameter in inspect.signature(import_target(str(node["_target_"]))).parameters.items():
-            allowed = any(word in str(parameter.annotation) for word in ("None", "Any", "Optional"))
+        for name, parameter in inspect.signature(import_target(target)).parameters.items():
+            allowed = any(word in str(parameter.annotation) for word in ("None", "Any", "Optional", "_empty"))
             if name in node and node[name] is None and not allowed:
-                yield f"{path}.{name} is empty; {node['_target_']} needs a value of type {parameter.annotation}."
+                rule = option_rule(target, name)
+                kind = rule.expected() if rule else f"a value of type {parameter.annotation}"
+                yield f"{path}.{name} is empty; {target} needs {kind}."
 
 
 def import_target(target: str) -> Any:

@@ -9,7 +9,9 @@ from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Quot
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lightloom.config.values import format_value, options_of, type_problem
+from lightloom.config.annotations import options_of
+from lightloom.config.rules import type_problem
+from lightloom.config.values import format_value
 from lightloom.core.errors import did_you_mean, slip
 
 OPEN = ("callbacks", "logger")  # groups of objects: another one may be added to each
@@ -28,10 +30,10 @@ def problems(base: DictConfig, override: Override) -> Iterator[str]:
     elif override.is_add() and not isinstance(_select(base, key), DictConfig):
         yield f"{line}: {key} is there already; write it without the +."
     elif not override.is_delete():
-        current, found = _select(base, key), values(override)
+        current, found, taker = _select(base, key), values(override), taker_of(base, key)
         if not found:
             yield f"{line}: this sweep has no values; glob is for groups such as model."
-        yield from (p for value in found if (p := type_problem(key, current, value)))
+        yield from (p for value in found if (p := type_problem(key, current, value, taker)))
 
 
 def values(override: Override, names: Sequence[str] = ()) -> list[Any]:
@@ -54,6 +56,12 @@ def _unquoted(value: Any) -> Any:
     return value.text if isinstance(value, QuotedString) else value
 
 
+def taker_of(cfg: DictConfig, key: str) -> str | None:
+    """The dotted name of the class or function that takes the option, where its object is written down."""
+    node = _select(cfg, key.rpartition(".")[0]) if "." in key else None
+    return str(node._target_) if isinstance(node, DictConfig) and "_target_" in node else None
+
+
 def exists(cfg: DictConfig, key: str) -> bool:
     parent, _, leaf = key.rpartition(".")
     node = _select(cfg, parent) if parent else cfg
@@ -65,8 +73,8 @@ def exists(cfg: DictConfig, key: str) -> bool:
 def may_be_added(base: DictConfig, key: str, adds: bool) -> bool:
     """Will something read the new key? An object's constructor does; what lightloom's take is known without the +."""
     parent, _, leaf = key.rpartition(".")
-    node = _select(base, parent) if parent else None
-    options = options_of(str(node.get("_target_"))) if isinstance(node, DictConfig) else None
+    node, taker = _select(base, parent) if parent else None, taker_of(base, key)
+    options = options_of(taker) if taker else None
     if options is not None:
         return leaf in options
     if not adds or not parent or (isinstance(node, DictConfig) and slip(leaf, map(str, node))):
@@ -95,7 +103,7 @@ def unknown_key(base: DictConfig, key: str, line: str) -> str:
     names = list(dict.fromkeys(str(k) for k in (*node, *(options_of(target) or ())) if k not in ("hydra", "_target_")))
     hint = _elsewhere(base, key) if not slip(leaf, names) else ""
     hint = hint or did_you_mean(leaf, names, prefix=f"{parent}." if parent else "")
-    hint = hint or f" Known: {', '.join(names)}."
+    hint = hint or (f" Known: {', '.join(names)}." if names else " It takes none.")
     if target and options_of(target) is None and not slip(leaf, names) and not line.startswith(("+", "~")):
         hint += f" If {target} takes it, write +{line}."
     return f"{line}: {parent + ' has' if parent else 'there is'} no option {leaf!r}.{hint}"

@@ -76,7 +76,12 @@ def check_installed(asked: str, extra: str, *libraries: str) -> None:
     """Raise UserError where a library that an option asks for is missing. extra: lightloom's that brings it."""
     missing = [library for library in libraries if importlib.util.find_spec(library) is None]
     if missing:
-        raise UserError(f'{asked} needs {", ".join(missing)}, not installed here: pip install "lightloom[{extra}]".')
+        raise UserError(f"{asked} needs {', '.join(missing)}, not installed here: {install(extra)}.")
+
+
+def install(extra: str) -> str:
+    """The command, given in the project's folder, that brings what an optional part of lightloom needs."""
+    return f'.venv/bin/uv pip install -e ".[{extra}]"'
 
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from lightloom.core import atomic_io
+from lightloom.core.environment import variable
 from lightloom.core.errors import UserError
 
 CHECKPOINTS, CONFIG, OVERRIDES, LOG = "checkpoints", "config.yaml", "overrides.txt", "run.log"
@@ -25,17 +25,16 @@ SWEEP = "LIGHTLOOM_SWEEP"  # of a trial: the file descriptor of a pipe that its 
 def rank() -> int:
     """This process's rank among all, from whichever launcher started it."""
     for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        if name in os.environ and not (name == "SLURM_PROCID" and not is_slurm_job()):
-            return int(os.environ[name])
+        number = variable(name)
+        if number and not (name == "SLURM_PROCID" and not is_slurm_job()):
+            return int(number)
     return 0
 
 
 def is_slurm_job() -> bool:
     """Started by srun as one of several tasks (an interactive shell inside a job is not)."""
-    return int(os.environ.get("SLURM_NTASKS", "1")) > 1 and os.environ.get("SLURM_JOB_NAME") not in (
-        "bash",
-        "interactive",
-    )
+    tasks = int(variable("SLURM_NTASKS") or 1)
+    return tasks > 1 and variable("SLURM_JOB_NAME") not in ("bash", "interactive")
 
 
 def create(path: Path) -> bool:

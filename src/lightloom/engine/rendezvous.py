@@ -6,11 +6,12 @@ import os
 from datetime import timedelta
 
 from lightloom.core import run_dir
+from lightloom.core.environment import variable
 
 
 def agree_on_run_time(proposal: str) -> str:
     """One name for the run's folder on all ranks: rank 0's proposal, or the numbers of the SLURM job and its srun."""
-    if run_dir.RUN_TIME not in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ and run_dir.is_slurm_job():
+    if not variable(run_dir.RUN_TIME) and "TORCHELASTIC_RUN_ID" not in os.environ and run_dir.is_slurm_job():
         proposal = f"slurm-{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_STEP_ID', '0')}"
     return agree(run_dir.RUN_TIME, proposal)
 
@@ -20,7 +21,7 @@ def agree(topic: str, proposal: str) -> str:
 
     topic: the environment variable that keeps the answer, for this process and those that it starts.
     """
-    if topic not in os.environ:
+    if not variable(topic):
         os.environ[topic] = _through_store(topic, proposal) if "TORCHELASTIC_RUN_ID" in os.environ else proposal
     return os.environ[topic]
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from lightloom.callbacks.run.rng import position
 from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, format_change, matches
-from lightloom.config.instantiate import plain
+from lightloom.config.instantiate import import_target, plain
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
 from lightloom.engine import checkpoint as checkpoints
@@ -30,10 +30,6 @@ WATCHING = (
     *("trainer.limit_test_batches", "trainer.log_every_n_steps", "trainer.profiler", "trainer.enable_*"),
     *("trainer.num_sanity_val_steps", "trainer.strategy.timeout*", "callbacks.*.every_n_*", "callbacks.*.test_*"),
 )
-SHOWING = (
-    *("console", "samples", "filmstrip", "interpolation", "reconstructions", "overlays", "health"),
-    *("confusion_matrix", "misclassified", "class_histogram", "neighbours", "preemption", "nan_guard"),
-)
 HARMLESS = (
     *MACHINE_KEYS,
     *ONLY_ASKED,
@@ -41,7 +37,6 @@ HARMLESS = (
     *LOADING,
     *LENGTH,
     *WATCHING,
-    *(f"callbacks.{name}.*" for name in SHOWING),
 )
 # What may change too, and changes the order of sums: the run goes on, but is not the same bit for bit.
 ROUNDING = (
@@ -143,7 +138,8 @@ def newest_whole(where: Path) -> Path | None:
 def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> None:
     """Raise UserError where the run in the checkpoint was trained with other options; warn where it only rounds so."""
     changed = differences(recorded, now)
-    grave = [c for c in changed if not matches(c[0], (*HARMLESS, *ROUNDING))]
+    harmless = (*HARMLESS, *_showing(recorded), *_showing(now))
+    grave = [c for c in changed if not matches(c[0], (*harmless, *ROUNDING))]
     if grave:
         more = f" and {len(grave) - SHOWN} more" if len(grave) > SHOWN else ""
         raise UserError(
@@ -151,7 +147,7 @@ def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> Non
             "recorded ones to continue it; for a run of its own choose a new run_name, with ckpt_path=... "
             "weights_only_init=true to begin it with these weights."
         )
-    rounding = [c for c in changed if matches(c[0], ROUNDING) and not matches(c[0], HARMLESS)]
+    rounding = [c for c in changed if matches(c[0], ROUNDING) and not matches(c[0], harmless)]
     if rounding:
         listed = ", ".join(map(format_change, rounding[:SHOWN]))
         log.warning("Continuing with %s: the same run, but no longer bit for bit.", listed)
@@ -159,6 +155,19 @@ def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> Non
     if length:
         log.info("Continuing with %s; a schedule follows the new length.", ", ".join(map(format_change, length)))
     log.debug("changed since the checkpoint: %s", ", ".join(map(format_change, changed)) or "nothing")
+
+
+def _showing(cfg: dict[str, Any]) -> list[str]:
+    """The keys of callbacks that only show things, as their classes say (`only_shows`)."""
+    callbacks = (cfg.get("callbacks") or {}).items()
+    return [f"callbacks.{name}.*" for name, options in callbacks if options and _only_shows(options.get("_target_"))]
+
+
+def _only_shows(target: str | None) -> bool:
+    try:
+        return bool(target) and bool(getattr(import_target(str(target)), "only_shows", False))
+    except (ModuleNotFoundError, AttributeError):  # of a run whose callback is no longer there
+        return False
 
 
 # --- how far it is ----------------------------------------------------------------------------------------------------

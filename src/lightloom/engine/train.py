@@ -29,10 +29,6 @@ from lightloom.engine import trainer as trainers
 from lightloom.engine.resume import Start, holds_a_run
 
 log = logging.getLogger("lightloom")
-BETTER = {  # by how a metric's name begins
-    **{"loss": "min", "mse": "min", "frechet": "min"},
-    **{"acc": "max", "elbo": "max", "map": "max", "map50": "max", "map75": "max", "mask": "max"},
-}
 
 
 def open_run(cfg: DictConfig) -> DictConfig:
@@ -173,26 +169,35 @@ def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
 def check_monitors(node: Any, where: str, sources: Sequence[Any]) -> None:
     """Raise UserError where a metric that is monitored is never logged in training, or kept at its worst.
 
-    sources: the module and the callbacks, whose `logged` names what they log.
+    sources: the module and the callbacks, whose `logged` names what they log, and whose `better` says which way.
     """
     if not isinstance(node, dict):
         return
     key = "metric" if where == "monitor" else "monitor"
     logged = [name for source in sources for name in getattr(source, "logged", ()) if not name.startswith("test/")]
     if logged and key in node:
-        _check_monitor(f"{where}.{key}", node[key], node.get("mode"), logged)
+        _check_monitor(f"{where}.{key}", node[key], node.get("mode"), logged, better(node[key], sources))
     for name, child in node.items():
         check_monitors(child, f"{where}.{name}", sources)
 
 
-def _check_monitor(key: str, metric: str, mode: str | None, logged: list[str]) -> None:
+def better(metric: str, sources: Sequence[Any]) -> str | None:
+    """min or max, as whoever logs the metric declares: `better = {"acc": "max"}`, by its name or the first word of it.
+
+    None where nobody does.
+    """
+    name = metric.rpartition("/")[2]
+    declared = next((getattr(s, "better", {}) for s in sources if metric in getattr(s, "logged", ())), {})
+    return declared.get(name, declared.get(name.partition("_")[0]))
+
+
+def _check_monitor(key: str, metric: str, mode: str | None, logged: list[str], best: str | None) -> None:
     if metric not in logged:
         raise UserError(
             f"{key}={metric}: training logs no such metric.{did_you_mean(metric, logged)} It logs {', '.join(logged)}."
         )
-    better = BETTER.get(metric.rpartition("/")[2].partition("_")[0], mode)
-    if mode not in (None, better):
-        raise UserError(f"{key}={metric} with mode {mode} would prefer the worst; set monitor.mode={better}.")
+    if None not in (mode, best) and mode != best:
+        raise UserError(f"{key}={metric} with mode {mode} would prefer the worst; set monitor.mode={best}.")
 
 
 def fit(

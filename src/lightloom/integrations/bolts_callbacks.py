@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Ge
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.samples.grid import check_samples, draw, epoch_file, is_shown, sampler
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, checked
 from lightloom.data.subset import images_of
 from lightloom.integrations.bolts import load
 from lightloom.modules.protocols import Detects
@@ -28,11 +30,8 @@ class GradientVerification(pl.Callback):
     size of the batch, training images without augmentation.
     """
 
-    def __init__(self, num_samples: int = 4) -> None:
-        if num_samples < 2:
-            raise UserError(
-                f"callbacks.verification.num_samples is {num_samples}; one image cannot mix, set 2 or more."
-            )
+    @checked
+    def __init__(self, num_samples: Annotated[int, Ge(2)] = 4) -> None:
         self.num_samples = num_samples
         self.verification = load("pl_bolts.callbacks.verification.batch_gradient").BatchGradientVerification
 
@@ -83,13 +82,13 @@ class _ToEachLogger:
                 logger.experiment.log({name: wandb.Histogram(values.flatten().tolist())}, commit=False)
 
 
-def training_monitor(log_every_n_steps: int | None = None) -> pl.Callback:
+def training_monitor(log_every_n_steps: Count | None = None) -> pl.Callback:
     """A histogram of each tensor of a batch as it comes to the training step; null: as often as the trainer logs."""
     base = load("pl_bolts.callbacks").TrainingDataMonitor
     return type("TrainingDataMonitor", (_ToEachLogger, base), {})(log_every_n_steps)
 
 
-def module_monitor(submodules: Sequence[str], log_every_n_steps: int | None = None) -> pl.Callback:
+def module_monitor(submodules: Sequence[str], log_every_n_steps: Count | None = None) -> pl.Callback:
     """A histogram of what goes into these submodules, named from the module on, and of what comes out, in training."""
     base = load("pl_bolts.callbacks").ModuleDataMonitor
 
@@ -112,7 +111,9 @@ class LatentGrid(pl.Callback):
     All other latents are zero. steps: of a side of the grid.
     """
 
-    def __init__(self, dirpath: str, reach: int = 3, steps: int = 11, every_n_epochs: int = 1) -> None:
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
+
+    def __init__(self, dirpath: str, reach: Count = 3, steps: Count = 11, every_n_epochs: Count = 1) -> None:
         self.folder, self.steps, self.every_n_epochs = Path(dirpath) / "latent_grid", steps, every_n_epochs
         interpolator = load("pl_bolts.callbacks").LatentDimInterpolator
         self.interpolator = interpolator(range_start=-reach, range_end=reach, steps=steps, num_samples=1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
+from lightloom.core.ranges import Count, Share
 from lightloom.integrations.bolts import load
 from lightloom.networks.choices import one_of
 from lightloom.networks.detection.torchvision import IMAGENET_MEAN, IMAGENET_STD, LONGEST, MOST, Boxes
@@ -18,7 +19,7 @@ VERSIONS = ("YOLOV4Tiny", "YOLOV4", "YOLOV4P6", "YOLOV5", "YOLOV7", "YOLOX")
 PRIORS_OF = 416  # pixels: the image size that YOLOv4's prior shapes are meant for
 
 
-def unet(channels: int, image_size: int, outputs: int, num_layers: int = 3, width: int = 32) -> nn.Module:
+def unet(channels: Count, image_size: Count, outputs: Count, num_layers: Count = 3, width: Count = 32) -> nn.Module:
     """Ronneberger et al. 2015, U-Net, arXiv:1505.04597. (B, channels, H, W) -> (B, outputs, H, W), unactivated.
 
     width: channels of the finest of `num_layers` resolutions, each half of the one before.
@@ -38,14 +39,14 @@ class BoltsYolo(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
-        image_size: int,
+        num_classes: Count,
+        image_size: Count,
         version: str = "YOLOV4Tiny",
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         prior_shapes: Sequence[Sequence[float]] | None = None,
-        score_thresh: float = 0.05,
-        nms_thresh: float = 0.45,
+        score_thresh: Share = 0.05,
+        nms_thresh: Share = 0.45,
         **options: Any,
     ) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lightloom.core.errors import UserError
+from lightloom.core.ranges import Positive, checked
 from lightloom.ops.rng import uniforms
 
 
@@ -77,9 +77,8 @@ class Bernoulli:
 class Gaussian:
     """Grey values with the noise N(0, scale^2) around the output. A density: its logarithm may be positive."""
 
-    def __init__(self, scale: float) -> None:
-        if scale <= 0:
-            raise UserError(f"model.likelihood.scale is {scale}; expected a standard deviation above 0.")
+    @checked
+    def __init__(self, scale: Positive) -> None:
         self.log_var = 2 * math.log(scale)
 
     def target(self, images: Tensor, keys: Tensor | None = None) -> Tensor:

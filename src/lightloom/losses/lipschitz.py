@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from lightloom.core.ranges import NotNegative, Positive, checked
 from lightloom.ops.torch_internals import clamp_
 
 Critic = Callable[[Tensor], Tensor]  # images (B, C, H, W) to scores (B,)
@@ -31,7 +32,7 @@ class GradientPenalty:
     Gulrajani et al. 2017, eq. 3.
     """
 
-    def __init__(self, weight: float = 10.0) -> None:
+    def __init__(self, weight: NotNegative = 10.0) -> None:
         self.weight = weight
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ class GradientPenalty:
 class R1:
     """weight / 2 * ||grad D(x)||_2^2, a scalar, on real images (B, C, H, W).  Mescheder et al. 2018, eq. 9."""
 
-    def __init__(self, weight: float = 10.0) -> None:
+    def __init__(self, weight: NotNegative = 10.0) -> None:
         self.weight = weight
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
@@ -53,7 +54,8 @@ class R1:
 class WeightClipping:
     """Every weight to [-limit, limit].  Arjovsky et al. 2017, Algorithm 1, line 7."""
 
-    def __init__(self, limit: float = 0.01) -> None:
+    @checked
+    def __init__(self, limit: Positive = 0.01) -> None:
         self.limit = limit
 
     @torch.no_grad()

@@ -20,7 +20,7 @@ from torchmetrics import Metric
 from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import box_area, box_iou
 
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, install
 from lightloom.ops.torch_internals import GathersAsWhole
 
 log = logging.getLogger("lightloom")
@@ -54,7 +54,7 @@ class CocoPrecision(GathersAsWhole, MeanAveragePrecision):
             )
         except ModuleNotFoundError as error:
             raise UserError(
-                'faster-coco-eval, which measures detectors, is not installed; pip install "lightloom[detection]".'
+                f"faster-coco-eval, which measures detectors, is not installed; {install('detection')}."
             ) from error
         self.warn_on_many_detections = False
         self.masks, self.per_class = masks, per_class

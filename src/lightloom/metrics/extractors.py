@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, install
+from lightloom.core.ranges import Count
 
 OPTION = "callbacks.quality.extractor"
 OTHERS = "choose extractor=pixels or extractor=classifier"
@@ -24,7 +25,7 @@ PATIENCE = 10.0  # seconds without an answer from the network
 class Pixels(nn.Module):
     """The image itself, reduced to size x size (bilinear, antialiased): nothing to train, D = C size^2."""
 
-    def __init__(self, name: str = "pixels", size: int = 8) -> None:
+    def __init__(self, name: str = "pixels", size: Count = 8) -> None:
         super().__init__()
         self.name, self.size = name, size
 
@@ -107,7 +108,7 @@ class Inception(nn.Module):
     def __init__(self, name: str = "inception", download: bool = False) -> None:
         super().__init__()
         if importlib.util.find_spec("torch_fidelity") is None:
-            raise UserError(f"extractor=inception needs torch-fidelity: pip install 'lightloom[gan]', or {OTHERS}.")
+            raise UserError(f"extractor=inception needs torch-fidelity: {install('gan')}, or {OTHERS}.")
         from torchmetrics.image.fid import NoTrainInceptionV3
 
         path = str(inception_weights(download))

@@ -6,13 +6,13 @@ Hinton & Salakhutdinov 2006, Reducing the Dimensionality of Data with Neural Net
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from lightloom.core.errors import UserError
+from lightloom.core.ranges import NotNegative, checked
 from lightloom.modules.corruption import Corruption
 from lightloom.modules.optimization import total_steps
 from lightloom.modules.training_means import TrainingMeans
@@ -33,6 +33,9 @@ class Autoencoder(pl.LightningModule):
     corruption: what is done to x before it is encoded; the error is always that to x itself.
     """
 
+    better: ClassVar[dict[str, str]] = {"loss": "min", "mse": "min", "psnr": "max"}
+
+    @checked
     def __init__(
         self,
         encoder: nn.Module,
@@ -41,13 +44,10 @@ class Autoencoder(pl.LightningModule):
         optimizer: OptimizerFactory,
         scheduler: Callable[..., Schedule] | None = None,
         corruption: Corruption | None = None,
-        code_penalty: float = 0.0,
-        weight_penalty: float = 0.0,
+        code_penalty: NotNegative = 0.0,
+        weight_penalty: NotNegative = 0.0,
     ) -> None:
         super().__init__()
-        for name, value in {"code_penalty": code_penalty, "weight_penalty": weight_penalty}.items():
-            if value < 0:
-                raise UserError(f"model.{name} is {value}; set it to 0 (off) or a positive number.")
         self.encoder, self.decoder, self.activation = encoder, decoder, activation
         self.optimizer, self.scheduler, self.corruption = optimizer, scheduler, corruption
         self.code_penalty, self.weight_penalty = code_penalty, weight_penalty

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lightloom.core.ranges import Count, Positive, checked
 from lightloom.losses.adversarial import AdversarialLoss
 from lightloom.modules.adversarial import (
     REMEDY,
@@ -30,6 +33,9 @@ class BiGAN(pl.LightningModule):
     discriminator: images and latents to scores (B,).
     """
 
+    better: ClassVar[dict[str, str]] = {"mse": "min"}
+
+    @checked
     def __init__(
         self,
         generator: nn.Module,
@@ -38,8 +44,8 @@ class BiGAN(pl.LightningModule):
         loss: AdversarialLoss,
         generator_optimizer: OptimizerFactory,
         discriminator_optimizer: OptimizerFactory,
-        n_critic: int = 1,
-        gradient_clip_val: float | None = None,
+        n_critic: Count = 1,
+        gradient_clip_val: Positive | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False

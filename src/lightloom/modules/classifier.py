@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -18,13 +18,14 @@ from torchmetrics.classification import (
 )
 
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import BelowOne, Count, Positive
 from lightloom.data.subset import images_of
 from lightloom.modules.optimization import total_steps
-from lightloom.modules.tta import SHIFTS, mean_logits
-from lightloom.networks.attention import add_attention
+from lightloom.modules.tta import Views, mean_logits
+from lightloom.networks.attention import Attention, add_attention
 from lightloom.networks.choices import one_of
 from lightloom.networks.dropconnect import add_drop_connect
-from lightloom.networks.initialization import initialize
+from lightloom.networks.initialization import Init, initialize
 from lightloom.networks.whitening import Whitening
 from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
 from lightloom.optim.schedules import Schedule
@@ -43,6 +44,8 @@ class Classifier(pl.LightningModule):
     A Whitening layer is fitted to training images when the first fit starts.
     """
 
+    better: ClassVar[dict[str, str]] = {"loss": "min", "acc": "max", "f1": "max", "calibration": "min"}
+
     mean: Tensor
     std: Tensor
     metrics: nn.ModuleDict
@@ -52,19 +55,19 @@ class Classifier(pl.LightningModule):
         self,
         network: nn.Module,
         optimizer: OptimizerFactory,
-        num_classes: int,
+        num_classes: Count,
         mean: Sequence[float],
         std: Sequence[float],
         scheduler: Callable[..., Schedule] | None = None,
-        label_smoothing: float = 0.0,
-        init: str = "default",
-        attention: str = "none",
+        label_smoothing: BelowOne = 0.0,
+        init: Init = "default",
+        attention: Attention = "none",
         attention_at: str | Sequence[str] = "block",
-        attention_stages: Sequence[int] | None = None,
-        drop_connect: float = 0.0,
-        bias_lr: float = 1.0,
+        attention_stages: Sequence[Count] | None = None,
+        drop_connect: BelowOne = 0.0,
+        bias_lr: Positive = 1.0,
         channels_last: bool = False,
-        test_views: str = "none",
+        test_views: Views = "none",
         compile: bool = False,
     ) -> None:
         super().__init__()
@@ -73,7 +76,7 @@ class Classifier(pl.LightningModule):
                 f"data.num_classes is {num_classes}: images without labels, or all of one class, cannot be classified; "
                 f"choose data with two classes or more, or a model that needs no labels (model=vae, model=dcgan)."
             )
-        one_of("test_views", test_views, SHIFTS, "model.test_views")
+        one_of("test_views", test_views, get_args(Views), "model.test_views")
         initialize(network, init)
         add_attention(network, attention, attention_at, attention_stages)
         add_drop_connect(network, drop_connect)

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lightloom.core.errors import UserError
+from lightloom.core.ranges import NotNegative, Share, checked
 from lightloom.ops.rng import normals, uniforms
 
 
@@ -24,9 +24,8 @@ class Corruption(Protocol):
 class Gaussian:
     """Additive noise N(0, level^2); the result may leave [0, 1]."""
 
-    def __init__(self, level: float) -> None:
-        if level < 0:
-            raise UserError(f"model.corruption.level is {level}; expected a standard deviation of at least 0.")
+    @checked
+    def __init__(self, level: NotNegative) -> None:
         self.level = level
 
     def __call__(self, x: Tensor, keys: Tensor | None = None) -> Tensor:
@@ -37,8 +36,9 @@ class Gaussian:
 class Masking:
     """Each value is set to 0 with probability `level`."""
 
-    def __init__(self, level: float) -> None:
-        self.level = _share(level)
+    @checked
+    def __init__(self, level: Share) -> None:
+        self.level = level
 
     def __call__(self, x: Tensor, keys: Tensor | None = None) -> Tensor:
         return x * (_uniform(x, keys) >= self.level)
@@ -47,8 +47,9 @@ class Masking:
 class SaltAndPepper:
     """Each value is replaced with probability `level`, by 0 or by 1 as a fair coin says."""
 
-    def __init__(self, level: float) -> None:
-        self.level = _share(level)
+    @checked
+    def __init__(self, level: Share) -> None:
+        self.level = level
 
     def __call__(self, x: Tensor, keys: Tensor | None = None) -> Tensor:
         u = _uniform(x, keys)
@@ -57,9 +58,3 @@ class SaltAndPepper:
 
 def _uniform(x: Tensor, keys: Tensor | None) -> Tensor:
     return torch.rand_like(x) if keys is None else uniforms(keys, x[0].numel()).view_as(x)
-
-
-def _share(level: float) -> float:
-    if not 0 <= level <= 1:
-        raise UserError(f"model.corruption.level is {level}; expected a share from 0 to 1.")
-    return level

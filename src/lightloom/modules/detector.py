@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, Share
 from lightloom.metrics.detection import SUMMARY, BoxConfusion, Boxes, CocoPrecision
 from lightloom.modules.optimization import total_steps
 from lightloom.modules.training_means import TrainingMeans
@@ -35,14 +36,16 @@ class Detector(pl.LightningModule):
     Evaluation is exact for all.
     """
 
+    better: ClassVar[dict[str, str]] = {"loss": "min", **dict.fromkeys(("map", "map50", "map75", "mar", "mask"), "max")}
+
     def __init__(
         self,
         network: nn.Module,
         optimizer: OptimizerFactory,
-        num_classes: int,
+        num_classes: Count,
         scheduler: Callable[..., Schedule] | None = None,
-        channels: int = 3,
-        min_score: float = 0.5,
+        channels: Count = 3,
+        min_score: Share = 0.5,
     ) -> None:
         super().__init__()
         self.masks = makes_masks(network)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lightloom.core.ranges import Count, Positive, checked
 from lightloom.losses.adversarial import AdversarialLoss
 from lightloom.losses.lipschitz import Constraint, Penalty
 from lightloom.modules.adversarial import (
@@ -34,6 +35,7 @@ class GAN(pl.LightningModule):
     gradient_clip_val: largest norm of a player's gradient.
     """
 
+    @checked
     def __init__(
         self,
         generator: nn.Module,
@@ -41,10 +43,10 @@ class GAN(pl.LightningModule):
         loss: AdversarialLoss,
         generator_optimizer: OptimizerFactory,
         discriminator_optimizer: OptimizerFactory,
-        n_critic: int = 1,
+        n_critic: Count = 1,
         penalty: Penalty | None = None,
         constraint: Constraint | None = None,
-        gradient_clip_val: float | None = None,
+        gradient_clip_val: Positive | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False

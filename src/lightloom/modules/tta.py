@@ -5,11 +5,13 @@ upper left, which together weigh as much as the unmoved ones (Jordan 2024, arXiv
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+Views = Literal["none", "flip", "flip_and_shift"]
 SHIFTS: dict[str, dict[int, float]] = {  # pixels -> weight
     "none": {0: 1.0},
     "flip": {0: 1.0},

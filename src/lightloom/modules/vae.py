@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, NotNegative, checked
 from lightloom.losses.likelihoods import Likelihood, kl_divergence
 from lightloom.modules.latents import moments
 from lightloom.modules.optimization import total_steps
@@ -35,6 +35,9 @@ class VAE(pl.LightningModule):
     beta: weight of the KL in training. iwae_samples: draws of z per image in a test.
     """
 
+    better: ClassVar[dict[str, str]] = {"loss": "min", "elbo": "max", "iwae": "max"}
+
+    @checked
     def __init__(
         self,
         encoder: nn.Module,
@@ -42,12 +45,10 @@ class VAE(pl.LightningModule):
         likelihood: Likelihood,
         optimizer: OptimizerFactory,
         scheduler: Callable[..., Schedule] | None = None,
-        beta: float = 1.0,
-        iwae_samples: int = 50,
+        beta: NotNegative = 1.0,
+        iwae_samples: Count = 50,
     ) -> None:
         super().__init__()
-        if iwae_samples < 1:
-            raise UserError(f"model.iwae_samples is {iwae_samples}; expected at least 1.")
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.optimizer, self.scheduler = optimizer, scheduler
         self.beta, self.iwae_samples = beta, iwae_samples

@@ -5,12 +5,15 @@ Larsen, Sonderby, Larochelle & Winther 2016, Autoencoding beyond pixels using a 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.optim import Optimizer
 
+from lightloom.core.ranges import NotNegative, Positive, checked
 from lightloom.losses.adversarial import NonSaturating
 from lightloom.losses.likelihoods import kl_divergence
 from lightloom.modules.adversarial import REMEDY, descend, log_error, player, symmetric, unit
@@ -32,6 +35,9 @@ class VAEGAN(pl.LightningModule):
     against the game in the decoder's loss.
     """
 
+    better: ClassVar[dict[str, str]] = {"mse": "min"}
+
+    @checked
     def __init__(
         self,
         encoder: nn.Module,
@@ -40,8 +46,8 @@ class VAEGAN(pl.LightningModule):
         encoder_optimizer: OptimizerFactory,
         decoder_optimizer: OptimizerFactory,
         discriminator_optimizer: OptimizerFactory,
-        gamma: float = 1e-2,
-        gradient_clip_val: float | None = None,
+        gamma: NotNegative = 1e-2,
+        gradient_clip_val: Positive | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False

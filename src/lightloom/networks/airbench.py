@@ -5,14 +5,17 @@ without a learned scale, and a linear layer without bias whose logits are scaled
 """
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from lightloom.core.ranges import Count
 from lightloom.networks.blocks import Block, feature_shape
 from lightloom.networks.choices import one_of
 from lightloom.networks.whitening import Whitening
 
+Activation = Literal["gelu", "relu", "silu"]
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 LOGIT_SCALE = 1 / 9
 BATCH_NORM_MOMENTUM = 0.4  # of the new batch: the running mean must follow a run of a few hundred steps
@@ -26,15 +29,15 @@ class AirBench(nn.Sequential):
 
     def __init__(
         self,
-        in_channels: int,
-        num_classes: int,
-        image_size: int,
-        patch: int = 2,
-        stride: int = 1,
-        widths: Sequence[int] = (64, 256, 256),
-        activation: str = "gelu",
+        in_channels: Count,
+        num_classes: Count,
+        image_size: Count,
+        patch: Count = 2,
+        stride: Count = 1,
+        widths: Sequence[Count] = (64, 256, 256),
+        activation: Activation = "gelu",
     ) -> None:
-        one_of("activation", activation, ACTIVATIONS, "model.network.activation")
+        one_of("activation", activation, get_args(Activation), "model.network.activation")
         act = ACTIVATIONS[activation]
         whitening = Whitening(in_channels, patch, stride)
         blocks, width = [], whitening.out_channels

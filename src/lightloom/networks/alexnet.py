@@ -7,7 +7,8 @@ from collections import OrderedDict
 
 from torch import nn
 
-from lightloom.networks.blocks import Block, ConvBlock, at_most, max_pool, stem_stride, two_hidden_layers
+from lightloom.core.ranges import Count, Share
+from lightloom.networks.blocks import Block, ConvBlock, Norm, at_most, max_pool, stem_stride, two_hidden_layers
 
 STEMS = {4: (11, 2), 2: (7, 3), 1: (5, 2)}  # stride: kernel and padding; 4 is the paper's, the others for small images
 
@@ -16,7 +17,7 @@ class AlexNet(nn.Sequential):
     """The first stride is 4 from 112 px up, 2 from 56 px up, else 1. (B, C, H, W) -> (B, num_classes)."""
 
     def __init__(
-        self, in_channels: int, num_classes: int, image_size: int, norm: str = "none", dropout: float = 0.5
+        self, in_channels: Count, num_classes: Count, image_size: Count, norm: Norm = "none", dropout: Share = 0.5
     ) -> None:
         stride = stem_stride(image_size, paper=4)
         kernel, padding = STEMS[stride]

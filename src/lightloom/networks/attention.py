@@ -6,6 +6,7 @@ eca: Wang et al. 2020, ECA-Net.
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
 from torch import nn
 
@@ -34,6 +35,7 @@ def eca(channels: int) -> nn.Module:
     return EcaModule(channels)
 
 
+Attention = Literal["none", "se", "cbam", "eca"]
 KINDS: dict[str, Callable[[int], nn.Module]] = {"se": se, "cbam": cbam, "eca": eca}
 
 
@@ -47,7 +49,7 @@ def add_attention(
         names of submodules.
     stages: only in these of the network's stages, `layer1`, `layer2`, ...; None: in the whole network.
     """
-    one_of("attention", kind, ("none", *KINDS), "model.attention")
+    one_of("attention", kind, get_args(Attention), "model.attention")
     if kind == "none":
         return network
     chosen = choose(network, at)

@@ -10,20 +10,25 @@ from itertools import pairwise
 
 from torch import nn
 
+from lightloom.core.ranges import Count
 from lightloom.networks.mlp import MLP
 
 
 class Encoder(MLP):
     """Images (B, C, H, W) -> (B, outputs)."""
 
-    def __init__(self, channels: int, image_size: int, outputs: int, hidden: Sequence[int] = (512, 256)) -> None:
+    def __init__(
+        self, channels: Count, image_size: Count, outputs: Count, hidden: Sequence[Count] = (512, 256)
+    ) -> None:
         super().__init__(channels, outputs, image_size, hidden)
 
 
 class Decoder(nn.Sequential):
     """z (B, latent_dim) -> unactivated (B, C, H, W)."""
 
-    def __init__(self, latent_dim: int, channels: int, image_size: int, hidden: Sequence[int] = (256, 512)) -> None:
+    def __init__(
+        self, latent_dim: Count, channels: Count, image_size: Count, hidden: Sequence[Count] = (256, 512)
+    ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         widths = [latent_dim, *hidden]

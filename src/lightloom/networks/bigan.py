@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lightloom.networks.dcgan import Encoder
+from lightloom.core.ranges import Count, Share
+from lightloom.networks.dcgan import Encoder, Norm
 
 
 class JointDiscriminator(nn.Module):
@@ -19,13 +20,13 @@ class JointDiscriminator(nn.Module):
 
     def __init__(
         self,
-        channels: int,
-        image_size: int,
-        latent_dim: int,
-        width: int = 64,
-        hidden: int = 512,
-        dropout: float = 0.0,
-        norm: str = "none",
+        channels: Count,
+        image_size: Count,
+        latent_dim: Count,
+        width: Count = 64,
+        hidden: Count = 512,
+        dropout: Share = 0.0,
+        norm: Norm = "none",
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim

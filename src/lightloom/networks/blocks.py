@@ -3,11 +3,14 @@
 import copy
 import math
 from collections.abc import Iterable
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from lightloom.networks.choices import one_of
+
+Norm = Literal["none", "batch", "group"]
 
 
 class Block(nn.Sequential):
@@ -52,7 +55,7 @@ class Concat(nn.ModuleList):
 
 def normalization(norm: str, channels: int) -> nn.Module:
     """batch: Ioffe & Szegedy 2015. group: Wu & He 2018, 16 channels to a group, or fewer where 16 does not divide."""
-    one_of("norm", norm, ("batch", "group", "none"), "model.network.norm")
+    one_of("norm", norm, get_args(Norm), "model.network.norm")
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     return nn.GroupNorm(channels // math.gcd(16, channels), channels)

@@ -8,13 +8,16 @@ even and above 4, and its width doubles each time; `width` is that of the stage 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, Share
 from lightloom.networks.choices import one_of
 
 SIZES = range(16, 129, 4)
+Norm = Literal["none", "batch", "layer"]
 
 
 class Encoder(nn.Module):
@@ -27,12 +30,12 @@ class Encoder(nn.Module):
 
     def __init__(
         self,
-        channels: int,
-        image_size: int,
-        outputs: int,
-        width: int = 64,
-        norm: str = "batch",
-        dropout: float = 0.0,
+        channels: Count,
+        image_size: Count,
+        outputs: Count,
+        width: Count = 64,
+        norm: Norm = "batch",
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__()
         count = halvings(image_size)
@@ -56,7 +59,9 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """A linear layer and transposed 4x4 convolutions. z (B, latent_dim) -> unactivated (B, C, H, W)."""
 
-    def __init__(self, latent_dim: int, channels: int, image_size: int, width: int = 64, norm: str = "batch") -> None:
+    def __init__(
+        self, latent_dim: Count, channels: Count, image_size: Count, width: Count = 64, norm: Norm = "batch"
+    ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         count = halvings(image_size)
@@ -79,7 +84,9 @@ class Decoder(nn.Module):
 class Generator(Decoder):
     """z (B, latent_dim) -> images (B, C, H, W) in [-1, 1]."""
 
-    def __init__(self, latent_dim: int, channels: int, image_size: int, width: int = 64, norm: str = "batch") -> None:
+    def __init__(
+        self, latent_dim: Count, channels: Count, image_size: Count, width: Count = 64, norm: Norm = "batch"
+    ) -> None:
         super().__init__(latent_dim, channels, image_size, width, norm)
         initialize(self)
 
@@ -91,7 +98,7 @@ class Discriminator(Encoder):
     """Images (B, C, H, W) in [-1, 1] -> scores (B,)."""
 
     def __init__(
-        self, channels: int, image_size: int, width: int = 64, norm: str = "batch", dropout: float = 0.0
+        self, channels: Count, image_size: Count, width: Count = 64, norm: Norm = "batch", dropout: Share = 0.0
     ) -> None:
         super().__init__(channels, image_size, 1, width, norm, dropout)
         initialize(self)
@@ -128,7 +135,7 @@ def up(in_channels: int, out_channels: int, norm: str) -> nn.Sequential:
 
 def normalization(norm: str, channels: int) -> nn.Module:
     """batch: Ioffe & Szegedy 2015. layer: Ba, Kiros & Hinton 2016, with a scale and a shift for each channel."""
-    one_of("norm", norm, ("batch", "layer", "none"), "the network's norm")
+    one_of("norm", norm, get_args(Norm), "the network's norm")
     if norm == "none":
         return nn.Identity()
     return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(1, channels)

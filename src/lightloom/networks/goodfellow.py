@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lightloom.core.ranges import Count, Share
+
 
 class Generator(nn.Sequential):
     """Two ReLU layers and a sigmoid. z (B, latent_dim) -> images (B, C, H, W) in [-1, 1]."""
 
-    def __init__(self, latent_dim: int, channels: int, image_size: int, hidden: int = 1200) -> None:
+    def __init__(self, latent_dim: Count, channels: Count, image_size: Count, hidden: Count = 1200) -> None:
         super().__init__(
             nn.Linear(latent_dim, hidden), nn.ReLU(inplace=True),
             nn.Linear(hidden, hidden), nn.ReLU(inplace=True),
@@ -32,12 +34,12 @@ class Discriminator(nn.Sequential):
 
     def __init__(
         self,
-        channels: int,
-        image_size: int,
-        units: int = 240,
-        pieces: int = 5,
-        dropout: float = 0.5,
-        input_dropout: float = 0.2,
+        channels: Count,
+        image_size: Count,
+        units: Count = 240,
+        pieces: Count = 5,
+        dropout: Share = 0.5,
+        input_dropout: Share = 0.2,
     ) -> None:
         super().__init__(
             nn.Flatten(), nn.Dropout(input_dropout),

@@ -7,7 +7,8 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from lightloom.networks.blocks import Block, Concat, ConvBlock, feature_shape, max_pool, stem_stride
+from lightloom.core.ranges import Count, Share
+from lightloom.networks.blocks import Block, Concat, ConvBlock, Norm, feature_shape, max_pool, stem_stride
 
 
 class GoogLeNet(nn.Module):
@@ -20,11 +21,11 @@ class GoogLeNet(nn.Module):
 
     def __init__(
         self,
-        in_channels: int,
-        num_classes: int,
-        image_size: int,
-        norm: str = "none",
-        dropout: float = 0.4,
+        in_channels: Count,
+        num_classes: Count,
+        image_size: Count,
+        norm: Norm = "none",
+        dropout: Share = 0.4,
         auxiliary: bool = True,
     ) -> None:
         super().__init__()

@@ -6,11 +6,13 @@ he: He, Zhang, Ren & Sun 2015, Delving Deep into Rectifiers, equation 10.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
 from lightloom.networks.choices import one_of
 
+Init = Literal["default", "xavier", "he"]
 SCHEMES: dict[str, Callable[[Tensor], Tensor]] = {
     "xavier": nn.init.xavier_uniform_,
     "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
@@ -19,7 +21,7 @@ SCHEMES: dict[str, Callable[[Tensor], Tensor]] = {
 
 def initialize(network: nn.Module, scheme: str) -> nn.Module:
     """Redraw every linear and convolution weight in place, with zero biases; `default` leaves PyTorch's own."""
-    one_of("init", scheme, ("default", *SCHEMES), "model.init")
+    one_of("init", scheme, get_args(Init), "model.init")
     if scheme == "default":
         return network
     for layer in network.modules():

@@ -7,7 +7,8 @@ from collections import OrderedDict
 
 from torch import nn
 
-from lightloom.networks.blocks import Block, ConvBlock, feature_shape
+from lightloom.core.ranges import Count
+from lightloom.networks.blocks import Block, ConvBlock, Norm, feature_shape
 
 FIELD = 32  # the paper's input: a digit of 28 px and a margin
 
@@ -15,7 +16,7 @@ FIELD = 32  # the paper's input: a digit of 28 px and a margin
 class LeNet(nn.Sequential):
     """Images below 32 px are zero-padded to the paper's 32 x 32 field. (B, C, H, W) -> (B, num_classes)."""
 
-    def __init__(self, in_channels: int, num_classes: int, image_size: int, norm: str = "none") -> None:
+    def __init__(self, in_channels: Count, num_classes: Count, image_size: Count, norm: Norm = "none") -> None:
         margin = max(FIELD - image_size, 0)
         before, after = margin // 2, margin - margin // 2
         features = OrderedDict(

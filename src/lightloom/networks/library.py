@@ -15,16 +15,17 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from lightloom.core.errors import did_you_mean
+from lightloom.core.ranges import Count, Natural
 
 
 def from_timm(
     name: str,
-    in_channels: int,
-    num_classes: int,
-    image_size: int,
+    in_channels: Count,
+    num_classes: Count,
+    image_size: Count,
     pretrained: bool = False,
     checkpoint: str | None = None,
-    min_size: int = 0,
+    min_size: Natural = 0,
     **options: Any,
 ) -> nn.Module:
     """timm's network `name`. min_size: smaller images are first enlarged to this many pixels.
@@ -48,12 +49,12 @@ def from_timm(
 
 def from_torchvision(
     name: str,
-    in_channels: int,
-    num_classes: int,
-    image_size: int,
+    in_channels: Count,
+    num_classes: Count,
+    image_size: Count,
     pretrained: bool = False,
     checkpoint: str | None = None,
-    min_size: int = 0,
+    min_size: Natural = 0,
     **options: Any,
 ) -> nn.Module:
     """torchvision's classifier `name`, for what timm does not have. Arguments as in `from_timm`."""

@@ -4,17 +4,19 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from lightloom.core.ranges import Count, Share
+
 
 class MLP(nn.Sequential):
     """Linear layers with ReLU between them. (B, C, H, W) -> (B, num_classes)."""
 
     def __init__(
         self,
-        in_channels: int,
-        num_classes: int,
-        image_size: int,
-        hidden: Sequence[int] = (64, 128, 64),
-        dropout: float = 0.0,
+        in_channels: Count,
+        num_classes: Count,
+        image_size: Count,
+        hidden: Sequence[Count] = (64, 128, 64),
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__(nn.Flatten())
         width = in_channels * image_size**2

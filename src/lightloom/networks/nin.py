@@ -5,7 +5,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from lightloom.networks.blocks import Block, ConvBlock, max_pool, stem_stride
+from lightloom.core.ranges import Count, Share
+from lightloom.networks.blocks import Block, ConvBlock, Norm, max_pool, stem_stride
 
 
 class NiN(nn.Sequential):
@@ -15,7 +16,7 @@ class NiN(nn.Sequential):
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, image_size: int, norm: str = "none", dropout: float = 0.5
+        self, in_channels: Count, num_classes: Count, image_size: Count, norm: Norm = "none", dropout: Share = 0.5
     ) -> None:
         stride = stem_stride(image_size, paper=4)
         layers = OrderedDict(

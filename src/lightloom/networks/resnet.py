@@ -5,14 +5,19 @@ Depths 18 to 152 are those for ImageNet (table 1, shortcuts of option B), depths
 published weights do.
 """
 
+from typing import Literal, get_args
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightloom.networks.blocks import Block, ConvBlock
+from lightloom.core.ranges import Count
+from lightloom.networks.blocks import Block, ConvBlock, Norm
 from lightloom.networks.choices import one_of
 
 IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 CIFAR = {depth: ((depth - 2) // 6,) * 3 for depth in (8, 14, 20, 32, 44, 56, 110, 1202)}
+Depth = Literal[8, 14, 18, 20, 32, 34, 44, 50, 56, 101, 110, 152, 1202]
+Stem = Literal["auto", "cifar", "imagenet"]
 BOTTLENECK_FROM = 50
 EXPANSION = 4
 
@@ -26,17 +31,17 @@ class ResNet(nn.Sequential):
 
     def __init__(
         self,
-        in_channels: int,
-        num_classes: int,
-        image_size: int,
-        depth: int,
-        stem: str = "auto",
+        in_channels: Count,
+        num_classes: Count,
+        image_size: Count,
+        depth: Depth,
+        stem: Stem = "auto",
         shortcut: bool = True,
-        norm: str = "batch",
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        one_of("depth", depth, sorted(IMAGENET | CIFAR), "model.network.depth")
-        one_of("stem", stem, ("auto", "cifar", "imagenet"), "model.network.stem")
+        one_of("depth", depth, get_args(Depth), "model.network.depth")
+        one_of("stem", stem, get_args(Stem), "model.network.stem")
         small = stem == "cifar" or (stem == "auto" and (depth in CIFAR or image_size < 64))
         channels = width = 16 if depth in CIFAR else 64
         self.stem = ConvBlock(in_channels, width, 3, norm=norm) if small else imagenet_stem(in_channels, norm, width)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightloom.core.ranges import Count
 from lightloom.networks.dcgan import halvings
 from lightloom.networks.initialization import initialize
 
@@ -16,7 +17,7 @@ from lightloom.networks.initialization import initialize
 class Generator(nn.Module):
     """z (B, latent_dim) -> images (B, C, H, W) in [-1, 1]."""
 
-    def __init__(self, latent_dim: int, channels: int, image_size: int, width: int = 128) -> None:
+    def __init__(self, latent_dim: Count, channels: Count, image_size: Count, width: Count = 128) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         count = halvings(image_size)
@@ -34,7 +35,7 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """Images (B, C, H, W) in [-1, 1] -> scores (B,). Without batch norm, which the gradient penalty forbids."""
 
-    def __init__(self, channels: int, image_size: int, width: int = 128) -> None:
+    def __init__(self, channels: Count, image_size: Count, width: Count = 128) -> None:
         super().__init__()
         downs = (Down(width, width) for _ in range(halvings(image_size, smallest=8) - 1))
         self.blocks = nn.Sequential(Down(channels, width, first=True), *downs, Same(width), Same(width))

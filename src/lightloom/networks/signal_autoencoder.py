@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lightloom.core.ranges import Count
+
 ENCODER_KERNEL, DECODER_KERNEL = 40, 81
 
 
 class Encoder(nn.Sequential):
     """Signals (B, 2, length) -> (B, code) in [0, 1]."""
 
-    def __init__(self, length: int = 88, code: int = 44) -> None:
+    def __init__(self, length: Count = 88, code: Count = 44) -> None:
         super().__init__(
             Same(2, 2, ENCODER_KERNEL), nn.ReLU(inplace=True),
             nn.Flatten(), nn.Linear(2 * length, code), HardSigmoid(),
@@ -23,7 +25,7 @@ class Encoder(nn.Sequential):
 class Decoder(nn.Sequential):
     """z (B, code) -> signals (B, 2, length), not negative. One filter slides over both parts laid end to end."""
 
-    def __init__(self, length: int = 88, code: int = 44) -> None:
+    def __init__(self, length: Count = 88, code: Count = 44) -> None:
         super().__init__(
             nn.Linear(code, 2 * length), nn.Sigmoid(),
             nn.Unflatten(1, (1, 2 * length)), Same(1, 1, DECODER_KERNEL), nn.ReLU(inplace=True),

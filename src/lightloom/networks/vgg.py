@@ -1,12 +1,15 @@
 """VGG (Simonyan & Zisserman 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition, table 1)."""
 
 from itertools import pairwise
+from typing import Literal, get_args
 
 from torch import nn
 
-from lightloom.networks.blocks import Block, ConvBlock, at_most, two_hidden_layers
+from lightloom.core.ranges import Count, Share
+from lightloom.networks.blocks import Block, ConvBlock, Norm, at_most, two_hidden_layers
 from lightloom.networks.choices import one_of
 
+Depth = Literal[11, 13, 16, 19]
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -16,15 +19,15 @@ class VGG(nn.Sequential):
 
     def __init__(
         self,
-        in_channels: int,
-        num_classes: int,
-        image_size: int,
-        depth: int,
-        norm: str = "none",
-        dropout: float = 0.5,
+        in_channels: Count,
+        num_classes: Count,
+        image_size: Count,
+        depth: Depth,
+        norm: Norm = "none",
+        dropout: Share = 0.5,
     ) -> None:
         super().__init__()
-        one_of("depth", depth, CONVOLUTIONS, "model.network.depth")
+        one_of("depth", depth, get_args(Depth), "model.network.depth")
         width = in_channels
         for i, (out_width, convolutions) in enumerate(zip(WIDTHS, CONVOLUTIONS[depth], strict=True), start=1):
             self.add_module(f"layer{i}", vgg_block(width, out_width, convolutions, norm))

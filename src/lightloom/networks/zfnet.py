@@ -7,7 +7,8 @@ from collections import OrderedDict
 
 from torch import nn
 
-from lightloom.networks.blocks import Block, ConvBlock, at_most, max_pool, stem_stride, two_hidden_layers
+from lightloom.core.ranges import Count, Share
+from lightloom.networks.blocks import Block, ConvBlock, Norm, at_most, max_pool, stem_stride, two_hidden_layers
 
 # conv1's and conv2's (kernel, stride, padding) by their joint stride; 4 is the paper's, the others are for small images
 STEMS = {4: ((7, 2, 1), (5, 2, 0)), 2: ((3, 1, 1), (5, 2, 2)), 1: ((3, 1, 1), (5, 1, 2))}
@@ -17,7 +18,7 @@ class ZFNet(nn.Sequential):
     """Both strides are 2 from 112 px up, the second from 56 px up, else none. (B, C, H, W) -> (B, num_classes)."""
 
     def __init__(
-        self, in_channels: int, num_classes: int, image_size: int, norm: str = "none", dropout: float = 0.5
+        self, in_channels: Count, num_classes: Count, image_size: Count, norm: Norm = "none", dropout: Share = 0.5
     ) -> None:
         conv1, conv2 = STEMS[stem_stride(image_size, paper=4)]
         features: OrderedDict[str, nn.Module] = OrderedDict(

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Gt, Lt
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_schedules
 
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Natural, Share
 
 Schedule = dict[str, Any]
 
@@ -23,14 +25,16 @@ def constant(optimizer: Optimizer, total_steps: int) -> Schedule:
     return {"scheduler": torch_schedules.LambdaLR(optimizer, lambda epoch: 1.0), "interval": "epoch", "frequency": 1}
 
 
-def step(optimizer: Optimizer, total_steps: int, milestones: Sequence[float], factor: float) -> Schedule:
+def step(
+    optimizer: Optimizer, total_steps: int, milestones: Sequence[Share], factor: Annotated[float, Gt(0), Lt(1)]
+) -> Schedule:
     """Multiply by `factor` at each milestone, given as a share of the run in [0, 1]."""
     total_steps = known(total_steps)
     at = [round(m * total_steps) for m in milestones]
     return per_step(torch_schedules.LambdaLR(optimizer, lambda step: factor ** sum(step >= m for m in at)))
 
 
-def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.0, final: float = 0.0) -> Schedule:
+def cosine(optimizer: Optimizer, total_steps: int, warmup: Share = 0.0, final: Share = 0.0) -> Schedule:
     """Linear rise over the first `warmup` share, then (1 + cos(pi t)) / 2 down to `final` times the rate.
 
     Loshchilov & Hutter 2017, eq. 5, with one period; warm-up as Goyal et al. 2017, section 2.2.
@@ -47,7 +51,7 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.0, final: f
     return per_step(torch_schedules.LambdaLR(optimizer, factor))
 
 
-def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> Schedule:
+def one_cycle(optimizer: Optimizer, total_steps: int, rise: Share = 0.3) -> Schedule:
     """Up to the optimizer's rate over the first `rise` share, then down to almost nothing (Smith & Topin 2018).
 
     Momentum, or Adam's beta1, goes the other way, between 0.95 and 0.85, where the optimizer uses one.
@@ -59,7 +63,7 @@ def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> Sche
 
 
 def triangular(
-    optimizer: Optimizer, total_steps: int, rise: float = 0.2, start: float = 0.0, final: float = 0.0
+    optimizer: Optimizer, total_steps: int, rise: Share = 0.2, start: Share = 0.0, final: Share = 0.0
 ) -> Schedule:
     """A line from `start` times the rate up to it over the first `rise` share, and one down to `final` times it.
 
@@ -79,7 +83,12 @@ def triangular(
 
 
 def plateau(
-    optimizer: Optimizer, total_steps: int, monitor: str, mode: Literal["min", "max"], factor: float, patience: int
+    optimizer: Optimizer,
+    total_steps: int,
+    monitor: str,
+    mode: Literal["min", "max"],
+    factor: Annotated[float, Gt(0), Lt(1)],
+    patience: Natural,
 ) -> Schedule:
     """Multiply by `factor` when `monitor` has not improved for `patience` epochs.
 

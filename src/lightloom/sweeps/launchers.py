@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from lightloom.config.compose import ROOT
 from lightloom.core import atomic_io, lock, run_dir
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, install
 from lightloom.sweeps.plan import Plan
 
 OUTPUT = "output.txt"
@@ -117,7 +117,7 @@ class Submitit:
         try:
             import submitit
         except ImportError as error:
-            raise UserError('sweep.launcher=submitit needs submitit: pip install "lightloom[sweep]".') from error
+            raise UserError(f"sweep.launcher=submitit needs submitit: {install('sweep')}.") from error
         options = {key: value for key, value in plan.settings["submitit"].items() if value is not None}
         self.prefix, self.folder = plan.settings["prefix"], plan.folder / "submitit"
         try:

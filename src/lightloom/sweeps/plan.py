@@ -18,6 +18,7 @@ from lightloom.sweeps import space
 from lightloom.sweeps.space import Parameter, Values
 
 MAY_CHANGE = ("n_trials", "n_jobs", "launcher", "prefix", "gpus", "submitit", "timeout_minutes")
+OF_ITSELF = ("key", "kind")  # of a parameter: what its option says anyway
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Plan:
 
     def identity(self) -> dict[str, Any]:
         """What must be the same when the sweep is continued."""
-        described = {p.key: {k: v for k, v in vars(p).items() if v and k != "key"} for p in self.parameters}
+        described = {p.key: {k: v for k, v in vars(p).items() if v and k not in OF_ITSELF} for p in self.parameters}
         kept = {k: v for k, v in self.settings.items() if k not in (*MAY_CHANGE, "name", "space", "overrides")}
         return {"overrides": sorted(self.overrides), "space": described, "seed": self.seed, **kept}
 
@@ -117,6 +118,7 @@ def _checked(settings: dict[str, Any], fixed: list[str], parameters: list[Parame
         checked = compose.check("train", [*fixed, *groups, *swept], config_dir)
         cfg = compose.compose("train", checked[: len(fixed) + len(groups)], config_dir)
         monitor.setdefault((cfg.monitor.metric, cfg.monitor.mode), " ".join(groups))
+        parameters = [p if p.kind else space.typed(p, cfg) for p in parameters]
     if len(monitor) > 1:
         (one, first), (other, second) = list(monitor.items())[:2]
         raise UserError(
@@ -124,6 +126,7 @@ def _checked(settings: dict[str, Any], fixed: list[str], parameters: list[Parame
         )
     if settings["pruner"] != "none" and not _has_csv(cfg):
         raise UserError(f"sweep.pruner={settings['pruner']} reads metrics.csv, which no logger writes; add logger=csv.")
+    raise_all(_without_a_step(settings, parameters))
     ((metric, mode),) = monitor
     folder = Path(cfg.paths.log_dir) / "sweeps" / settings["name"]
     return Plan(
@@ -140,14 +143,17 @@ def _conflicts(settings: dict[str, Any], fixed: list[str], parameters: list[Para
         yield f"{names['ckpt_path']}: a sweep starts its runs anew; add weights_only_init=true for its weights."
     if settings["seeds"] > 1 and any(p.key == "seed" for p in parameters):
         yield f"sweep.seeds={settings['seeds']}: the space has seeds of its own; set sweep.seeds=1."
-    if settings["sampler"] == "grid":
-        for p in parameters:
-            try:
-                p.grid()
-            except UserError as error:
-                yield str(error)
-    elif settings["n_trials"] is None:
+    if settings["sampler"] != "grid" and settings["n_trials"] is None:
         yield f"sweep.n_trials is null: sampler {settings['sampler']} would never end; set sweep.n_trials=20."
+
+
+def _without_a_step(settings: dict[str, Any], parameters: Sequence[Parameter]) -> Iterator[str]:
+    """What a grid cannot list."""
+    for p in parameters if settings["sampler"] == "grid" else ():
+        try:
+            p.grid()
+        except UserError as error:
+            yield str(error)
 
 
 def _choices_of_groups(parameters: Sequence[Parameter], config_dir: str | None) -> list[Values]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
+from omegaconf import DictConfig
 
 from lightloom.config import overrides as keys
 from lightloom.config.command_line import quote
-from lightloom.config.values import Number, format_value, rule_for
+from lightloom.config.rules import rule_for
+from lightloom.config.values import Number, format_value
 from lightloom.core.errors import UserError, did_you_mean
 
 FIELDS = ("choices", "low", "high", "log", "step", "when")
@@ -24,7 +26,8 @@ class Parameter:
     """An option that a sweep varies: one of `choices`, or a number in [low, high].
 
     log: drawn evenly on a logarithmic scale. step: between two values; None: any. when: other parameters and the
-    values of theirs with which this one counts; without them the option keeps its default.
+    values of theirs with which this one counts; without them the option keeps its default. kind: int or float where
+    the option's own rule says so.
     """
 
     key: str
@@ -34,6 +37,7 @@ class Parameter:
     log: bool = False
     step: float | None = None
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    kind: type | None = None
 
     @property
     def name(self) -> str:
@@ -43,8 +47,8 @@ class Parameter:
     @property
     def is_integer(self) -> bool:
         """The option takes nothing else, or both ends are written so and it does not take other numbers."""
-        kind = getattr(rule_for(self.key), "type", None)
-        return kind is int or (kind is not float and all(isinstance(x, int) for x in (self.low, self.high)))
+        written_so = all(isinstance(x, int) for x in (self.low, self.high))
+        return self.kind is int or (self.kind is not float and written_so)
 
     def counts(self, values: Values) -> bool:
         """Is it to be chosen, where these are the values of the parameters before it?"""
@@ -94,6 +98,11 @@ def parameter(key: str, spec: Any) -> Parameter:
     found = Parameter(key, (), low, high, bool(spec.get("log")), spec.get("step"), when)
     _check_range(where, found)
     return found
+
+
+def typed(p: Parameter, cfg: DictConfig) -> Parameter:
+    """The parameter with the kind of number that its option takes in this configuration of train.py."""
+    return replace(p, kind=getattr(rule_for(p.key, keys.taker_of(cfg, p.key)), "type", None))
 
 
 def _choices(where: str, choices: Any) -> tuple[Any, ...]:

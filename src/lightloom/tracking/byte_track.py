@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, install
+from lightloom.core.ranges import NotNegative, Positive, Share
 from lightloom.metrics.detection import Boxes, confident
 from lightloom.tracking.smoothing import Method
 
@@ -38,11 +39,11 @@ class ByteTrack:
 
     def __init__(
         self,
-        rate: float = 30.0,
-        min_score: float = 0.5,
-        low_score: float = 0.1,
-        overlap: float = 0.6,
-        patience: float = 1.0,
+        rate: Positive = 30.0,
+        min_score: Share = 0.5,
+        low_score: Share = 0.1,
+        overlap: Share = 0.6,
+        patience: NotNegative = 1.0,
     ) -> None:
         self._library = libraries()
         self.low_score, self.overlap = min(low_score, min_score), overlap
@@ -162,6 +163,6 @@ def libraries() -> Any:
         import trackers
     except ModuleNotFoundError as error:
         raise UserError(
-            'trackers, which follows objects through a video, is not installed; pip install "lightloom[video]".'
+            f"trackers, which follows objects through a video, is not installed; {install('video')}."
         ) from error
     return trackers

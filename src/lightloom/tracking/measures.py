@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, install
 
 Tracks = dict[str, Tensor]
 
@@ -26,7 +26,7 @@ def clear_mot(truth: Sequence[Tracks], tracks: Sequence[Tracks], iou: float = 0.
     try:
         from trackers.eval import compute_clear_metrics
     except ModuleNotFoundError as error:
-        raise UserError('trackers, which measures tracks, is not installed; pip install "lightloom[video]".') from error
+        raise UserError(f"trackers, which measures tracks, is not installed; {install('video')}.") from error
     found = compute_clear_metrics(
         [frame["ids"].numpy() for frame in truth],
         [frame["ids"].numpy() for frame in tracks],

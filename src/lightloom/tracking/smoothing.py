@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lightloom.core.errors import UserError
+from lightloom.core.ranges import Natural, NotNegative, Positive, checked
 
 F = np.array([[1.0, 1.0], [0.0, 1.0]])  # position and velocity, a frame later
 ACCELERATED = np.outer([0.5, 1.0], [0.5, 1.0])  # what an acceleration of variance 1 adds, constant within a frame
@@ -67,9 +67,8 @@ class KalmanSmoother:
     seen. 0 is the filter alone.
     """
 
-    def __init__(self, lag: int = 10, tracking_index: float = 0.4, size_index: float = 0.01) -> None:
-        if lag < 0:
-            raise UserError(f"smoothing.lag is {lag}; expected 0 frames (none is waited for) or more.")
+    @checked
+    def __init__(self, lag: Natural = 10, tracking_index: Positive = 0.4, size_index: Positive = 0.01) -> None:
         self.lag = lag
         variances = np.array([tracking_index, tracking_index, size_index, size_index]) ** 2
         self.process = variances[:, None, None] * ACCELERATED
@@ -123,7 +122,8 @@ class OneEuro:
 
     lag = 0
 
-    def __init__(self, min_cutoff: float = 1.0, beta: float = 0.2, d_cutoff: float = 1.0) -> None:
+    @checked
+    def __init__(self, min_cutoff: Positive = 1.0, beta: NotNegative = 0.2, d_cutoff: Positive = 1.0) -> None:
         self.min_cutoff, self.beta, self.d_cutoff = min_cutoff, beta, d_cutoff
 
     def step(self, state: Lowpassed | None, box: np.ndarray | None, seconds: float, score: float = 1.0) -> Lowpassed:

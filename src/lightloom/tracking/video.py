@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, install
 
 log = logging.getLogger("lightloom")
 SUFFIXES = {".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm",
@@ -222,7 +222,7 @@ def libraries() -> Any:
         import av
         import av.device
     except ModuleNotFoundError as error:
-        raise UserError('PyAV, for videos, is not installed; pip install "lightloom[video]".') from error
+        raise UserError(f"PyAV, for videos, is not installed; {install('video')}.") from error
     return av
 
 

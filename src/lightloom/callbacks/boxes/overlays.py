@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate, pad
 from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.samples.grid import epoch_file, is_shown
 from lightloom.core import atomic_io
+from lightloom.core.ranges import Count
 from lightloom.metrics.detection import Boxes, confident, match
 from lightloom.ops.images.grid import MARGIN, PAPER, captioned, grid, to_uint8, write_png
 from lightloom.ops.indices import evenly
@@ -38,9 +39,10 @@ class Overlays(pl.Callback):
     weaker ones too, for a report in which the threshold can be moved.
     """
 
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
     at_test = True
 
-    def __init__(self, dirpath: str, num_images: int = 8) -> None:
+    def __init__(self, dirpath: str, num_images: Count = 8) -> None:
         self.folder, self.num_images = Path(dirpath), num_images
         self._kept: list[tuple[tuple[int, int], Example, Boxes]] = []
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from lightloom.callbacks.boxes.overlays import COLOURS
 from lightloom.callbacks.images.log import log_image
 from lightloom.core import atomic_io
+from lightloom.core.ranges import Share
 from lightloom.metrics.detection import Boxes, average_precision, precision_recall
 from lightloom.ops.collectives import gather_objects
 from lightloom.ops.images.grid import write_png
@@ -30,9 +31,10 @@ class PrecisionRecall(pl.Callback):
     iou: the overlap from which a box is found. A class without a truth has no curve.
     """
 
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
     at_test = True
 
-    def __init__(self, dirpath: str, iou: float = 0.5) -> None:
+    def __init__(self, dirpath: str, iou: Share = 0.5) -> None:
         self.path, self.iou = Path(dirpath) / "pr_curves.png", iou
         self.found: list[Boxes] = []
         self.truths: list[Boxes] = []

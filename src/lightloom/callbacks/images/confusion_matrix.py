@@ -21,6 +21,7 @@ class ConfusionMatrix(pl.Callback):
     background: a detector's matrix, whose first row counts false boxes and whose first column missed ones.
     """
 
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
     at_test = True
 
     def __init__(self, dirpath: str, background: bool = False) -> None:

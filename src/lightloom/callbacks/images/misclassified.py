@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from lightloom.callbacks.samples.grid import is_shown
 from lightloom.core import atomic_io
+from lightloom.core.ranges import Count
 from lightloom.ops.collectives import gather_objects
 from lightloom.ops.images.grid import grid, to_uint8, visible, write_png
 
@@ -40,9 +41,10 @@ class Misclassified(pl.Callback):
     badly classified, fills the disk: the grid has `3 side^2 most` bytes at most.
     """
 
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
     at_test = True
 
-    def __init__(self, dirpath: str, per_pair: int = 12, most: int = 240, side: int = 48) -> None:
+    def __init__(self, dirpath: str, per_pair: Count = 12, most: Count = 240, side: Count = 48) -> None:
         self.folder, self.per_pair, self.most, self.side = Path(dirpath), per_pair, most, side
         self._kept: list[Wrong] = []
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.samples.grid import COLUMNS, epoch_file, evaluating, is_shown
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count
 from lightloom.modules.protocols import Reconstructs
 from lightloom.ops.images.grid import pairs, write_png
 from lightloom.ops.indices import share
@@ -23,9 +24,10 @@ class Reconstructions(pl.Callback):
     Under each row of validation (or test) images is the row of their reconstructions.
     """
 
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
     at_test = True
 
-    def __init__(self, dirpath: str, num_images: int = 16) -> None:
+    def __init__(self, dirpath: str, num_images: Count = 16) -> None:
         self.folder, self.num_images = Path(dirpath), num_images
         self._images: list[Tensor] = []
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, Positive
 
 AGREE_EVERY = 50  # optimizer steps
 
@@ -30,9 +31,9 @@ class RunCheckpoint(Checkpoint):
         self,
         dirpath: str,
         monitor: str,
-        mode: str,
-        every_n_minutes: float | None = None,
-        every_n_steps: int | None = None,
+        mode: Literal["min", "max"],
+        every_n_minutes: Positive | None = None,
+        every_n_steps: Count | None = None,
     ) -> None:
         self.folder, self.monitor, self.mode = Path(dirpath), monitor, mode
         self.every_n_minutes, self.every_n_steps = every_n_minutes, every_n_steps

@@ -22,6 +22,7 @@ class Console(pl.Callback):
     there is none.
     """
 
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
     at_test = True
     SECONDS_BETWEEN_REFRESHES = 0.25
 

@@ -7,12 +7,17 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EMAWeightAveraging
 
+from lightloom.core.ranges import Share
+
 
 class WeightAverage(EMAWeightAveraging):
     """Lightning's exponential moving average, which validation, test and checkpoints use.
 
     Lightning's own puts the unaveraged weights back when a test loads the best checkpoint.
     """
+
+    def __init__(self, decay: Share = 0.999, **options: Any) -> None:
+        super().__init__(decay=decay, **options)
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn == "fit":

@@ -28,6 +28,8 @@ class NaNGuard(pl.Callback):
     is written of weights that are not finite.
     """
 
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
+
     def __init__(self) -> None:
         self._loss: Tensor | None = None
         self._scaler: Any = None

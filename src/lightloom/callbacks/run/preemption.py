@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from lightloom.callbacks.run.checkpoints import checkpoint_keeper, is_between_steps, validation_follows
 from lightloom.core.errors import Interrupted
+from lightloom.core.ranges import Positive
 
 log = logging.getLogger("lightloom")
 
@@ -32,7 +33,9 @@ class Preemption(Checkpoint):
     A Checkpoint, for these come last: what the other callbacks keep of a batch is in the file.
     """
 
-    def __init__(self, seconds_to_agree: float = 1.0) -> None:
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
+
+    def __init__(self, seconds_to_agree: Positive = 1.0) -> None:
         self.seconds_to_agree = seconds_to_agree
         self._told = 0  # 1 + index in HEARD
         self._leaving = 0  # the signal that ends the run, once all is saved

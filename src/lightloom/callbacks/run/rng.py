@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from lightloom.core.ranges import Seed
 from lightloom.ops.rng import mixer, seed_everything
 
 
@@ -17,7 +18,7 @@ class KeyedRandomness(pl.Callback):
     `engine.lightning_internals.count_epochs_by_data` keeps it from that.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: Seed) -> None:
         self.seed = seed
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from lightloom.callbacks.samples.grid import FOLDER
+from lightloom.core.ranges import Count
 from lightloom.ops.images.grid import captioned, grid, read_png, tiles, write_gif, write_png
 from lightloom.ops.indices import evenly
 
@@ -23,7 +24,9 @@ class Filmstrip(pl.Callback):
     epochs; the film shows the whole page.
     """
 
-    def __init__(self, dirpath: str, rows: int = 6, frames: int = 10) -> None:
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
+
+    def __init__(self, dirpath: str, rows: Count = 6, frames: Count = 10) -> None:
         self.folder, self.rows, self.frames = Path(dirpath), rows, frames
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

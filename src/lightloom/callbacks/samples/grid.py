@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lightloom.callbacks.images.log import log_image
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, Seed
 from lightloom.modules.protocols import Generates
 from lightloom.ops.images.grid import grid, write_png
 from lightloom.ops.rng import latents
@@ -26,7 +27,9 @@ class SampleGrid(pl.Callback):
     After the validation of the first epoch and of every n-th, with the weights that validation has.
     """
 
-    def __init__(self, dirpath: str, seed: int, num_samples: int = 64, every_n_epochs: int = 1) -> None:
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
+
+    def __init__(self, dirpath: str, seed: Seed, num_samples: Count = 64, every_n_epochs: Count = 1) -> None:
         self.folder, self.seed = Path(dirpath) / FOLDER, seed
         self.num_samples, self.every_n_epochs = num_samples, every_n_epochs
 

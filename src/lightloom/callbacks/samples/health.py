@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from lightloom.callbacks.images.log import log_picture
 from lightloom.callbacks.samples.grid import check_samples, draw, sampler
+from lightloom.core.ranges import Seed
 from lightloom.ops.indices import share
 from lightloom.ops.rng import latents
 
@@ -37,7 +39,9 @@ class Health(pl.Callback):
     mean judgements of real and generated images. A fault is warned of once, and again only after it has healed.
     """
 
-    def __init__(self, dirpath: str, seed: int = 0, num_images: int = 64) -> None:
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
+
+    def __init__(self, dirpath: str, seed: Seed = 0, num_images: Annotated[int, Ge(2)] = 64) -> None:
         self.folder, self.seed, self.num_images = Path(dirpath), seed, num_images
         self.history: dict[str, dict[int, float]] = {}  # name -> epoch -> value
         self.faults: list[str] = []

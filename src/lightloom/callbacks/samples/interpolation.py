@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Ge
 
 from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.samples.grid import check_samples, draw, is_shown, sampler
+from lightloom.core.ranges import Count, Seed
 from lightloom.ops.images.grid import captioned, grid, write_png
 from lightloom.ops.interpolation import lerp, slerp
 from lightloom.ops.rng import latents
@@ -20,9 +23,10 @@ class Interpolation(pl.Callback):
     The pairs are the seed's latents 0 and 1, 2 and 3, ..., as in the pages of `SampleGrid`.
     """
 
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
     at_test = True
 
-    def __init__(self, dirpath: str, seed: int, pairs: int = 4, steps: int = 9) -> None:
+    def __init__(self, dirpath: str, seed: Seed, pairs: Count = 4, steps: Annotated[int, Ge(2)] = 9) -> None:
         self.folder, self.seed, self.pairs, self.steps = Path(dirpath), seed, pairs, steps
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:

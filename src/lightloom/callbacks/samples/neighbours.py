@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightloom.callbacks.samples.quality import gather
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count
 from lightloom.data.subset import images_of
 from lightloom.metrics.neighbours import nearest_neighbour_accuracy
 
@@ -22,9 +23,10 @@ class NearestNeighbours(pl.Callback):
     is logged. The same figure whatever the number of processes.
     """
 
+    only_shows = True  # a run that is resumed may have it otherwise, or not at all
     at_test = True  # of use when a checkpoint is tested, too
 
-    def __init__(self, most: int = 10_000, batch_size: int = 500) -> None:
+    def __init__(self, most: Count = 10_000, batch_size: Count = 500) -> None:
         self.most, self.batch_size = most, batch_size
         self._train: Kept = ([], [])
         self._test: Kept = ([], [])

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from lightloom.callbacks.images.log import log_picture
 from lightloom.callbacks.samples.class_histogram import draw_histogram, write_table
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Seed, checked
 from lightloom.data.subset import images_of
 from lightloom.metrics.distances import frechet_distance, kernel_distance
 from lightloom.metrics.histogram import class_counts, confidence, smallest_class_share
@@ -56,20 +58,19 @@ class SampleQuality(pl.Callback):
     """
 
     at_test = True  # of use when a checkpoint is tested, too
+    better: ClassVar[dict[str, str]] = {"frechet": "min"}
 
+    @checked
     def __init__(
         self,
         dirpath: str,
         extractor: nn.Module,
-        seed: int,
-        val_samples: int = 2000,
-        test_samples: int = 10_000,
-        batch_size: int = 500,
+        seed: Seed,
+        val_samples: Annotated[int, Ge(2)] = 2000,
+        test_samples: Annotated[int, Ge(2)] = 10_000,
+        batch_size: Annotated[int, Ge(2)] = 500,
         parzen: bool = True,
     ) -> None:
-        for option, value in (("val_samples", val_samples), ("test_samples", test_samples), ("batch_size", batch_size)):
-            if value < 2:
-                raise UserError(f"callbacks.quality.{option} is {value}; set it to 2 or more.")
         self.folder, self.extractor, self.seed = Path(dirpath), extractor, seed
         self.val_samples, self.test_samples = val_samples, test_samples
         self.batch_size, self.parzen = batch_size, parzen

@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import sanitize_bounding_boxes
 
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Natural, NotNegative, Positive, Share, checked
 from lightloom.data.boxes.annotations import Target, box_area
 
 PAPER = 114  # the grey around the images of a mosaic
@@ -25,14 +26,15 @@ class BoxAugment:
     to it.
     """
 
+    @checked
     def __init__(
         self,
-        flip: float = 0.0,
-        colour: float = 0.0,
-        iou_crop: float = 0.0,
-        jitter: Sequence[float] | None = None,
-        mosaic: float = 0.0,
-        image_size: int = 0,
+        flip: Share = 0.0,
+        colour: NotNegative = 0.0,
+        iou_crop: Share = 0.0,
+        jitter: Sequence[Positive] | None = None,
+        mosaic: Share = 0.0,
+        image_size: Natural = 0,
     ) -> None:
         self.mosaic = mosaic  # the dataset makes them: they need other images
         if jitter is not None and (len(jitter) != 2 or not 0 < jitter[0] <= jitter[1]):

@@ -6,13 +6,15 @@ Images stay uint8 until they are on the device. A sample's key seeds its augment
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, Seed, Workers
 from lightloom.data.boxes.annotations import AnnotatedImages, Target
 from lightloom.data.boxes.augment import apply, mosaic, pick
 from lightloom.data.boxes.validation import Faults, look, open_files, report
@@ -70,20 +72,20 @@ class DetectionDataModule(KeyedDataModule):
         reader: Reader,
         name: str,
         kind: str,
-        num_classes: int | None,
+        num_classes: Count | None,
         classes: Sequence[str] | None,
-        channels: int,
-        image_size: int,
+        channels: Annotated[int, Ge(1), Le(3)],
+        image_size: Count,
         has_masks: bool | None,
-        batch_size: int,
-        eval_batch_size: int,
+        batch_size: Count,
+        eval_batch_size: Count,
         augment: Augment | None = None,
         transform: Callable[..., Any] | None = None,
         root: str = "",
         cache_dir: str | None = None,
-        val_fraction: float = 0.1,
-        seed: int = 0,
-        num_workers: int = 0,
+        val_fraction: Annotated[float, Ge(0), Le(0.9)] = 0.1,
+        seed: Seed = 0,
+        num_workers: Workers = 0,
         shuffle: bool = True,
     ) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, Seed
 from lightloom.data.boxes.annotations import Target
 from lightloom.data.images.readers import Digits, SplitName
 from lightloom.ops.rng import mix
@@ -32,12 +33,12 @@ class DigitScenes:
 
     def __init__(
         self,
-        image_size: int = 128,
-        train_size: int = 1000,
-        val_size: int = 200,
-        test_size: int = 200,
-        max_digits: int = 6,
-        seed: int = 0,
+        image_size: Count = 128,
+        train_size: Count = 1000,
+        val_size: Count = 200,
+        test_size: Count = 200,
+        max_digits: Count = 6,
+        seed: Seed = 0,
     ) -> None:
         if image_size < SIZES[1]:
             raise UserError(

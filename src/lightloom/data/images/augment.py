@@ -6,12 +6,14 @@ its key alone, whatever its batch, worker or rank. mixup and cutmix follow from 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightloom.core.errors import UserError
+from lightloom.core.ranges import Natural, NotNegative, checked
 from lightloom.ops.rng import mix, uniform
 
 # Streams of a sample's key: one for each number that is drawn from it.
@@ -85,21 +87,17 @@ class Augment:
     alpha. 0 is off. With both mixup and cutmix, each batch draws one.
     """
 
+    @checked
     def __init__(
         self,
-        crop_padding: int = 0,
-        crop_mode: str = "constant",
+        crop_padding: Natural = 0,
+        crop_mode: Literal["constant", "reflect"] = "constant",
         flip: bool = False,
-        flip_order: str = "random",
-        cutout: int = 0,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
+        flip_order: Literal["random", "alternating"] = "random",
+        cutout: Natural = 0,
+        mixup: NotNegative = 0.0,
+        cutmix: NotNegative = 0.0,
     ) -> None:
-        for name, value in {"crop_padding": crop_padding, "cutout": cutout, "mixup": mixup, "cutmix": cutmix}.items():
-            if value < 0:
-                raise UserError(f"data.augment.{name} is {value}; set it to 0 (off) or a positive number")
-        if flip_order not in ("random", "alternating"):
-            raise UserError(f"data.augment.flip_order is {flip_order}; set it to random or alternating")
         self.crop_padding, self.crop_mode, self.flip, self.cutout = crop_padding, crop_mode, flip, cutout
         self.flip_order, self.mixup, self.cutmix = flip_order, mixup, cutmix
 

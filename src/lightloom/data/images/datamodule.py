@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, Seed, Workers
 from lightloom.data.cache import open_cache
 from lightloom.data.images.augment import Augment
 from lightloom.data.images.decode import read_image
@@ -45,20 +47,20 @@ class ImageDataModule(KeyedDataModule):
         reader: Reader,
         name: str,
         kind: str,
-        num_classes: int | None,
+        num_classes: Count | None,
         classes: Sequence[str] | None,
-        channels: int,
-        image_size: int,
+        channels: Annotated[int, Ge(1), Le(3)],
+        image_size: Count,
         mean: Sequence[float],
         std: Sequence[float],
-        batch_size: int,
-        eval_batch_size: int,
+        batch_size: Count,
+        eval_batch_size: Count,
         augment: Augment | None,
         root: str = "",
         download: bool = False,
-        val_fraction: float = 0.1,
-        seed: int = 0,
-        num_workers: int = 0,
+        val_fraction: Annotated[float, Ge(0), Le(0.9)] = 0.1,
+        seed: Seed = 0,
+        num_workers: Workers = 0,
         on_device: bool = False,
         shuffle: bool = True,
         transform: Callable[[Tensor], Tensor] | None = None,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, Positive, Seed, Workers
 from lightloom.data.images.datamodule import Batch, MemoryImages
 from lightloom.data.images.readers import Split
 from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, training_order
@@ -34,19 +35,19 @@ class SignalDataModule(KeyedDataModule):
         self,
         name: str,
         kind: str,
-        channels: int,
-        length: int,
-        train_size: int,
-        val_size: int,
-        test_size: int,
-        batch_size: int,
-        eval_batch_size: int,
-        paths: int = 8,
-        delay_spread: float = 3.0,
+        channels: Count,
+        length: Count,
+        train_size: Count,
+        val_size: Count,
+        test_size: Count,
+        batch_size: Count,
+        eval_batch_size: Count,
+        paths: Count = 8,
+        delay_spread: Positive = 3.0,
         num_classes: None = None,
         root: str = "",
-        seed: int = 0,
-        num_workers: int = 0,
+        seed: Seed = 0,
+        num_workers: Workers = 0,
         shuffle: bool = True,
     ) -> None:
         super().__init__()

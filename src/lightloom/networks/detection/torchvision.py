@@ -14,7 +14,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import timm
 import torch
@@ -32,6 +32,7 @@ from torchvision.models.mobilenetv3 import InvertedResidual
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from lightloom.core.ranges import Count, Positive, Share
 from lightloom.networks import library
 from lightloom.networks.blocks import ConvBlock, normalization
 from lightloom.networks.choices import one_of
@@ -39,7 +40,7 @@ from lightloom.networks.resnet import Residual
 
 Boxes = dict[str, Tensor]  # of one image
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-NORMS = ("batch", "group", "frozen")
+Norm = Literal["batch", "group", "frozen"]
 LONGEST = 1333 / 800  # the long side of an image over its short one, at most: Lin et al.'s sizes
 LARGEST = 512 / 800  # the largest anchor over the short side, theirs too
 MOST = 100  # detections of an image, what COCO's measures look at
@@ -106,10 +107,10 @@ class Staged(nn.Module):
 
 def pyramid(
     name: str = "small",
-    out_channels: int = 64,
-    norm: str = "batch",
+    out_channels: Count = 64,
+    norm: Norm = "batch",
     checkpoint: str | None = None,
-    width: int = 32,
+    width: Count = 32,
     pool: bool = True,
 ) -> Pyramid:
     """A pyramid over `small`, torchvision's mobilenet_v3_large, or a network of timm (resnet18, resnet50, ...).
@@ -118,7 +119,7 @@ def pyramid(
     the checkpoint: He et al. 2017, section 3.1; it normalises nothing where there are no weights). width: of `small`.
     checkpoint: the state_dict file of a classifier.
     """
-    one_of("norm", norm, NORMS, "model.network.backbone.norm")
+    one_of("norm", norm, get_args(Norm), "model.network.backbone.norm")
     if name == "small":
         body: nn.Module = SmallBody(width, "batch" if norm == "frozen" else norm)
         widths: Sequence[int] = body.widths  # type: ignore[assignment]
@@ -194,14 +195,14 @@ def _classifier(name: str, head: str, checkpoint: str | None) -> Any:
 
 
 def faster_rcnn(
-    num_classes: int,
-    image_size: int,
+    num_classes: Count,
+    image_size: Count,
     backbone: Pyramid,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    width: int = 256,
-    rois: int = 128,
-    largest_anchor: float = LARGEST,
+    width: Count = 256,
+    rois: Count = 128,
+    largest_anchor: Positive = LARGEST,
     **options: Any,
 ) -> FasterRCNN:
     """Ren et al. 2015, Faster R-CNN, arXiv:1506.01497, on a pyramid (Lin et al. 2017).
@@ -217,15 +218,15 @@ def faster_rcnn(
 
 
 def mask_rcnn(
-    num_classes: int,
-    image_size: int,
+    num_classes: Count,
+    image_size: Count,
     backbone: Pyramid,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    width: int = 256,
-    rois: int = 128,
-    mask_layers: int = 4,
-    largest_anchor: float = LARGEST,
+    width: Count = 256,
+    rois: Count = 128,
+    mask_layers: Count = 4,
+    largest_anchor: Positive = LARGEST,
     **options: Any,
 ) -> MaskRCNN:
     """He et al. 2017, Mask R-CNN, arXiv:1703.06870. mask_layers: convolutions of the mask head, of C channels."""
@@ -243,12 +244,12 @@ def mask_rcnn(
 
 
 def retinanet(
-    num_classes: int,
-    image_size: int,
+    num_classes: Count,
+    image_size: Count,
     backbone: Pyramid,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    largest_anchor: float = LARGEST,
+    largest_anchor: Positive = LARGEST,
     **options: Any,
 ) -> RetinaNet:
     """Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002; group norm in the head."""
@@ -265,12 +266,12 @@ def retinanet(
 
 
 def fcos(
-    num_classes: int,
-    image_size: int,
+    num_classes: Count,
+    image_size: Count,
     backbone: Pyramid,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    score_thresh: float = 0.05,
+    score_thresh: Share = 0.05,
     **options: Any,
 ) -> FCOS:
     """Tian et al. 2019, FCOS: Fully Convolutional One-Stage Object Detection, arXiv:1904.01355.
@@ -292,7 +293,7 @@ def fcos(
 
 
 def ssd(
-    num_classes: int,
+    num_classes: Count,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     checkpoint: str | None = None,
@@ -316,8 +317,8 @@ def ssd(
 
 
 def ssdlite(
-    num_classes: int,
-    size: int = 320,
+    num_classes: Count,
+    size: Count = 320,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     checkpoint: str | None = None,

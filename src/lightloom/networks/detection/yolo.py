@@ -18,7 +18,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, generalized_box_iou_loss
 
-from lightloom.networks.blocks import ConvBlock
+from lightloom.core.ranges import Count, Share
+from lightloom.networks.blocks import ConvBlock, Norm
 from lightloom.networks.detection.torchvision import IMAGENET_MEAN, IMAGENET_STD, LONGEST, MOST, Boxes, Pyramid
 
 RADIUS = 2.5  # strides: points this near to a truth's centre may learn it
@@ -39,14 +40,14 @@ class Yolo(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
-        image_size: int,
+        num_classes: Count,
+        image_size: Count,
         backbone: Pyramid,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
-        norm: str = "group",
-        score_thresh: float = 0.05,
-        nms_thresh: float = 0.65,
+        norm: Norm = "group",
+        score_thresh: Share = 0.05,
+        nms_thresh: Share = 0.65,
     ) -> None:
         super().__init__()
         self.num_classes, self.score_thresh, self.nms_thresh = num_classes, score_thresh, nms_thresh

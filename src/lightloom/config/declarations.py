@@ -1,0 +1,30 @@
+"""What a class says of itself, read from its source before it is imported."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+
+from lightloom.config.source import DEEPEST, Definition, bases, is_library, locate
+
+
+@cache
+def optimizes_manually(target: str) -> bool:
+    """Does the LightningModule, or a class it is derived from, set `automatic_optimization = False`?"""
+    found = locate(target)
+    return found is not None and _sets_false(found, "automatic_optimization", 0)
+
+
+def _sets_false(found: Definition, attribute: str, depth: int) -> bool:
+    if not isinstance(found.node, ast.ClassDef) or is_library(found.module) or depth > DEEPEST:
+        return False
+    if any(_is_false(node, attribute) for node in ast.walk(found.node)):
+        return True
+    return any(_sets_false(base, attribute, depth + 1) for base in bases(found) if base is not None)
+
+
+def _is_false(node: ast.AST, attribute: str) -> bool:
+    """Is it `attribute = False` or `self.attribute = False`?"""
+    if not isinstance(node, ast.Assign) or not (isinstance(node.value, ast.Constant) and node.value.value is False):
+        return False
+    return any(attribute in (getattr(target, "id", None), getattr(target, "attr", None)) for target in node.targets)

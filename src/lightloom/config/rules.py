@@ -1,0 +1,145 @@
+"""The rule of a key: that of whoever takes the option, and here those of the keys that no constructor of ours takes."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+
+from lightloom.config.annotations import option_rule
+from lightloom.config.values import BatchCount, Devices, Items, Number, OneOf, Rule, Text, format_value
+
+COUNT = Number(int, 1)
+LIMIT = BatchCount(int, 0, also=(None,))
+NOT_NEGATIVE = Number(float, 0)
+PLACE = Text(".*\\S.*", "a folder")
+POSITIVE = Number(float, 0, above=True)
+SHARE = Number(float, 0, 1)
+
+# Of the entry points, of Hydra and of the Trainer, whose own annotations say less.
+RULES: dict[str, Rule] = {
+    "seed": Number(int, 0, 2**32 - 1),
+    "resume": OneOf(("auto", "never", "must")),
+    "run_name": Text(
+        r"(?!/)(?!(.*/)?\.\.(/|$)).*\S.*", "a name for the run's folder in logs/runs, such as run_name=first"
+    ),
+    "monitor.mode": OneOf(("min", "max")),
+    "paths.data_dir": PLACE,
+    "paths.log_dir": PLACE,
+    "paths.output_dir": PLACE,
+    "hydra.run.dir": PLACE,
+    "hydra.sweep.dir": PLACE,
+    # sweep.py
+    "sweep.name": Text(r"[\w.-]+", "a name for a folder, such as sweep.name=first", also=(None,)),
+    "sweep.sampler": OneOf(("grid", "random", "tpe")),
+    "sweep.n_trials": Number(int, 1, also=(None,)),
+    "sweep.seeds": COUNT,
+    "sweep.seed": Number(int, 0, 2**32 - 1),
+    "sweep.pruner": OneOf(("none", "median", "halving")),
+    "sweep.prune_after": COUNT,
+    "sweep.prune_startup": COUNT,
+    "sweep.n_jobs": COUNT,
+    "sweep.launcher": OneOf(("local", "submitit")),
+    # eval.py, predict.py, export.py, inspect_data.py
+    "split": OneOf(("train", "val", "test"), also=(None,)),
+    "batch_size": Number(int, 1, also=(None,)),  # null: as the data says
+    "num_workers": Number(int, 0, 256),
+    "format": OneOf(("coco", "voc", "yolo", "csv", "onnx", "torch_export", "safetensors"), also=(None,)),
+    "min_score": SHARE,
+    "max_frames": Number(int, 1, also=(None,)),
+    "seconds": Number(float, 0, above=True, also=(None,)),
+    "num_samples": Number(int, 1, also=(None,)),
+    "num_images": COUNT,
+    "tolerance": POSITIVE,
+    # the Trainer
+    "trainer.accelerator": OneOf(("auto", "cpu", "gpu", "mps"), also=("cuda",)),
+    "trainer.precision": OneOf(
+        ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
+        also=(None, 16, 32, 64, "16", "32", "64", "bf16", "transformer-engine", "transformer-engine-float16"),
+    ),
+    "trainer.loop": OneOf(("fast", "lightning")),
+    "trainer.num_nodes": COUNT,
+    "trainer.devices": Devices(int, 1, also=("all", "auto", -1)),
+    "trainer.max_epochs": Number(int, 1, also=(-1, None)),
+    "trainer.min_epochs": Number(int, 1, also=(None,)),
+    "trainer.max_time": Text(r"\d+:\d\d:\d\d:\d\d|\{.*\}", "DD:HH:MM:SS, days to seconds, or null", also=(None,)),
+    "trainer.max_steps": Number(int, 1, also=(-1,)),
+    "trainer.min_steps": Number(int, 1, also=(None,)),
+    "trainer.accumulate_grad_batches": COUNT,
+    "trainer.gradient_clip_val": Number(float, 0, also=(None,)),
+    "trainer.limit_train_batches": BatchCount(int, 1, also=(None,)),
+    "trainer.limit_val_batches": LIMIT,
+    "trainer.limit_test_batches": LIMIT,
+    "trainer.limit_predict_batches": LIMIT,
+    "trainer.overfit_batches": LIMIT,
+    "trainer.check_val_every_n_epoch": Number(int, 1, also=(None,)),
+    "trainer.log_every_n_steps": Number(int, 0, also=(None,)),
+    "trainer.fast_dev_run": Number(int, 1, also=(True, False)),
+    "trainer.deterministic": OneOf(("warn",), also=(True, False, None)),
+    "trainer.benchmark": OneOf((), also=(True, False, None)),
+}
+
+# Ranges that the libraries' own annotations leave out: who takes the option (a * stands for any class), and which.
+LIBRARIES: dict[tuple[str, str], Rule] = {
+    **{(f"{library}.optim.*", "lr"): POSITIVE for library in ("torch", "timm")},
+    **{(f"{library}.optim.*", "weight_decay"): NOT_NEGATIVE for library in ("torch", "timm")},
+    **{(f"{library}.optim.*", "momentum"): Number(float, 0, 1, below=True) for library in ("torch", "timm")},
+    ("pytorch_lightning.callbacks.*", "patience"): Number(int, 0),
+}
+
+
+@cache
+def rule_for(key: str, target: str | None = None) -> Rule | None:
+    """The rule of the values of a dotted key, or None. target: the class or function that takes the option."""
+    if key in RULES:
+        return RULES[key]
+    option = key.rpartition(".")[2]
+    if target is None or option.startswith("_"):
+        return None
+    given = [rule for (taker, name), rule in LIBRARIES.items() if name == option and fnmatchcase(target, taker)]
+    return given[0] if given else option_rule(target, option)
+
+
+def type_problem(key: str, current: Any, value: Any, target: str | None = None) -> str | None:
+    """Does `value` fit where `current` stands? One sentence, or None. A key with a rule is judged by the rule."""
+    rule = rule_for(key, target)
+    if "${" in str(value) or (isinstance(value, dict) and "_target_" in value):  # not known yet, or an object
+        return None
+    if rule is None or isinstance(current, DictConfig) or (isinstance(rule, Items) and _shows_more(current, value)):
+        return _unlike(key, current, value)
+    return rule.problem(key, value)
+
+
+def _shows_more(current: Any, value: Any) -> bool:
+    """Is the list that stands there a better example than the words of a rule?"""
+    return isinstance(current, ListConfig) and len(current) > 0 and not isinstance(value, list | None)
+
+
+def _unlike(key: str, current: Any, value: Any) -> str | None:
+    """A value without a rule is of the type of what it replaces."""
+    if isinstance(current, bool):
+        return None if isinstance(value, bool) else f"{key}={format_value(value)}: expected true or false."
+    if current is None or value is None:
+        return None
+    if isinstance(current, int | float):
+        return _number_problem(key, [current], value)
+    if isinstance(current, ListConfig):
+        if not isinstance(value, list):
+            return f"{key}={format_value(value)}: expected a list such as {format_value(current)}."
+        return next((p for v in value if (p := _number_problem(key, current, v))), None)
+    if isinstance(current, DictConfig) and not isinstance(value, dict):
+        known = ", ".join(map(str, current))
+        return f"{key}={format_value(value)}: expected options, {key}.<option>=<value>; it has {known}."
+    return None
+
+
+def _number_problem(key: str, examples: Any, value: Any) -> str | None:
+    """A number where the examples are numbers, an integer where all are."""
+    if not examples or not all(isinstance(e, int | float) and not isinstance(e, bool) for e in examples):
+        return None
+    rule = Number(float if any(isinstance(e, float) for e in examples) else int)
+    if isinstance(value, str) or (isinstance(value, float) and rule.type is int):  # only a rule's values are coerced
+        return f"{key}={format_value(value)}: expected {rule.expected()}."
+    return rule.problem(key, value)
