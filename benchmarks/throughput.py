@@ -95,7 +95,7 @@ class BareLoop:
 
     def __init__(self, module: Any, datamodule: Any, trainer: pl.Trainer) -> None:
         self.network = copy.deepcopy(module.network)
-        self.optimizer = build_optimizer(module.optimizer, self.network, bias_lr=module.bias_lr)
+        self.optimizer = build_optimizer(module.optimizer, self.network, module.optimizer_groups)
         self.scheduler = module.scheduler(self.optimizer, total_steps=total_steps(trainer))["scheduler"]
         self.device, self.train, val = module.device, datamodule.split("train"), datamodule.split("val")
         self.size, self.steps, self.smoothing = (

@@ -52,6 +52,12 @@ CASES: dict[str, dict[str, Any]] = {
     "bf16-mixed": {"precision": "bf16-mixed", "max_epochs": 2},
     "validation every second epoch": {"check_val_every_n_epoch": 2},
     "max_steps inside an epoch": {"max_steps": 17},
+    "layer decay, a start that thaws, average": {
+        "optimizer": partial(torch.optim.AdamW, lr=0.01),
+        "model": {"optimizer_groups": {"freeze": ["0", "1"], "unfreeze_at_epoch": 1, "layer_decay": 0.5}},
+        "ema": True,
+        "max_epochs": 2,
+    },
 }
 
 

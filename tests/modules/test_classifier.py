@@ -11,6 +11,7 @@ from lightloom.core.errors import UserError
 from lightloom.data.images.augment import mixup
 from lightloom.modules.classifier import AUXILIARY_WEIGHT, Classifier
 from lightloom.networks.googlenet import GoogLeNet
+from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import build_optimizer
 
 SGD = partial(torch.optim.SGD, lr=0.1, weight_decay=0.5)
@@ -109,7 +110,7 @@ def test_biases_and_norms_do_not_decay():
 def test_biases_and_norms_have_a_rate_of_their_own(weight_decay):
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 3))
     factory = partial(torch.optim.SGD, lr=0.1, weight_decay=weight_decay)
-    groups = build_optimizer(factory, network, bias_lr=8).param_groups
+    groups = build_optimizer(factory, network, OptimizerGroups(bias_lr_multiplier=8)).param_groups
     rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
     assert len(rates) == len(list(network.parameters()))
     for parameter in network.parameters():
@@ -118,8 +119,8 @@ def test_biases_and_norms_have_a_rate_of_their_own(weight_decay):
 
 
 def test_a_multiple_of_a_rate_that_is_not_given_is_refused():
-    with pytest.raises(UserError, match=r"model\.bias_lr is 2 .* set it to 1"):
-        build_optimizer(partial(torch.optim.SGD), nn.Linear(2, 2), bias_lr=2)
+    with pytest.raises(UserError, match=r"model\.bias_lr is 2 .* set model\.optimizer\.lr"):
+        build_optimizer(partial(torch.optim.SGD), nn.Linear(2, 2), OptimizerGroups(bias_lr_multiplier=2))
 
 
 def test_views_are_averaged_in_evaluation_only():

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightloom.core.errors import UserError
-from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
+from lightloom.modules.optimization import optimizer_of
+from lightloom.optim.param_groups import OptimizerFactory
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -51,13 +52,13 @@ def descend(
             module.trainer.strategy.optimizer_step(optimizer.optimizer, do_nothing_closure)
 
 
-def player(module: Any, name: str, factory: OptimizerFactory, network: nn.Module) -> Optimizer:
-    """The optimizer of one player, which clips its gradients to `module.gradient_clip_val` before each step.
+def player(module: Any, name: str, factory: OptimizerFactory, *networks: nn.Module) -> Optimizer:
+    """The optimizer of one player's networks, which clips gradients to `module.gradient_clip_val` before each step.
 
     Their norm before that is added to `module.means` as `<name>_grad_norm`. A GradScaler has unscaled them by then; the
     steps that it leaves out do not count.
     """
-    optimizer = build_optimizer(factory, network, module.trainer)
+    optimizer = optimizer_of(module, factory, module.optimizer_groups, networks)
 
     def before_step(*_: Any) -> None:
         module.means.add(**{f"{name}_grad_norm": clip_gradients(optimizer, module.gradient_clip_val)})

@@ -5,7 +5,7 @@ Hinton & Salakhutdinov 2006, Reducing the Dimensionality of Data with Neural Net
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from lightloom.core.ranges import NotNegative, checked
 from lightloom.modules.corruption import Corruption
-from lightloom.modules.optimization import total_steps
+from lightloom.modules.freezing import freezing
+from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.training_means import TrainingMeans
 from lightloom.ops.rng import content_keys
-from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
+from lightloom.optim.groups import OptimizerGroups
+from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
 
 _CORRUPTION = 3  # seed of evaluation, the same for all models
@@ -46,11 +48,13 @@ class Autoencoder(pl.LightningModule):
         corruption: Corruption | None = None,
         code_penalty: NotNegative = 0.0,
         weight_penalty: NotNegative = 0.0,
+        optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.activation = encoder, decoder, activation
         self.optimizer, self.scheduler, self.corruption = optimizer, scheduler, corruption
         self.code_penalty, self.weight_penalty = code_penalty, weight_penalty
+        self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
         self.means = TrainingMeans("loss", "mse")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,14 +80,10 @@ class Autoencoder(pl.LightningModule):
         return penalty
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.optimizer, self, self.trainer)
-        if self.scheduler is None:
-            return optimizer
-        schedule = self.scheduler(optimizer, total_steps=total_steps(self.trainer))
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return configure_optimizer(self, self.optimizer, self.scheduler, self.optimizer_groups)
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        return [self.means]
+        return [self.means, *freezing(self.optimizer_groups)]
 
     # --- what is made, and how it is judged
 

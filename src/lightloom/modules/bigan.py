@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -21,8 +22,10 @@ from lightloom.modules.adversarial import (
     symmetric,
     unit,
 )
+from lightloom.modules.freezing import freezing
 from lightloom.modules.latents import check_code
 from lightloom.modules.training_means import TrainingMeans
+from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 
 
@@ -46,6 +49,7 @@ class BiGAN(pl.LightningModule):
         discriminator_optimizer: OptimizerFactory,
         n_critic: Count = 1,
         gradient_clip_val: Positive | None = None,
+        optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -55,6 +59,7 @@ class BiGAN(pl.LightningModule):
         self.latent_dim: int = generator.latent_dim  # type: ignore[assignment]
         players = ("discriminator", "generator")
         measured = [f"{player}_{what}" for what in ("loss", "grad_norm") for player in players]
+        self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
         self.means = TrainingMeans(*measured, "d_real", "d_fake", remedy=REMEDY)
 
     def on_train_start(self) -> None:
@@ -96,14 +101,13 @@ class BiGAN(pl.LightningModule):
         return torch.randn(len(real), self.latent_dim, device=self.device)
 
     def configure_optimizers(self) -> list[Optimizer]:
-        makers = nn.ModuleList([self.generator, self.encoder])
         return [
             player(self, "discriminator", self.discriminator_optimizer, self.discriminator),
-            player(self, "generator", self.generator_optimizer, makers),
+            player(self, "generator", self.generator_optimizer, self.generator, self.encoder),
         ]
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        return [self.means]
+        return [self.means, *freezing(self.optimizer_groups)]
 
     # --- what is made, and how it is judged
 

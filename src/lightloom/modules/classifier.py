@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, cast, get_args
 
 import pytorch_lightning as pl
@@ -20,14 +20,16 @@ from torchmetrics.classification import (
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import BelowOne, Count, Positive
 from lightloom.data.subset import images_of
-from lightloom.modules.optimization import total_steps
+from lightloom.modules.freezing import freezing
+from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.tta import Views, mean_logits
 from lightloom.networks.attention import Attention, add_attention
 from lightloom.networks.choices import one_of
 from lightloom.networks.dropconnect import add_drop_connect
 from lightloom.networks.initialization import Init, initialize
 from lightloom.networks.whitening import Whitening
-from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
+from lightloom.optim.groups import OptimizerGroups
+from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
 
 AUXILIARY_WEIGHT = 0.3  # of each auxiliary classifier's loss (Szegedy et al. 2015, section 5)
@@ -69,6 +71,7 @@ class Classifier(pl.LightningModule):
         channels_last: bool = False,
         test_views: Views = "none",
         compile: bool = False,
+        optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
         super().__init__()
         if num_classes < 2:
@@ -82,7 +85,8 @@ class Classifier(pl.LightningModule):
         add_drop_connect(network, drop_connect)
         self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
-        self.bias_lr, self.channels_last, self.test_views = bias_lr, channels_last, test_views
+        self.optimizer_groups = OptimizerGroups.of(optimizer_groups, bias_lr)
+        self.channels_last, self.test_views = channels_last, test_views
         if channels_last:
             network.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1))
@@ -213,13 +217,10 @@ class Classifier(pl.LightningModule):
     # --- optimization
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.optimizer, self.network, self.trainer, self.bias_lr)
-        if self.scheduler is None:
-            return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": self.scheduler(optimizer, total_steps=total_steps(self.trainer)),
-        }
+        return configure_optimizer(self, self.optimizer, self.scheduler, self.optimizer_groups)
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return freezing(self.optimizer_groups)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Share
 from lightloom.metrics.detection import SUMMARY, BoxConfusion, Boxes, CocoPrecision
-from lightloom.modules.optimization import total_steps
+from lightloom.modules.freezing import freezing
+from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.training_means import TrainingMeans
-from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
+from lightloom.optim.groups import OptimizerGroups
+from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
 
 Batch = tuple[list[Tensor], list[Boxes]]
@@ -46,6 +48,7 @@ class Detector(pl.LightningModule):
         scheduler: Callable[..., Schedule] | None = None,
         channels: Count = 3,
         min_score: Share = 0.5,
+        optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
         super().__init__()
         self.masks = makes_masks(network)
@@ -57,6 +60,7 @@ class Detector(pl.LightningModule):
             {"val": CocoPrecision(self.masks), "test": CocoPrecision(self.masks, per_class=True)}
         )
         self.confusion = BoxConfusion(num_classes, min_score=min_score)
+        self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
         self.means = TrainingMeans("loss", *network.losses)  # type: ignore[misc, arg-type]
 
     def setup(self, stage: str) -> None:
@@ -112,14 +116,10 @@ class Detector(pl.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.optimizer, self.network, self.trainer)
-        if self.scheduler is None:
-            return optimizer
-        schedule = self.scheduler(optimizer, total_steps=total_steps(self.trainer))
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return configure_optimizer(self, self.optimizer, self.scheduler, self.optimizer_groups)
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        return [self.means]
+        return [self.means, *freezing(self.optimizer_groups)]
 
     # --- evaluation: a step's outputs are its detections, for the callbacks that show them
 

@@ -5,6 +5,9 @@ Goodfellow et al. 2014, Generative Adversarial Nets, Algorithm 1; Arjovsky et al
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -23,7 +26,9 @@ from lightloom.modules.adversarial import (
     symmetric,
     unit,
 )
+from lightloom.modules.freezing import freezing
 from lightloom.modules.training_means import TrainingMeans
+from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 
 
@@ -47,6 +52,7 @@ class GAN(pl.LightningModule):
         penalty: Penalty | None = None,
         constraint: Constraint | None = None,
         gradient_clip_val: Positive | None = None,
+        optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -58,6 +64,7 @@ class GAN(pl.LightningModule):
         self.latent_dim: int = generator.latent_dim  # type: ignore[assignment]
         players = ("discriminator", "generator")
         measured = [f"{player}_{what}" for what in ("loss", "grad_norm") for player in players]
+        self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
         self.means = TrainingMeans(*measured, "d_real", "d_fake", remedy=REMEDY)
 
     def on_train_start(self) -> None:
@@ -99,7 +106,7 @@ class GAN(pl.LightningModule):
         ]
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        return [self.means]
+        return [self.means, *freezing(self.optimizer_groups)]
 
     # --- what is made, and how it is judged
 

@@ -7,7 +7,7 @@ Autoencoders; beta: Higgins et al. 2017.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from lightloom.core.ranges import Count, NotNegative, checked
 from lightloom.losses.likelihoods import Likelihood, kl_divergence
+from lightloom.modules.freezing import freezing
 from lightloom.modules.latents import moments
-from lightloom.modules.optimization import total_steps
+from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.training_means import TrainingMeans
 from lightloom.ops.rng import content_keys, normals
-from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
+from lightloom.optim.groups import OptimizerGroups
+from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
 
 _PIXELS, _LATENTS = 1, 2  # seeds of evaluation, the same for all models
@@ -47,12 +49,14 @@ class VAE(pl.LightningModule):
         scheduler: Callable[..., Schedule] | None = None,
         beta: NotNegative = 1.0,
         iwae_samples: Count = 50,
+        optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.optimizer, self.scheduler = optimizer, scheduler
         self.beta, self.iwae_samples = beta, iwae_samples
         self.latent_dim: int = decoder.latent_dim  # type: ignore[assignment]
+        self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
         self.means = TrainingMeans("loss", "reconstruction", "kl")
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,14 +77,10 @@ class VAE(pl.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.optimizer, self, self.trainer)
-        if self.scheduler is None:
-            return optimizer
-        schedule = self.scheduler(optimizer, total_steps=total_steps(self.trainer))
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return configure_optimizer(self, self.optimizer, self.scheduler, self.optimizer_groups)
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        return [self.means]
+        return [self.means, *freezing(self.optimizer_groups)]
 
     # --- what is made, and how it is judged
 

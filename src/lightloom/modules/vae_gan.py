@@ -5,7 +5,8 @@ Larsen, Sonderby, Larochelle & Winther 2016, Autoencoding beyond pixels using a 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -17,8 +18,10 @@ from lightloom.core.ranges import NotNegative, Positive, checked
 from lightloom.losses.adversarial import NonSaturating
 from lightloom.losses.likelihoods import kl_divergence
 from lightloom.modules.adversarial import REMEDY, descend, log_error, player, symmetric, unit
+from lightloom.modules.freezing import freezing
 from lightloom.modules.latents import moments
 from lightloom.modules.training_means import TrainingMeans
+from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 
 PLAYERS = ("encoder", "decoder", "discriminator")
@@ -48,6 +51,7 @@ class VAEGAN(pl.LightningModule):
         discriminator_optimizer: OptimizerFactory,
         gamma: NotNegative = 1e-2,
         gradient_clip_val: Positive | None = None,
+        optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -56,6 +60,7 @@ class VAEGAN(pl.LightningModule):
         self.gamma, self.gradient_clip_val, self.game = gamma, gradient_clip_val, NonSaturating()
         self.latent_dim: int = decoder.latent_dim  # type: ignore[assignment]
         measured = [f"{player}_{what}" for what in ("loss", "grad_norm") for player in PLAYERS]
+        self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
         self.means = TrainingMeans(*measured, "kl", "similarity", "d_real", "d_fake", remedy=REMEDY)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -114,7 +119,7 @@ class VAEGAN(pl.LightningModule):
         return [player(self, *of) for of in zip(PLAYERS, self.factories, networks, strict=True)]
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        return [self.means]
+        return [self.means, *freezing(self.optimizer_groups)]
 
     # --- what is made, and how it is judged
 
