@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from lightloom.core.redaction import redact, redact_options
+from lightloom.data import identity
 from lightloom.data.boxes.scenes import DigitScenes
 from lightloom.data.boxes.writers import Boxes, write_yolo
 from lightloom.data.boxes.yolo import Yolo
+from lightloom.data.identity import describe_split
 from lightloom.data.images.readers import Split
-from lightloom.engine import fingerprint, record
+from lightloom.engine import record
 from lightloom.ops.images.grid import write_png
 
 
@@ -25,20 +27,20 @@ def memory(change: int | None = None, label: int = 0) -> Split:
 
 
 def test_a_fingerprint_is_of_every_value_and_label():
-    same = fingerprint.fingerprint(memory())
-    assert same == fingerprint.fingerprint(memory())
+    same = describe_split(memory())
+    assert same == describe_split(memory())
     assert same["count"] == 6
-    others = [fingerprint.fingerprint(memory(change))["sha256"] for change in range(24)]
-    others.append(fingerprint.fingerprint(memory(label=9))["sha256"])
+    others = [describe_split(memory(change))["sha256"] for change in range(24)]
+    others.append(describe_split(memory(label=9))["sha256"])
     assert len({same["sha256"], *others}) == 26
 
 
 def test_of_a_large_split_a_share_is_looked_at_and_said(monkeypatch):
-    monkeypatch.setattr(fingerprint, "MOST_BYTES", 8)
-    told = fingerprint.fingerprint(memory())
+    monkeypatch.setattr(identity, "MOST_BYTES", 8)
+    told = describe_split(memory())
     assert told["of"] == "values of 2 of 6 items and all labels"
-    assert fingerprint.fingerprint(memory(change=0)) != told  # of image 0
-    assert fingerprint.fingerprint(memory(change=4)) == told  # of image 1
+    assert describe_split(memory(change=0)) != told  # of image 0
+    assert describe_split(memory(change=4)) == told  # of image 1
 
 
 def test_a_fingerprint_of_files_is_of_names_and_sizes(tmp_path):
@@ -46,7 +48,7 @@ def test_a_fingerprint_of_files_is_of_names_and_sizes(tmp_path):
         (tmp_path / f"{i}.png").write_bytes(bytes(i + 1))
 
     def told() -> str:
-        return fingerprint.fingerprint(Split(paths=sorted(tmp_path.iterdir()), labels=torch.arange(3)))["sha256"]
+        return describe_split(Split(paths=sorted(tmp_path.iterdir()), labels=torch.arange(3)))["sha256"]
 
     first = told()
     (tmp_path / "0.png").write_bytes(bytes(9))
@@ -64,7 +66,7 @@ def test_a_fingerprint_of_boxes_is_of_boxes(tmp_path):
     def told(labels) -> dict:
         boxes = [Boxes(n, (64, 64), t["boxes"], labels(t)) for n, (_, t) in zip(names, scenes, strict=False)]
         write_yolo(tmp_path, boxes, [str(i) for i in range(10)])
-        return fingerprint.fingerprint(Yolo(str(tmp_path)).read("train"))
+        return describe_split(Yolo(str(tmp_path)).read("train"))
 
     first, other = told(lambda t: t["labels"]), told(lambda t: t["labels"] % 10 + 1)
     assert first["of"] == "names of images and their boxes"

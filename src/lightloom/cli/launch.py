@@ -168,7 +168,7 @@ def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> l
     if where in (None, "null", ""):
         return overrides
     rest = [o for o in overrides if not o.startswith("ckpt_path=")]
-    begins_anew = _given(rest, "weights_only_init") == "true"  # a run_name is the new run's
+    begins_anew = _given(rest, "weights_only_init") not in (None, "false", "null")  # a run_name is the new run's
     choices = ("model", "data", "experiment", *(() if begins_anew else ("run_name",)))
     which = [o for o in rest if _key(o) in choices or _key(o).startswith("paths")]
     cfg = compose.compose(config_name, compose.check(config_name, which, config_dir), config_dir)

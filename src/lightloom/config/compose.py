@@ -42,6 +42,7 @@ SHORTHAND = {
     "extractor": "extractor@callbacks.quality.extractor",
 }
 NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
+REFERENCE = re.compile(r"\$\{[\w.]+\}")  # an interpolation that is nothing but another key
 MAX_COMBINATIONS = 32  # of a sweep's groups that are checked before its first run
 
 
@@ -82,10 +83,30 @@ def compose(config_name: str, overrides: Sequence[str], config_dir: str | None =
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
-    """A copy with every interpolation resolved and Hydra's own part left out, values coerced to their rule's type."""
+    """A copy with interpolations resolved and Hydra's own part left out, values coerced to their rule's type.
+
+    What refers to a fact that is null, for only the data knows it, goes on referring to it, and is filled in with it.
+    """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     plain.pop("hydra", None)
-    return OmegaConf.create(_coerced(plain, ""))
+    resolved = OmegaConf.create(_coerced(plain, ""))
+    for key, reference in _null_references(cfg, ""):
+        OmegaConf.update(resolved, key, reference)
+    return resolved
+
+
+def _null_references(node: Any, where: str) -> Iterator[tuple[str, str]]:
+    """(dotted key, interpolation) of each value that refers to another one, `${data.x}` or `${.x}`, which is null."""
+    for key in map(str, node) if isinstance(node, DictConfig) else ():
+        path = f"{where}.{key}" if where else key
+        if path == "hydra" or OmegaConf.is_missing(node, key):
+            continue
+        if not OmegaConf.is_interpolation(node, key):
+            yield from _null_references(node[key], path)
+        elif node[key] is None:
+            raw: Any = OmegaConf.to_container(node, resolve=False)
+            if REFERENCE.fullmatch(raw[key]):
+                yield path, raw[key]
 
 
 def _coerced(node: Any, key: str, taker: str | None = None) -> Any:
@@ -313,7 +334,7 @@ def _node_problems(cfg: Any, path: str) -> Iterator[str]:
         except InterpolationToMissingValueError:
             continue
         except OmegaConfBaseException as error:
-            yield brief(error)
+            yield _unstated_fact(where, error) or brief(error)
             continue
         rule = rule_for(where, taker)
         if isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not rule):
@@ -322,6 +343,17 @@ def _node_problems(cfg: Any, path: str) -> Iterator[str]:
             yield found
         if path in keys.OPEN and value is not None and "_target_" not in value:
             yield f"{where} is no object, it has no _target_; perhaps {path}={key} is missing?"
+
+
+def _unstated_fact(where: str, error: Exception) -> str | None:
+    """What to say where a model asks for a fact that the data does not state; None for any other error."""
+    asked = re.search(r"Interpolation key 'data\.([\w.]+)' not found", str(error))
+    if asked is None or where.startswith("data."):
+        return None
+    return (
+        f"{where} asks for data.{asked[1]}, a fact that this data does not state; choose data that does, or set "
+        f"{where}=<value>."
+    )
 
 
 def _kind_problems(cfg: DictConfig, config_dir: str | None) -> Iterator[str]:

@@ -38,6 +38,22 @@ def build(cfg: Any, where: str, **extra: Any) -> Any:
         raise
 
 
+def build_datamodule(cfg: DictConfig) -> Any:
+    """The datamodule of `data`. Facts that the configuration states and somebody's class does not take stay there."""
+    takes = _options(import_target(str(cfg["_target_"]))) if _may_state_facts("data", cfg) else None
+    facts = [] if takes is None else [key for key in cfg if key not in KEYWORDS and key not in takes]
+    return build(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in facts]), "data")
+
+
+def literal(value: Any) -> Any:
+    """Plain data as a configuration in which no text is an interpolation: names come from files and folders."""
+    if isinstance(value, dict):
+        return {key: literal(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [literal(child) for child in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value
+
+
 def check_targets(cfg: Any, where: str) -> None:
     """Raise one UserError for all objects in `cfg` that do not exist or do not take the options they are given."""
     raise_all(_problems(cfg, where))
@@ -67,6 +83,22 @@ def _problems(cfg: Any, where: str) -> Iterator[str]:
         yield from _option_problems(path, node, found)
 
 
+def _may_state_facts(path: str, node: Any) -> bool:
+    """Beside the options of somebody else's datamodule a configuration states facts; our own take theirs as options."""
+    return path == "data" and not str(node["_target_"]).startswith("lightloom.")
+
+
+def _options(found: Any) -> list[str] | None:
+    """The names of what a class or function takes; None where it takes anything or does not say."""
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+
+
 def _option_problems(path: str, node: Any, found: Any) -> Iterator[str]:
     try:
         parameters = inspect.signature(found).parameters
@@ -76,6 +108,8 @@ def _option_problems(path: str, node: Any, found: Any) -> Iterator[str]:
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     takes = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     unknown = [name for name in given if name not in takes and not open_ended]
+    if _may_state_facts(path, node):
+        unknown = [name for name in unknown if slip(name, takes)]
     strange = [name for name in unknown if not did_you_mean(name, takes)]
     if len(strange) > 1:
         yield f"{path}: {node['_target_']} has no options {', '.join(strange)}. It takes {', '.join(takes)}."

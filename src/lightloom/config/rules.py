@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig
 
 from lightloom.config.annotations import option_rule
-from lightloom.config.values import BatchCount, Devices, Items, Number, OneOf, Rule, Text, format_value
+from lightloom.config.values import BatchCount, Devices, Items, Number, OneOf, Parts, Rule, Text, format_value
 
 COUNT = Number(int, 1)
 LIMIT = BatchCount(int, 0, also=(None,))
@@ -22,6 +22,9 @@ SHARE = Number(float, 0, 1)
 RULES: dict[str, Rule] = {
     "seed": Number(int, 0, 2**32 - 1),
     "resume": OneOf(("auto", "never", "must")),
+    "weights_only_init": Parts(
+        "true, false, backbone, or a list of patterns of weights' names, such as [network.layer1]"
+    ),
     "run_name": Text(
         r"(?!/)(?!(.*/)?\.\.(/|$)).*\S.*", "a name for the run's folder in logs/runs, such as run_name=first"
     ),

@@ -145,6 +145,25 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """true or false, or which parts of something: a name pattern, or a list of them."""
+
+    form: str
+    also: tuple[Any, ...] = ()
+
+    def problem(self, key: str, value: Any) -> str | None:
+        given = list(value) if isinstance(value, list | ListConfig) else [value]
+        named = bool(given) and all(isinstance(v, str) and v.strip() for v in given)
+        return None if isinstance(value, bool) or named else f"{key}={format_value(value)}: expected {self.form}."
+
+    def coerce(self, value: Any) -> Any:
+        return value
+
+    def expected(self) -> str:
+        return self.form
+
+
+@dataclass(frozen=True)
 class Word:
     """Any text; a number is text too, as a command line does not say which is meant."""
 

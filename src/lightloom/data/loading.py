@@ -5,13 +5,14 @@ from __future__ import annotations
 import resource
 import signal
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightloom.core.errors import UserError
+from lightloom.data.identity import describe_split
 from lightloom.data.sampling import Batch as Order
 from lightloom.data.sampling import EvenBatches, KeyedBatches
 
@@ -52,11 +53,50 @@ class DeafLoader(DataLoader[Any]):
 
 
 class KeyedDataModule(pl.LightningDataModule):
-    """A datamodule whose training can begin at any batch of any epoch, and whose splits are each read by one loader."""
+    """A datamodule whose training can begin at any batch of any epoch, and whose splits are each read by one loader.
+
+    What `contract.Data` asks is here where it is the same for all kinds; `split`, `train_dataloader` and `eval_loader`
+    are a kind's own.
+    """
+
+    must_match: ClassVar[tuple[str, ...]] = ()
+    labels_must_match: ClassVar[tuple[str, ...]] = ()
+    adopts: ClassVar[tuple[str, ...]] = ()
+    splits_by: ClassVar[tuple[str, ...]] = ("seed", "val_fraction")
 
     def __init__(self) -> None:
         super().__init__()
         self.position = (0, 0)
+        self.splits: dict[str, Any] = {}
+
+    def facts(self) -> dict[str, Any]:
+        """What the data says of itself, checked against the configuration, which it completes; by default nothing."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Facts that are too big for the configuration, kept in the checkpoint; by default none."""
+        return {}
+
+    def split(self, name: str) -> Any:
+        """The data of `train`, `val` or `test`; raises UserError where there is none."""
+        raise NotImplementedError
+
+    def describe(self, split: str) -> dict[str, Any]:
+        """count, and sha256 with what it is `of`, where the split has an `identity`."""
+        return describe_split(self.split(split))
+
+    def can_be_tested(self, labelled: bool = True) -> bool:
+        """Is there a test split, with labels where they are asked for?"""
+        try:
+            test = self.split("test")
+        except UserError:
+            return False
+        return bool(test.labelled) or not labelled
+
+    @property
+    def num_train_batches(self) -> int:
+        """Of an epoch, over all processes together."""
+        return len(self.split("train")) // self.batch_size  # type: ignore[attr-defined, no-any-return]
 
     def resume_at(self, epoch: int, batch: int) -> None:
         """The next training loader starts with this batch of this epoch."""

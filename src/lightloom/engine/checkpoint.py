@@ -5,9 +5,11 @@ A checkpoint holds the resolved configuration beside the weights, so `eval.py` a
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,31 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from omegaconf import DictConfig, OmegaConf
 
 from lightloom.config.aliases import modernized
-from lightloom.config.instantiate import build
+from lightloom.config.instantiate import build, literal
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
 from lightloom.engine.trust import check_trusted
 
 log = logging.getLogger("lightloom")
+RECORD = "lightloom"  # the key of what the run adds to Lightning's checkpoint: its configuration, the state of its data
+OLD_RECORD = "hyper_parameters"  # where version 0.1 kept the configuration; what is there now is the module's own
+
+
+class RunRecord(pl.Callback):
+    """Puts what a run is into each checkpoint, and tells it the loggers once.
+
+    config: the resolved configuration, plain. state: what the data keeps in the checkpoint (`contract.Data.state`).
+    """
+
+    def __init__(self, config: dict[str, Any], state: dict[str, Any]) -> None:
+        self.config, self.state = config, state
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        for logger in trainer.loggers if stage == "fit" else ():
+            logger.log_hyperparams(self.config)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[RECORD] = {"config": self.config, "data": self.state}
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
@@ -51,7 +72,10 @@ def save(checkpoint: dict[str, Any], path: Path, older: Path | None = None) -> N
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A checkpoint's content on the CPU. Raises UserError for a missing, damaged or unsafe file."""
+    """A checkpoint's content on the CPU, with the run's `config` and `data_state`; those of version 0.1 too.
+
+    Raises UserError for a missing, damaged or unsafe file.
+    """
     try:
         if damaged := atomic_io.damage(path):
             raise UserError(f"{path} is damaged ({damaged}); use another checkpoint of the run.")
@@ -68,27 +92,52 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} cannot be loaded as plain data ({reason}); it was not written by lightloom, or is damaged."
         ) from error
-    if not isinstance(content, dict) or "state_dict" not in content or "hyper_parameters" not in content:
+    if not isinstance(content, dict) or "state_dict" not in content or not {RECORD, OLD_RECORD} & content.keys():
         raise UserError(
             f"{path} holds no lightloom run (no state_dict with its configuration); name a checkpoint of a run."
         )
-    content["hyper_parameters"] = modernized(content["hyper_parameters"])
-    return content
+    record = content.get(RECORD) or {"config": content[OLD_RECORD], "data": {}}
+    return {**content, "config": modernized(record["config"]), "data_state": record["data"]}
 
 
 def config_of(checkpoint: dict[str, Any], path: Path) -> DictConfig:
     """The resolved configuration that the run was trained with."""
-    hyper_parameters = checkpoint["hyper_parameters"]
-    if not {"model", "data"} <= set(hyper_parameters):
+    config = checkpoint["config"]
+    if not {"model", "data"} <= set(config):
         raise UserError(f"{path}: its configuration has no model and data; name a checkpoint of a lightloom run.")
-    return OmegaConf.create(hyper_parameters)
+    return OmegaConf.create(literal(config))
 
 
-def restore(path: Path) -> tuple[DictConfig, pl.LightningModule]:
-    """The configuration and the trained module of a checkpoint, from nothing but its file."""
+def check_hyperparameters(part: Any, where: str) -> None:
+    """Raise UserError where a module or datamodule has saved hyperparameters that are no plain data."""
+    unfit = [name for name, value in part.hparams.items() if not _is_plain(value)]
+    if unfit:
+        raise UserError(
+            f"{where}: {type(part).__name__} saves {', '.join(unfit)} as hyperparameters, which a checkpoint cannot "
+            f"hold as plain data; leave them out: self.save_hyperparameters(ignore={unfit})."
+        )
+
+
+def _is_plain(value: Any) -> bool:
+    """Does it come back from a file that is loaded as plain data?"""
+    file = io.BytesIO()
+    try:
+        torch.save(value, file)
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except Exception:  # what is pickled may raise anything; whatever it is, a checkpoint cannot hold the value
+        return False
+    return True
+
+
+def restore(path: Path, trust: Sequence[str] = ()) -> tuple[DictConfig, pl.LightningModule]:
+    """The configuration and the trained module of a checkpoint, from nothing but its file.
+
+    trust: packages beside our own whose objects may be built.
+    """
     checkpoint = load(path)
     cfg = config_of(checkpoint, path)
-    check_trusted(cfg.model, str(path))
+    check_trusted(cfg.model, str(path), trust)
     if "compile" in cfg.model:
         cfg.model.compile = False
     _without_weights(cfg.model)
@@ -117,9 +166,15 @@ def check_fits(checkpoint: dict[str, Any], module: pl.LightningModule, path: Pat
         f"{k} {saved[k]} instead of {wanted[k]}" for k in sorted(set(saved) & set(wanted)) if saved[k] != wanted[k]
     ]
     first = (shapes or [f"no {k}" for k in lacking] or [f"unknown {k}" for k in extra])[0]
-    cfg = checkpoint["hyper_parameters"]
-    trained = f"{cfg['model'].get('network', {}).get('_target_', cfg['model']['_target_'])} on {cfg['data']['name']}"
+    trained = f"{_network(checkpoint['config'])} on {checkpoint['config']['data'].get('name')}"
     raise UserError(
         f"{path} is a checkpoint of another model ({trained}): {len(lacking)} weights missing, {len(extra)} unknown, "
         f"{len(shapes)} of another shape, first {first}; resume with the options that it was trained with."
     )
+
+
+def _network(config: dict[str, Any]) -> str:
+    """The class of the network, or of the module where it has none or several."""
+    model = config["model"]
+    network = model.get("network")
+    return str((network.get("_target_") if isinstance(network, dict) else None) or model.get("_target_"))

@@ -10,21 +10,20 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import get_class
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.utilities.model_helpers import is_overridden
-from torch.utils.data import DataLoader
 
-from lightloom.config.instantiate import build
+from lightloom.config.instantiate import build, build_datamodule, import_target, literal
 from lightloom.core.errors import UserError
 from lightloom.core.run_dir import find_checkpoint
-from lightloom.engine import accelerator
+from lightloom.data import contract
+from lightloom.engine import accelerator, facts
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import trainer as trainers
 from lightloom.engine.train import close, print_table
 from lightloom.engine.trust import check_trusted
 
 log = logging.getLogger("lightloom")
-FACTS = ("kind", "channels", "num_classes")
 CALLBACKS = "lightloom.callbacks."
 
 
@@ -34,7 +33,7 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, pl.LightningModule]:
         raise UserError("ckpt_path is not set; name a checkpoint file, a run folder, or last.")
     path = find_checkpoint(str(cfg.ckpt_path), Path(cfg.paths.log_dir), prefer="best")
     cfg.ckpt_path = str(path)
-    trained, module = checkpoints.restore(path)
+    trained, module = checkpoints.restore(path, cfg.get("trust") or ())
     log.info("%s of %s, trained on %s", path.name, trained.run_name, trained.data.name)
     return trained, module
 
@@ -43,8 +42,8 @@ def test_data(cfg: DictConfig, trained: DictConfig) -> pl.LightningDataModule:
     """The data that the checkpoint was trained with, found on this machine, or the set that `data=` names."""
     if is_swapped(cfg):
         return swapped_data(cfg, trained)
-    check_trusted(trained.data, str(cfg.ckpt_path))
-    _relocate(trained.data, Path(cfg.paths.data_dir))
+    check_trusted(trained.data, str(cfg.ckpt_path), cfg.get("trust") or ())
+    relocate(trained.data, Path(cfg.paths.data_dir))
     return _built(trained.data, cfg)
 
 
@@ -54,40 +53,38 @@ def is_swapped(cfg: DictConfig) -> bool:
 
 
 def swapped_data(cfg: DictConfig, trained: DictConfig) -> Any:
-    """The set that `data=` names, at the image size of the model; one with the same name is split as in training."""
-    data = cfg.data
-    if "image_size" in data:
-        data.image_size = trained.data.image_size
-    if "image_size" in (data.get("reader") or {}):
-        data.reader.image_size = trained.data.image_size
-    if data.name == trained.data.name and "val_fraction" in data:
-        data.seed, data.val_fraction = trained.data.seed, trained.data.val_fraction
+    """The set that `data=` names, as the model takes it; one with the same name is split as in training.
+
+    Raises UserError where it is of another kind, or its facts are others than those that the model was made for.
+    """
+    data, known = cfg.data, trained.data
+    declared = import_target(str(data["_target_"]))
+    contract.check_agrees(data, known, ("kind",))
+    kept = getattr(declared, "splits_by", ()) if data.get("name") == known.get("name") else ()
+    for fact in (*getattr(declared, "adopts", ()), *kept):
+        if fact in data and fact in known:
+            _replace(data, data[fact], known[fact], key=fact)
     datamodule = _built(data, cfg)
-    check_same_facts(data, trained.data, trained.get("labelled", True))
+    check_same_facts(datamodule, data, known, trained.get("labelled", True))
     return datamodule
 
 
 def _built(data: DictConfig, cfg: DictConfig) -> pl.LightningDataModule:
-    data.eval_batch_size, data.num_workers = cfg.batch_size or data.eval_batch_size, cfg.num_workers
-    datamodule = build(data, "data")
-    data.update(datamodule.facts())
+    options = {"eval_batch_size": cfg.batch_size or data.get("eval_batch_size"), "num_workers": cfg.num_workers}
+    data.update({option: value for option, value in options.items() if option in data})
+    datamodule = build_datamodule(data)
+    facts.prepare(datamodule)
+    data.update(literal({"name": contract.name(datamodule), **contract.facts(datamodule)}))
     return datamodule
 
 
-def check_same_facts(data: DictConfig, trained: DictConfig, labelled: bool = True) -> None:
-    """Raise UserError where a set cannot be put before a model that was trained on another."""
-    for fact in FACTS if labelled else FACTS[:2]:
-        if data[fact] != trained[fact]:
-            raise UserError(
-                f"data={data.name} has {fact} {data[fact]}, but the checkpoint was trained on {trained.name} with "
-                f"{fact} {trained[fact]}; choose a data set that agrees."
-            )
-    if labelled and list(data.classes or []) != list(trained.classes or []):
-        if data.kind == "detection":  # boxes carry names, in files too
-            raise UserError(
-                f"data={data.name} has the classes {_named(data)}, but the checkpoint was trained on {trained.name} "
-                f"with {_named(trained)}; choose a data set that has the same, in this order."
-            )
+def check_same_facts(datamodule: Any, data: DictConfig, trained: DictConfig, labelled: bool = True) -> None:
+    """Raise UserError where a set cannot be put before a model that was trained on another; warn of other names."""
+    must = getattr(datamodule, "must_match", ())
+    if labelled:
+        must = (*must, *getattr(datamodule, "labels_must_match", ()))
+    contract.check_agrees(data, trained, must)
+    if labelled and list(data.get("classes") or []) != list(trained.get("classes") or []):
         log.warning(
             "The classes of %s are called otherwise than those of %s; they are compared by number.",
             data.name,
@@ -95,21 +92,21 @@ def check_same_facts(data: DictConfig, trained: DictConfig, labelled: bool = Tru
         )
 
 
-def _named(data: DictConfig) -> str:
-    classes = list(data.classes or [])
-    return ", ".join(map(str, classes[:5])) + (", ..." if len(classes) > 5 else "")
-
-
-def _relocate(data: DictConfig, data_dir: Path) -> None:
+def relocate(data: DictConfig, data_dir: Path) -> None:
     """Where the training machine's folder does not exist, look in this machine's data folder."""
-    old = str(data.root)
-    if Path(old).exists() or not old:
-        return
-    new = str(data_dir / data.name)
-    for node in (data, data.reader):
-        for key in node:
-            if node[key] == old:
-                node[key] = new
+    old = str(data.get("root") or "")
+    if old and not Path(old).exists():
+        _replace(data, old, str(data_dir / data.name))
+
+
+def _replace(node: Any, old: Any, new: Any, key: str | None = None) -> None:
+    """Put `new` wherever `old` stands in a configuration, or stands under that key."""
+    names: Any = range(len(node)) if isinstance(node, ListConfig) else node
+    for name in names:
+        if isinstance(node[name], DictConfig | ListConfig):
+            _replace(node[name], old, new, key)
+        elif node[name] == old and key in (None, name):
+            node[name] = new
 
 
 def build_trainer(cfg: DictConfig, trained: DictConfig) -> pl.Trainer:
@@ -120,26 +117,28 @@ def build_trainer(cfg: DictConfig, trained: DictConfig) -> pl.Trainer:
 
 
 def test_callbacks(cfg: DictConfig, trained: DictConfig) -> Iterator[pl.Callback]:
-    """Those of our own that say `at_test`, writing into this evaluation's folder, with the extractor asked for now."""
+    """Those of our own that say `at_test`, writing into this evaluation's folder.
+
+    A callback whose options mean something else here has a static `for_evaluation(options, asked, split)` that changes
+    them; asked: what the command line says for it.
+    """
     for name, options in (trained.get("callbacks") or {}).items():
         target = str(options.get("_target_")) if options else ""
         if not (target.startswith(CALLBACKS) and getattr(get_class(target), "at_test", False)):
             continue
         if "dirpath" in options:
             options.dirpath = cfg.paths.output_dir
-        if "extractor" in options:
-            asked = OmegaConf.select(cfg, f"callbacks.{name}.extractor")
-            options.extractor = asked or options.extractor
-            check_trusted(options.extractor, str(cfg.ckpt_path))
-        if "parzen" in options and cfg.split == "val":
-            options.parzen = False  # its bandwidth is chosen on these images
+        for_evaluation = getattr(get_class(target), "for_evaluation", None)
+        if for_evaluation is not None:
+            for_evaluation(options, OmegaConf.select(cfg, f"callbacks.{name}") or {}, cfg.split)
+        check_trusted(DictConfig({k: v for k, v in options.items() if k != "_target_"}), str(cfg.ckpt_path))
         yield build(options, f"callbacks.{name}")
 
 
 def choose_split(split: str | None, datamodule: Any, trained: DictConfig) -> str:
-    """The split that was asked for; else the test images, or the validation images where those lack needed labels."""
+    """The split that was asked for; else the test split, or that of validation where the test lacks needed labels."""
     if split is None:
-        return "test" if datamodule.can_be_tested(trained.get("labelled", True)) else "val"
+        return "test" if contract.can_be_tested(datamodule, trained.get("labelled", True)) else "val"
     if split not in ("train", "val", "test"):
         raise UserError(f"split={split}: expected train, val or test.")
     return split
@@ -156,13 +155,11 @@ def test(
     return dict(results[0]) if results else {}
 
 
-def split_loader(datamodule: pl.LightningDataModule, split: str, labelled: bool = True) -> DataLoader:
+def split_loader(datamodule: pl.LightningDataModule, split: str, labelled: bool = True) -> Any:
     """Any split in the evaluation's order; one without labels cannot be tested where they are needed."""
-    if labelled and not datamodule.split(split).labelled:  # type: ignore[attr-defined]
-        raise UserError(
-            f"The {split} images of {datamodule.name} have no labels to compare with; use split=val, or src/predict.py."  # type: ignore[attr-defined]
-        )
-    return datamodule.eval_loader(split)  # type: ignore[attr-defined]
+    if labelled:
+        contract.check_labelled(datamodule, split)
+    return contract.eval_loader(datamodule, split)
 
 
 def report(cfg: DictConfig, trained: DictConfig, trainer: pl.Trainer, results: dict[str, float]) -> None:
@@ -171,6 +168,6 @@ def report(cfg: DictConfig, trained: DictConfig, trainer: pl.Trainer, results: d
         output = Path(cfg.paths.output_dir)
         (output / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         tested = (cfg.data if is_swapped(cfg) else trained.data).name
-        print_table(f"{trained.run_name} on the {cfg.split} images of {tested}", results)
+        print_table(f"{trained.run_name} on the {cfg.split} split of {tested}", results)
         log.info("Results: %s", output)
     close(trainer)

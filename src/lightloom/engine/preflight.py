@@ -1,7 +1,7 @@
 """Before step 1: what would stop a run later, found in seconds, on copies that leave no trace in the run.
 
-`doctor=true` tries everything and prints a table. Every run begins with the brief part: a few images through a training
-and a validation step, a checkpoint written and read again, the disk, the workers.
+`doctor=true` tries everything and prints a table. Every run begins with the brief part: a few samples through a
+training and a validation step, a checkpoint written and read again, the disk, the workers.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ from rich.console import Console
 from rich.table import Table
 
 from lightloom.callbacks.run.nan_guard import NaNGuard
+from lightloom.config.instantiate import plain
 from lightloom.core import run_dir
-from lightloom.core.errors import UserError, message_of, raise_all
-from lightloom.engine import checkpoint, lightning_internals, train
+from lightloom.core.errors import UserError, did_you_mean, message_of, raise_all
+from lightloom.data import contract
+from lightloom.engine import checkpoint, facts, lightning_internals, train
 from lightloom.engine import trainer as trainers
 from lightloom.engine.null_profiler import NullProfiler
 
 log = logging.getLogger("lightloom")
 
 WORKERS = 2  # as many show whether they work
-FEW = 4  # images of a batch in the brief part
+FEW = 4  # samples of a batch in the brief part
 FILES = 4  # checkpoints that must fit on the disk: last, previous, best, and one that is being written
 
 
@@ -71,8 +73,9 @@ def examine(cfg: DictConfig) -> None:
 
     def data() -> str:
         _, made["data"] = train.build_data(cfg)
-        sizes = f"{made['data'].num_train_batches} batches of {cfg.data.batch_size} to train on"
-        return f"{cfg.data.name}: {sizes}, {cfg.data.num_classes or 'no'} classes"
+        batches = contract.num_train_batches(made["data"])
+        sizes = "" if batches is None else f"{batches} batches of {cfg.data.batch_size} to train on; "
+        return f"{cfg.data.name}: {sizes}{facts.shown(contract.facts(made['data']))}"
 
     def model() -> str:
         made["module"] = train.build_module(cfg)
@@ -130,7 +133,7 @@ def too_many_workers(cfg: DictConfig, trainer: pl.Trainer) -> str | None:
 class Trial:
     """A training and an evaluation of one batch, of copies of a run's module and datamodule, on its own device.
 
-    brief: of a few images, without workers and without a test.
+    brief: of a few samples, without workers and without a test.
     """
 
     def __init__(
@@ -142,8 +145,9 @@ class Trial:
         self.data = _few(datamodule, FEW if brief else None, trainer.world_size)
         if hasattr(self.module, "scheduler"):
             self.module.scheduler = None  # type: ignore[assignment]  # it would ask for the length of the run
-        self.trainer = _trainer_of_one_batch(cfg, getattr(module, "n_critic", 1))
-        self.monitor = cfg.monitor.metric
+        record = checkpoint.RunRecord(plain(cfg), contract.state(datamodule))
+        self.trainer = _trainer_of_one_batch(cfg, getattr(module, "n_critic", 1), record)
+        self.elsewhere = [name for c in trainer.callbacks for name in getattr(c, "logged", ())]  # type: ignore[attr-defined]
 
     def __enter__(self) -> Trial:
         self._quiet = _without_trace(self.trainer)
@@ -165,17 +169,26 @@ class Trial:
     def _fit(self) -> str:
         started = time.monotonic()
         self.trainer.fit(self.module, datamodule=self.data)
-        validated = [name for name in self.trainer.callback_metrics if name.startswith("val/")]
-        watched = getattr(self.module, "logged", ())
-        if self.monitor.startswith("val/") and self.monitor in watched and validated and self.monitor not in validated:
-            raise UserError(
-                f"monitor.metric={self.monitor}: a validation step logs no such metric, but {', '.join(validated)}."
-            )
-        return f"{time.monotonic() - started:.1f} s; {', '.join(sorted(validated)) or 'nothing'} logged"
+        seen = sorted(self.trainer.callback_metrics)
+        for where in ("monitor", "callbacks", "model"):
+            for key, metric, _ in train.monitors(plain(self.cfg.get(where)), where):
+                self._check_monitor(key, metric, seen)
+        return f"{time.monotonic() - started:.1f} s; {', '.join(seen) or 'nothing'} logged"
+
+    def _check_monitor(self, key: str, metric: str, seen: list[str]) -> None:
+        """Raise UserError where neither the steps nor a callback log what is monitored."""
+        unvalidated = self.trainer.limit_val_batches == 0 and metric.startswith("val")
+        if metric in (*seen, *self.elsewhere) or unvalidated:
+            return
+        told = f"they log {', '.join(seen)}" if seen else "they log nothing"
+        raise UserError(
+            f"{key}={metric}: the training and validation steps log no such metric, {told}."
+            f"{did_you_mean(metric, seen)} Set monitor.metric to one that is logged."
+        )
 
     def _test(self) -> str:
-        if not self.data.can_be_tested(self.cfg.get("labelled", True)):
-            return "no test images with labels: not tested"
+        if not contract.can_be_tested(self.data, self.cfg.get("labelled", True)):
+            return "no test data with labels: not tested"
         self.trainer.test(self.module, datamodule=self.data, verbose=False)
         return ", ".join(sorted(self.trainer.callback_metrics)) or "nothing logged"
 
@@ -200,7 +213,10 @@ class Trial:
 def _few(datamodule: Any, most: int | None, world_size: int) -> Any:
     """A datamodule that shares the data but not the position, with the batches of one process, or smaller ones."""
     data = copy.copy(datamodule)
-    data.trainer, data.position, data.splits = None, (0, 0), dict(datamodule.splits)
+    data.trainer = None
+    if not contract.orders_its_batches(data):
+        return data  # its batches are its own affair
+    data.position, data.splits = (0, 0), dict(datamodule.splits)
     data.batch_size = max(data.batch_size // world_size, 1)
     data.num_workers = min(getattr(data, "num_workers", 0), WORKERS) if most is None else 0
     if most is not None:
@@ -208,7 +224,7 @@ def _few(datamodule: Any, most: int | None, world_size: int) -> Any:
     return data
 
 
-def _trainer_of_one_batch(cfg: DictConfig, batches: int) -> pl.Trainer:
+def _trainer_of_one_batch(cfg: DictConfig, batches: int, record: pl.Callback) -> pl.Trainer:
     """The run's trainer in one process, for as many training batches as every player needs for a step."""
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     devices = options["devices"]
@@ -217,7 +233,7 @@ def _trainer_of_one_batch(cfg: DictConfig, batches: int) -> pl.Trainer:
     plugins = [checkpoint.SafeCheckpointIO()]
     trainer = trainers.make(
         OmegaConf.create(options),
-        callbacks=[NaNGuard()],
+        callbacks=[NaNGuard(), record],
         plugins=plugins,
         logger=False,
         profiler=NullProfiler(),

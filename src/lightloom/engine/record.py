@@ -27,7 +27,7 @@ from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, matches
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.redaction import redact
 from lightloom.core.run_dir import starts as starts_of
-from lightloom.engine.fingerprint import fingerprints
+from lightloom.data import contract
 from lightloom.engine.optional import optional
 
 log = logging.getLogger("lightloom")
@@ -48,7 +48,7 @@ def begin(
         "versions": versions(),
         "hardware": hardware(trainer),
         "parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
-        "data": {"name": getattr(datamodule, "name", ""), "splits": fingerprints(datamodule)},
+        "data": {"name": contract.name(datamodule), "splits": contract.describe(datamodule)},
         "origin": origin,
     }
     write(run, [*starts_of(run), entry])
@@ -66,22 +66,20 @@ def add_test_data(run: Path, datamodule: Any) -> None:
     """The fingerprints of the splits that were read since the run began."""
     starts = starts_of(run)
     known = starts[-1]["data"]["splits"] if starts else {}
-    now = fingerprints(datamodule, known)
+    now = contract.describe(datamodule, known)
     if starts and now != known:
         known.update(now)
         write(run, starts)
 
 
-def origin_of(path: Path | None, content: dict[str, Any], weights_only: bool, now: Any) -> dict[str, Any] | None:
+def origin_of(path: Path | None, content: dict[str, Any], weights_only: Any, now: Any) -> dict[str, Any] | None:
     """The checkpoint that training begins with, how far it is, and the options that are others `now`; None without one.
 
-    content: of the checkpoint.
+    content: of the checkpoint. weights_only: as `weights_only_init` says it.
     """
     if path is None:
         return None
-    changed = [
-        c for c in differences(content["hyper_parameters"], now) if not matches(c[0], (*MACHINE_KEYS, *PATH_KEYS))
-    ]
+    changed = [c for c in differences(content["config"], now) if not matches(c[0], (*MACHINE_KEYS, *PATH_KEYS))]
     facts = {"path": str(path), "epoch": content["epoch"], "step": content["global_step"]}
     return {**facts, "weights_only": weights_only, "changed": changed}
 

@@ -49,12 +49,13 @@ ROUNDING = (
 class Start:
     """The checkpoint that training begins with, or none, and what the run already has to show.
 
-    weights_only: only its weights are taken. results: of a run that has nothing left to train.
+    weights_only: only its weights are taken, all (True) or those of parts (`partial_init`). results: of a run that has
+    nothing left to train.
     """
 
     path: Path | None = None
     content: dict[str, Any] = field(default_factory=dict)
-    weights_only: bool = False
+    weights_only: bool | str | list[str] = False
     results: dict[str, Any] | None = None
 
 
@@ -72,8 +73,8 @@ def find(cfg: DictConfig) -> Start:
     path = Path(found)
     content = checkpoints.load(path)
     if cfg.weights_only_init and run_dir.run_of(path) != run.resolve():
-        return Start(path, content, weights_only=True)
-    check_same(content["hyper_parameters"], plain(cfg), path)
+        return Start(path, content, weights_only=plain(cfg.weights_only_init))
+    check_same(content["config"], plain(cfg), path)
     check_length(content, cfg, path)
     cfg.ckpt_path = found
     was_asked_for = path == named and not cfg.weights_only_init
@@ -188,5 +189,5 @@ def _results(run: Path, content: dict[str, Any], cfg: DictConfig) -> dict[str, A
         results = json.loads((run / run_dir.RESULTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    changed = [key for key, *_ in differences(content["hyper_parameters"], plain(cfg)) if matches(key, LENGTH)]
+    changed = [key for key, *_ in differences(content["config"], plain(cfg)) if matches(key, LENGTH)]
     return results if results.get("steps") == content["global_step"] and not changed else None

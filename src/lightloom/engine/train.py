@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from lightloom.callbacks.run.checkpoints import checkpoint_keeper
-from lightloom.config.instantiate import build, check_targets, import_target, plain, targets
+from lightloom.config.instantiate import build, build_datamodule, check_targets, import_target, literal, plain, targets
 from lightloom.core import atomic_io, lock, run_dir
 from lightloom.core.errors import Interrupted, UserError, did_you_mean
-from lightloom.engine import accelerator, lightning_internals, record
+from lightloom.data import contract
+from lightloom.engine import accelerator, facts, lightning_internals, partial_init, record
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import trainer as trainers
 from lightloom.engine.resume import Start, holds_a_run
@@ -110,44 +111,29 @@ def start_log(run: Path) -> None:
 
 
 def build_data(cfg: DictConfig) -> tuple[DictConfig, pl.LightningDataModule]:
-    """The datamodule; what only the data knows (its classes) is written into the configuration."""
+    """The datamodule; what only the data knows is written into the configuration, and where a model asks for it."""
     started = time.monotonic()
-    datamodule = build(cfg.data, "data")
-    unknown = plain(cfg.data.num_classes)
-    cfg.data.update(datamodule.facts())
-    if unknown is None:
-        _fill_in(cfg, "num_classes", cfg.data.num_classes)
-    datamodule.setup("fit")
+    datamodule = build_datamodule(cfg.data)
+    checkpoints.check_hyperparameters(datamodule, "data")
+    facts.prepare(datamodule)
+    found = contract.facts(datamodule)
+    cfg.data.update(literal({"name": contract.name(datamodule), **found}))
+    facts.fill_in(cfg, found)
+    if not contract.orders_its_batches(datamodule):
+        facts.leave_order_to_lightning(cfg, datamodule)
+    contract.read_splits(datamodule)
     log.debug("data: read in %.1f s", time.monotonic() - started)
     return cfg, datamodule
 
 
-def _fill_in(cfg: DictConfig, fact: str, value: Any) -> None:
-    """Put a fact that was unknown when the configuration was resolved where the model asked for it."""
-
-    def visit(node: Any) -> None:
-        for key in node:
-            if isinstance(node[key], DictConfig):
-                visit(node[key])
-            elif key == fact and node[key] is None:
-                node[key] = value
-
-    visit(cfg.model)
-
-
 def build_module(cfg: DictConfig) -> pl.LightningModule:
-    """The algorithm with its network; the resolved configuration becomes its hyperparameters."""
-    network = cfg.model.get("network") or {}
-    if cfg.model.get("init", "default") != "default" and (network.get("pretrained") or network.get("checkpoint")):
+    """The algorithm with its network."""
+    network = cfg.model.get("network")
+    given = isinstance(network, DictConfig) and (network.get("pretrained") or network.get("checkpoint"))
+    if given and cfg.model.get("init", "default") != "default":
         raise UserError(f"model.init={cfg.model.init} would draw the pretrained weights anew; set model.init=default.")
-    backbone = network.get("backbone") or {}
-    if backbone.get("norm") == "frozen" and not backbone.get("checkpoint"):
-        raise UserError(
-            "model.network.backbone.norm=frozen keeps the statistics of given weights, but there are none; set "
-            "model.network.backbone.checkpoint=<file>, or model.network.backbone.norm=batch."
-        )
     module = build(cfg.model, "model")
-    module.save_hyperparameters(plain(cfg))
+    checkpoints.check_hyperparameters(module, "model")
     parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
     name = type(getattr(module, "network", module)).__name__
     log.info("%s on %s: %s parameters", name, cfg.data.name, f"{parameters:,}")
@@ -169,16 +155,25 @@ def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
 def check_monitors(node: Any, where: str, sources: Sequence[Any]) -> None:
     """Raise UserError where a metric that is monitored is never logged in training, or kept at its worst.
 
-    sources: the module and the callbacks, whose `logged` names what they log, and whose `better` says which way.
+    sources: the module and the callbacks, whose `logged` names what they log, and whose `better` says which way. Of a
+    module that does not say, the preflight sees it.
     """
+    logged = [name for source in sources for name in getattr(source, "logged", ()) if not name.startswith("test/")]
+    if not logged or not hasattr(sources[0], "logged"):
+        return
+    for key, metric, mode in monitors(node, where):
+        _check_monitor(key, metric, mode, logged, better(metric, sources))
+
+
+def monitors(node: Any, where: str) -> Iterator[tuple[str, str, str | None]]:
+    """(key, metric, mode) of each metric that a configuration, plain, says to monitor."""
     if not isinstance(node, dict):
         return
     key = "metric" if where == "monitor" else "monitor"
-    logged = [name for source in sources for name in getattr(source, "logged", ()) if not name.startswith("test/")]
-    if logged and key in node:
-        _check_monitor(f"{where}.{key}", node[key], node.get("mode"), logged, better(node[key], sources))
+    if isinstance(node.get(key), str):
+        yield f"{where}.{key}", node[key], node.get("mode")
     for name, child in node.items():
-        check_monitors(child, f"{where}.{name}", sources)
+        yield from monitors(child, f"{where}.{name}")
 
 
 def better(metric: str, sources: Sequence[Any]) -> str | None:
@@ -208,12 +203,10 @@ def fit(
     start: Start,
 ) -> float:
     """Train from `start` on; returns the seconds it took."""
+    trainer.callbacks.append(checkpoints.RunRecord(plain(cfg), contract.state(datamodule)))  # type: ignore[attr-defined]
     if start.path:
-        checkpoints.check_fits(start.content, module, start.path)
-    if start.path and start.weights_only:
-        module.load_state_dict(start.content["state_dict"])
-        log.info("Beginning with the weights of %s.", start.path)
-    elif start.path:
+        _take_weights(start, module)
+    if start.path and not start.weights_only:
         log.info(
             "Resuming from %s (epoch %d, step %d).", start.path, start.content["epoch"], start.content["global_step"]
         )
@@ -222,7 +215,7 @@ def fit(
         _continue_logs(trainer, _logged_step(start.content, module) if path else 0)
     if run_dir.rank() == 0:
         _record(cfg)
-        origin = record.origin_of(start.path, start.content, start.weights_only, dict(module.hparams))
+        origin = record.origin_of(start.path, start.content, start.weights_only, plain(cfg))
         record.begin(Path(cfg.paths.output_dir), trainer, module, datamodule, origin)
     started = time.monotonic()
     try:
@@ -232,6 +225,18 @@ def fit(
             record.end(Path(cfg.paths.output_dir), time.monotonic() - started, finished=False)
         raise
     return time.monotonic() - started
+
+
+def _take_weights(start: Start, module: pl.LightningModule) -> None:
+    """Of another run all weights, or those of the parts that are asked for; those of the same run Lightning loads."""
+    assert start.path is not None
+    if not isinstance(start.weights_only, bool):
+        partial_init.load_parts(module, start.content, start.weights_only, start.path)
+        return
+    checkpoints.check_fits(start.content, module, start.path)
+    if start.weights_only:
+        module.load_state_dict(start.content["state_dict"])
+        log.info("Beginning with the weights of %s.", start.path)
 
 
 def _record(cfg: DictConfig) -> None:
@@ -261,14 +266,14 @@ def test_best(
 ) -> dict[str, float]:
     """Test the best checkpoint (the weights at hand where none was saved); returns the metrics.
 
-    Nothing where the data has no labelled test images, or the algorithm no test.
+    Nothing where the data has no test split with labels, or the algorithm no test.
     """
-    testable = datamodule.can_be_tested(cfg.get("labelled", True))  # type: ignore[attr-defined]
+    testable = contract.can_be_tested(datamodule, cfg.get("labelled", True))
     if not (cfg.test and is_overridden("test_step", module)):
         return {}
     if not testable:
         log.info(
-            "%s has no test images%s: not tested; src/eval.py ckpt_path=%s measures on those of validation.",
+            "%s has no test data%s: not tested; src/eval.py ckpt_path=%s measures on that of validation.",
             cfg.data.name,
             " with labels" if cfg.get("labelled", True) else "",
             cfg.paths.output_dir,

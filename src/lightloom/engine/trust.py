@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import FunctionType
 from typing import Any
 
@@ -20,14 +21,20 @@ MAKERS = (
 )
 
 
-def check_trusted(cfg: Any, source: str) -> None:
-    """Raise UserError where a configuration from `source`, a file, names an object outside the trusted packages."""
+def check_trusted(cfg: Any, source: str, trust: Sequence[str] = ()) -> None:
+    """Raise UserError where a configuration from `source`, a file, names an object outside the trusted packages.
+
+    trust: more packages, of which the user has said that they may be used.
+    """
     for where, node in targets(cfg, ""):
         target = str(node["_target_"])
+        if target.partition(".")[0] in trust:
+            continue
         if target.partition(".")[0] not in TRUSTED or any(part.startswith("_") for part in target.split(".")):
             raise UserError(
                 f"{source}: its configuration asks for {target!r} at {where}, outside the trusted packages "
-                f"({', '.join(TRUSTED)}); it is not built. Use checkpoints from people you trust."
+                f"({', '.join(TRUSTED)}); it is not built. Use checkpoints from people you trust; of your own, say "
+                f"trust=[{target.partition('.')[0]}]."
             )
         try:
             harmless = _is_part_of_a_model(import_target(target))

@@ -47,7 +47,7 @@ class Classifier(pl.LightningModule):
     """
 
     better: ClassVar[dict[str, str]] = {"loss": "min", "acc": "max", "f1": "max", "calibration": "min"}
-
+    test_outputs = ("logits",)
     mean: Tensor
     std: Tensor
     metrics: nn.ModuleDict

@@ -16,6 +16,7 @@ from lightloom.metrics.detection import SUMMARY, BoxConfusion, Boxes, CocoPrecis
 from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.training_means import TrainingMeans
+from lightloom.networks.detection.torchvision import check_frozen_statistics
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
@@ -39,6 +40,7 @@ class Detector(pl.LightningModule):
     """
 
     better: ClassVar[dict[str, str]] = {"loss": "min", **dict.fromkeys(("map", "map50", "map75", "mar", "mask"), "max")}
+    test_outputs = ("detections",)
 
     def __init__(
         self,
@@ -64,6 +66,8 @@ class Detector(pl.LightningModule):
         self.means = TrainingMeans("loss", *network.losses)  # type: ignore[misc, arg-type]
 
     def setup(self, stage: str) -> None:
+        if stage == "fit":
+            check_frozen_statistics(self.network)
         data: Any = getattr(self.trainer, "datamodule", None)
         if self.masks and stage != "predict" and getattr(data, "has_masks", None) is False:
             raise UserError(

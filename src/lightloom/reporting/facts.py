@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lightloom.config.compose import ROOT
+from lightloom.config.values import format_value
 from lightloom.core import run_dir
 from lightloom.core.errors import UserError
 from lightloom.core.redaction import redact
@@ -108,7 +109,7 @@ class Run:
         origin = self.start.get("origin") or {}
         options = [given for given in self.overrides if not given.startswith("run_name=")]
         if origin.get("weights_only"):
-            options += [f"ckpt_path={origin['path']}", "weights_only_init=true"]
+            options += [f"ckpt_path={origin['path']}", f"weights_only_init={format_value(origin['weights_only'])}"]
         return shlex.join(["python", "src/train.py", *options])
 
 

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import torch
 
-from lightloom.data.boxes.datamodule import Part
 from lightloom.data.boxes.scenes import DigitScenes
 from lightloom.predict.boxes.inspection import BOUNDS, CELL, class_counts, known, overlay, size_histogram
 
@@ -21,7 +20,7 @@ def test_counts_are_those_of_a_slow_loop():
 
 def test_a_part_has_the_boxes_of_its_images():
     split = DigitScenes(96, 10).read("train")
-    whole, part = list(known(split)), list(known(Part(split, [7, 2])))
+    whole, part = list(known(split)), list(known(split.pick(torch.tensor([7, 2]))))
     assert torch.equal(part[0][0], whole[7][0])
     assert torch.equal(part[1][0], whole[2][0])
 

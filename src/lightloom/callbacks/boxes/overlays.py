@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from lightloom.callbacks.images.log import log_image
+from lightloom.callbacks.offers import lacks_output
 from lightloom.callbacks.samples.grid import epoch_file, is_shown
 from lightloom.core import atomic_io
 from lightloom.core.ranges import Count
@@ -45,6 +46,10 @@ class Overlays(pl.Callback):
     def __init__(self, dirpath: str, num_images: Count = 8) -> None:
         self.folder, self.num_images = Path(dirpath), num_images
         self._kept: list[tuple[tuple[int, int], Example, Boxes]] = []
+        self._left_out = False
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        self._left_out = lacks_output(module, "detections", "overlays.png")
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._kept = []
@@ -61,7 +66,7 @@ class Overlays(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if is_shown(trainer) and trainer.is_global_zero:
+        if is_shown(trainer) and trainer.is_global_zero and not self._left_out:
             share = -int(-self.num_images // sum(trainer.num_val_batches))
             given = examples(outputs, batch, module)
             self._kept.extend(((0, 0), given[i], {}) for i in evenly(len(given), share))
@@ -75,7 +80,7 @@ class Overlays(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if is_shown(trainer) and trainer.is_global_zero:
+        if is_shown(trainer) and trainer.is_global_zero and not self._left_out:
             given = zip(examples(outputs, batch, module), outputs["detections"], strict=True)
             self._kept.extend((faults(*one[1:]), one, _weak(every)) for one, every in given)
             self._kept = sorted(self._kept, key=lambda kept: kept[0], reverse=True)[: self.num_images]

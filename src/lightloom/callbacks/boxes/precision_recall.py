@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightloom.callbacks.boxes.overlays import COLOURS
 from lightloom.callbacks.images.log import log_image
+from lightloom.callbacks.offers import lacks_output
 from lightloom.core import atomic_io
 from lightloom.core.ranges import Share
 from lightloom.metrics.detection import Boxes, average_precision, precision_recall
@@ -38,6 +39,10 @@ class PrecisionRecall(pl.Callback):
         self.path, self.iou = Path(dirpath) / "pr_curves.png", iou
         self.found: list[Boxes] = []
         self.truths: list[Boxes] = []
+        self._left_out = False
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        self._left_out = lacks_output(module, "detections", "pr_curves.png")
 
     def on_test_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.found, self.truths = [], []
@@ -51,13 +56,15 @@ class PrecisionRecall(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        if self._left_out:
+            return
         self.found += [_kept(one) for one in outputs["detections"]]
         self.truths += [_kept(one) for one in batch[1]]
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         found, truths = gather_objects(self.found), gather_objects(self.truths)
         self.found, self.truths = [], []
-        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if self._left_out or not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         counts = torch.cat([t["labels"] for t in truths]).bincount().tolist()
         labels = sorted((k for k, n in enumerate(counts) if n), key=lambda k: -counts[k])

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from lightloom.callbacks.images.log import log_picture
+from lightloom.callbacks.offers import lacks
 
 MOST_LABELS = 30  # with more classes, the picture leaves the names and numbers out
 
@@ -26,8 +27,14 @@ class ConfusionMatrix(pl.Callback):
 
     def __init__(self, dirpath: str, background: bool = False) -> None:
         self.folder, self.first = Path(dirpath), ["background"] if background else []
+        self._left_out = False
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        self._left_out = lacks(module, "confusion", "confusion_matrix.png")
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self._left_out:
+            return
         matrix: Tensor = module.confusion.compute().cpu()  # type: ignore[operator, union-attr]
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from lightloom.callbacks.offers import lacks_output
 from lightloom.callbacks.samples.grid import is_shown
 from lightloom.core import atomic_io
 from lightloom.core.ranges import Count
@@ -47,6 +48,10 @@ class Misclassified(pl.Callback):
     def __init__(self, dirpath: str, per_pair: Count = 12, most: Count = 240, side: Count = 48) -> None:
         self.folder, self.per_pair, self.most, self.side = Path(dirpath), per_pair, most, side
         self._kept: list[Wrong] = []
+        self._left_out = False
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        self._left_out = lacks_output(module, "logits", "misclassified.png")
 
     def on_test_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._kept = []
@@ -60,14 +65,14 @@ class Misclassified(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if is_shown(trainer):
+        if is_shown(trainer) and not self._left_out:
             images, labels = batch
             found = wrong(outputs["logits"], images, labels, self.side)
             self._kept = choose([*self._kept, *found], self.per_pair, self.most)
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         own, self._kept = self._kept, []
-        if not is_shown(trainer):
+        if self._left_out or not is_shown(trainer):
             return
         kept = choose(gather_objects(own), self.per_pair, self.most)
         if trainer.is_global_zero:

@@ -7,15 +7,17 @@ from typing import Any
 import pytorch_lightning as pl
 
 from lightloom.core.ranges import Seed
+from lightloom.data import contract
 from lightloom.ops.rng import mixer, seed_everything
 
 
 class KeyedRandomness(pl.Callback):
     """Seeds each training step by (seed, rank, step) and starts a resumed epoch at its next batch.
 
-    The position comes from the counters that Lightning saves anyway, so nothing is added to the checkpoint.
-    With `max_steps` set, a plain Trainer ends the checkpoint's epoch a second time and counts it as another;
-    `engine.lightning_internals.count_epochs_by_data` keeps it from that.
+    The position comes from the counters that Lightning saves anyway, so nothing is added to the checkpoint. Data that
+    cannot begin inside an epoch goes on in a new order, which one line says. With `max_steps` set, a plain Trainer ends
+    the checkpoint's epoch a second time and counts it as another; `engine.lightning_internals.count_epochs_by_data`
+    keeps it from that.
     """
 
     def __init__(self, seed: Seed) -> None:
@@ -29,7 +31,8 @@ class KeyedRandomness(pl.Callback):
         seed_everything(self._key(self._batches.ready))
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        trainer.datamodule.resume_at(*position(checkpoint["loops"]["fit_loop"]))  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        contract.resume_at(data, *position(checkpoint["loops"]["fit_loop"]))
 
 
 def position(loops: dict[str, Any]) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from lightloom.callbacks.images.log import log_picture
 from lightloom.callbacks.samples.class_histogram import draw_histogram, write_table
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Seed, checked
+from lightloom.data import contract
 from lightloom.data.subset import images_of
 from lightloom.metrics.distances import frechet_distance, kernel_distance
 from lightloom.metrics.histogram import class_counts, confidence, smallest_class_share
@@ -77,6 +78,13 @@ class SampleQuality(pl.Callback):
         self.name: str = extractor.name  # type: ignore[assignment]
         self._kept = Kept()
 
+    @staticmethod
+    def for_evaluation(options: Any, asked: Any, split: str) -> None:
+        """With the extractor that is asked for; Parzen's bandwidth is chosen on validation images, so not on those."""
+        options["extractor"] = asked.get("extractor") or options["extractor"]
+        if split == "val":
+            options["parzen"] = False
+
     @property
     def logged(self) -> list[str]:
         """The names of what each validation logs."""
@@ -89,13 +97,12 @@ class SampleQuality(pl.Callback):
                 f"callbacks.quality out (~callbacks.quality), or write both."
             )
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        trained_on = getattr(self.extractor, "trained_on", None)
-        if data is not None and trained_on not in (None, data.name) and stage == "fit":
-            log.warning("Features of a %s that was trained on %s, not on %s.", self.name, trained_on, data.name)
-        if data is not None:  # an extractor of other images says so now, not after the first epoch
-            shape = (1, data.channels, data.image_size, data.image_size)
+        name, trained_on = contract.name(data), getattr(self.extractor, "trained_on", None)
+        if data is not None and trained_on not in (None, name) and stage == "fit":
+            log.warning("Features of a %s that was trained on %s, not on %s.", self.name, trained_on, name)
+        if hasattr(data, "example"):  # an extractor of other images says so now, not after the first epoch
             with torch.no_grad():
-                self.extractor.to(module.device)(torch.zeros(shape, device=module.device))
+                self.extractor.to(module.device)(data.example(1, 0).to(module.device))
 
     # --- images become features
 

@@ -5,7 +5,7 @@ Boxes are xyxy in pixels, edges at 0 and at the image's width and height. Labels
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.data.identity import Identity, chained, tensor_bytes
 from lightloom.data.images.decode import to_channels
 
 Target = dict[str, Tensor]
@@ -92,6 +93,18 @@ class AnnotatedImages:
     def names(self) -> list[str]:
         return [a.name for a in self.annotations]
 
+    def identity(self) -> Identity:
+        """The images' names and their boxes with labels; no file is opened."""
+        boxes = [values for a in self.annotations for values in (a.boxes, a.labels)]
+        of = "names of images" + (" and their boxes" if self.annotations else "")
+        return Identity(of, chained(encoded(self.names), tensor_bytes(boxes)))
+
+    def pick(self, indices: Tensor) -> AnnotatedImages:
+        """The images at these indices, int64 (N,); each keeps its number."""
+        kept = [(i, self.annotations[i]) for i in indices.tolist()]
+        numbered = [known if known.image_id is not None else replace(known, image_id=i) for i, known in kept]
+        return AnnotatedImages(numbered, self.channels, self.has_masks, self.labelled)
+
     def __len__(self) -> int:
         return len(self.annotations)
 
@@ -111,6 +124,11 @@ class AnnotatedImages:
             target["masks"] = known.masks.read(size) if known.masks else torch.zeros(0, *size, dtype=torch.uint8)
             target["area"] = target["masks"].flatten(1).sum(1).float() if known.area is None else target["area"]
         return image, target
+
+
+def encoded(names: Iterable[str]) -> Iterator[bytes]:
+    """A line for each name."""
+    return (f"{name}\n".encode() for name in names)
 
 
 def box_area(boxes: Tensor) -> Tensor:

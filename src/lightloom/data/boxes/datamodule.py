@@ -6,7 +6,7 @@ Images stay uint8 until they are on the device. A sample's key seeds its augment
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import torch
 from annotated_types import Ge, Le
@@ -18,11 +18,12 @@ from lightloom.core.ranges import Count, Seed, Workers
 from lightloom.data.boxes.annotations import AnnotatedImages, Target
 from lightloom.data.boxes.augment import apply, mosaic, pick
 from lightloom.data.boxes.validation import Faults, look, open_files, report
+from lightloom.data.identity import Identity
 from lightloom.data.images.datamodule import to_float
 from lightloom.data.images.readers import SplitName
 from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.sampling import stratified_split
-from lightloom.ops.rng import seed_everything
+from lightloom.ops.rng import mix_tensor, seed_everything, uniforms
 
 Batch = tuple[list[Tensor], list[Target]]
 Augment = Callable[[Tensor, Target], tuple[Tensor, Target]]
@@ -37,8 +38,9 @@ class Split(Protocol):
     @property
     def labelled(self) -> bool: ...
 
-    @property
-    def names(self) -> list[str]: ...
+    def identity(self) -> Identity: ...
+
+    def pick(self, indices: Tensor) -> Split: ...
 
     def __len__(self) -> int: ...
 
@@ -66,6 +68,10 @@ class DetectionDataModule(KeyedDataModule):
     Facts that are None are found in the data. batch_size: images per step over all processes. cache_dir: remembers
     which image files are whole.
     """
+
+    must_match: ClassVar[tuple[str, ...]] = ("channels",)
+    labels_must_match: ClassVar[tuple[str, ...]] = ("num_classes", "classes")  # boxes carry names, in files too
+    adopts: ClassVar[tuple[str, ...]] = ("image_size",)
 
     def __init__(
         self,
@@ -141,10 +147,6 @@ class DetectionDataModule(KeyedDataModule):
         self.setup("test")
         return "test" in self.splits and (self.splits["test"].labelled or not labelled)
 
-    @property
-    def num_train_batches(self) -> int:
-        return len(self.split("train")) // self.batch_size
-
     def _split_train(self) -> None:
         train, val = self.reader.read("train"), self.reader.read("val")
         if train is None or not train.labelled:
@@ -159,7 +161,7 @@ class DetectionDataModule(KeyedDataModule):
                     f"data.val_fraction={self.val_fraction} leaves {self.name} no validation image of its {len(train)} "
                     f"training images; set a larger data.val_fraction."
                 )
-            self.splits.update(train=Part(train, rest.tolist()), val=Part(train, part.tolist()))
+            self.splits.update(train=train.pick(rest), val=train.pick(part))
         if self.batch_size > len(train := self.splits["train"]):
             raise UserError(
                 f"data.batch_size is {self.batch_size}, but {self.name} has {len(train)} training images; "
@@ -177,6 +179,11 @@ class DetectionDataModule(KeyedDataModule):
             raise UserError(f"{self.name}: none of its {len(split)} training images has a box; check the annotations.")
         self.faults[name] = faults
         return split
+
+    def example(self, count: int, seed: int) -> list[Tensor]:
+        """Images of noise, each (channels, image_size, image_size) in [0, 1]."""
+        values = uniforms(mix_tensor(seed, torch.arange(count)), self.channels * self.image_size**2)
+        return list(values.view(count, self.channels, self.image_size, self.image_size))
 
     # --- batches
 
@@ -199,24 +206,6 @@ class DetectionDataModule(KeyedDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         images, targets = batch
         return [to_float(image) for image in images], targets
-
-
-class Part:
-    """Some images of a split."""
-
-    def __init__(self, whole: Split, indices: Sequence[int]) -> None:
-        self.whole, self.indices = whole, list(indices)
-        self.has_masks, self.labelled = whole.has_masks, whole.labelled
-
-    @property
-    def names(self) -> list[str]:
-        return [self.whole.names[i] for i in self.indices]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Target]:
-        return self.whole[self.indices[index]]
 
 
 class BoxedImages(Dataset[Batch]):

@@ -6,6 +6,7 @@ Scene i of a split is a pure function of (seed, split, i). Training, validation 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Seed
-from lightloom.data.boxes.annotations import Target
+from lightloom.data.boxes.annotations import Target, encoded
+from lightloom.data.identity import Identity
 from lightloom.data.images.readers import Digits, SplitName
 from lightloom.ops.rng import mix
 
@@ -60,27 +62,42 @@ class Scenes:
     has_masks, labelled = True, True
 
     def __init__(self, seed: int, split: SplitName, count: int, image_size: int, max_digits: int) -> None:
-        self.names = [f"{split}_{i}" for i in range(count)]
         self.split, self.seed, self.image_size, self.max_digits = split, seed, image_size, max_digits
+        self.numbers = torch.arange(count)
         self.drawn: dict[int, Scene] = {}
 
+    @property
+    def names(self) -> list[str]:
+        return [f"{self.split}_{i}" for i in self.numbers.tolist()]
+
+    def identity(self) -> Identity:
+        """The names, which with the configuration decide all."""
+        return Identity("names of images", encoded(self.names))
+
+    def pick(self, indices: Tensor) -> Scenes:
+        """The scenes at these indices, int64 (N,)."""
+        picked = copy.copy(self)
+        picked.numbers = self.numbers[indices]
+        return picked
+
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.numbers)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Target]:
         """The image, uint8 (3, H, W), and its target."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        if index not in self.drawn:
-            key = mix(self.seed, SPLITS.index(self.split), index)
-            self.drawn[index] = draw_scene(key, *digits(self.split), self.image_size, self.max_digits)
-        scene = self.drawn[index]
+        number = int(self.numbers[index])
+        if number not in self.drawn:
+            key = mix(self.seed, SPLITS.index(self.split), number)
+            self.drawn[number] = draw_scene(key, *digits(self.split), self.image_size, self.max_digits)
+        scene = self.drawn[number]
         count = len(scene.labels)
         masks = (scene.instances == torch.arange(1, count + 1, dtype=torch.uint8)[:, None, None]).to(torch.uint8)
         return scene.image, {
             "boxes": scene.boxes.clone(),
             "labels": scene.labels.clone(),
-            "image_id": torch.tensor(index),
+            "image_id": torch.tensor(number),
             "area": masks.flatten(1).sum(1).float(),
             "iscrowd": torch.zeros(count, dtype=torch.int64),
             "masks": masks,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Ge, Le
@@ -26,7 +26,7 @@ from lightloom.data.images.decode import read_image
 from lightloom.data.images.readers import Reader, Split, SplitName
 from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.sampling import stratified_split
-from lightloom.ops.rng import seed_everything
+from lightloom.ops.rng import mix_tensor, seed_everything, uniforms
 
 log = logging.getLogger("lightloom")
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -41,6 +41,10 @@ class ImageDataModule(KeyedDataModule):
     transform: a torchvision v2 transform per image, for readers of files. cache: keep what readers of files decode,
     before `transform`, in a file below cache_dir.
     """
+
+    must_match: ClassVar[tuple[str, ...]] = ("channels",)
+    labels_must_match: ClassVar[tuple[str, ...]] = ("num_classes",)
+    adopts: ClassVar[tuple[str, ...]] = ("image_size",)
 
     def __init__(
         self,
@@ -123,10 +127,6 @@ class ImageDataModule(KeyedDataModule):
         self.setup("test")
         return "test" in self.splits and not (labelled and self.splits["test"].labels is None)
 
-    @property
-    def num_train_batches(self) -> int:
-        return len(self.split("train")) // self.batch_size
-
     def _split_train(self) -> None:
         train, val = self._read("train"), self._read("val")
         if train is None or train.labels is None:
@@ -140,7 +140,7 @@ class ImageDataModule(KeyedDataModule):
                     f"data.val_fraction={self.val_fraction} leaves {self.name} no validation image of its {len(train)} "
                     f"training images; set a larger data.val_fraction."
                 )
-            train, val = _subset(train, rest), _subset(train, part)
+            train, val = train.pick(rest), train.pick(part)
         self.splits.update(train=train, val=self._checked(val))
         if self.batch_size > len(train):
             raise UserError(
@@ -170,6 +170,11 @@ class ImageDataModule(KeyedDataModule):
             log.info("data.cache: %s, %s, is in memory already; there is nothing to keep.", self.name, name)
             return split
         return replace(split, cache=open_cache(split.paths, self.channels, self.image_size, self.cache_dir))
+
+    def example(self, count: int, seed: int) -> Tensor:
+        """Images of noise, (count, channels, image_size, image_size) in [0, 1]."""
+        values = uniforms(mix_tensor(seed, torch.arange(count)), self.channels * self.image_size**2)
+        return values.view(count, self.channels, self.image_size, self.image_size)
 
     # --- batches
 
@@ -311,19 +316,6 @@ def resize(images: Tensor, size: int) -> Tensor:
 def to_float(images: Tensor) -> Tensor:
     """uint8 in [0, 255] to float32 in [0, 1]; float images are left alone."""
     return images if images.is_floating_point() else images.float().mul_(1 / 255)
-
-
-def _subset(split: Split, indices: Tensor) -> Split:
-    def pick(values: list | None) -> list | None:
-        return None if values is None else [values[i] for i in indices.tolist()]
-
-    return Split(
-        images=None if split.images is None else split.images[indices],
-        paths=pick(split.paths),
-        labels=None if split.labels is None else split.labels[indices],
-        ids=pick(split.ids),
-        cache=None if split.cache is None else split.cache.pick(indices),
-    )
 
 
 def _labels(split: Split) -> Tensor:

@@ -24,6 +24,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.data import identity
 from lightloom.data.cache import ImageCache
 from lightloom.data.images.decode import read_image
 
@@ -54,6 +55,27 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.images if self.images is not None else self.paths or [])
+
+    def identity(self) -> identity.Identity:
+        """The values of what is in memory, names and sizes of files; with either the labels."""
+        known = () if self.labels is None else (self.labels,)
+        if self.images is not None:
+            return identity.of_values(self.images, *known)
+        return identity.of_files(self.paths or [], *known)
+
+    def pick(self, indices: Tensor) -> Split:
+        """The images at these indices, int64 (N,)."""
+        return Split(
+            images=None if self.images is None else self.images[indices],
+            paths=_picked(self.paths, indices),
+            labels=None if self.labels is None else self.labels[indices],
+            ids=_picked(self.ids, indices),
+            cache=None if self.cache is None else self.cache.pick(indices),
+        )
+
+
+def _picked(values: list | None, indices: Tensor) -> list | None:
+    return None if values is None else [values[i] for i in indices.tolist()]
 
 
 class Reader(Protocol):

@@ -7,7 +7,7 @@ Communications, sections 3.1 and 3.3): H(f) = sum_l a_l exp(-2 pi i f tau_l).
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ class SignalDataModule(KeyedDataModule):
     per step over all processes. num_workers is what every datamodule takes; batches of a tensor in memory need none.
     paths, delay_spread: see `frequency_responses`.
     """
+
+    must_match: ClassVar[tuple[str, ...]] = ("channels", "length")
 
     def __init__(
         self,
@@ -56,7 +58,6 @@ class SignalDataModule(KeyedDataModule):
         self.batch_size, self.eval_batch_size, self.shuffle = batch_size, eval_batch_size, shuffle
         self.paths, self.delay_spread, self.seed = paths, delay_spread, seed
         self.num_classes = num_classes
-        self.splits: dict[str, Split] = {}
 
     # --- the data and its facts
 
@@ -96,6 +97,10 @@ class SignalDataModule(KeyedDataModule):
     @property
     def num_train_batches(self) -> int:
         return self.sizes["train"] // self.batch_size
+
+    def example(self, count: int, seed: int) -> Tensor:
+        """Signals, (count, 2, length) in [0, 1]."""
+        return signals(seed, torch.arange(count), self.length, self.paths, self.delay_spread)
 
     # --- batches
 

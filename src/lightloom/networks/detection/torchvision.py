@@ -32,6 +32,7 @@ from torchvision.models.mobilenetv3 import InvertedResidual
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Positive, Share
 from lightloom.networks import library
 from lightloom.networks.blocks import ConvBlock, normalization
@@ -133,6 +134,16 @@ def pyramid(
     if norm == "frozen":
         body = freeze_batch_norm_2d(body)
     return Pyramid(body, widths, out_channels, norm, pool)
+
+
+def check_frozen_statistics(network: nn.Module) -> None:
+    """Raise UserError where frozen batch norms keep the statistics of weights that nobody has given."""
+    frozen: list[Any] = [layer for layer in network.modules() if type(layer).__name__.startswith("FrozenBatchNorm")]
+    if frozen and all(bool((layer.running_mean == 0).all() & (layer.running_var == 1).all()) for layer in frozen):
+        raise UserError(
+            "model.network.backbone.norm=frozen keeps the statistics of given weights, but there are none; set "
+            "model.network.backbone.checkpoint=<file>, or model.network.backbone.norm=batch."
+        )
 
 
 def _from_timm(name: str, checkpoint: str | None) -> tuple[nn.Module, Sequence[int]]:

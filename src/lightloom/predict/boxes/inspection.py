@@ -20,7 +20,7 @@ from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.data.boxes.annotations import AnnotatedImages, Target, box_area
 from lightloom.data.boxes.augment import apply
-from lightloom.data.boxes.datamodule import DetectionDataModule, Part, Split
+from lightloom.data.boxes.datamodule import DetectionDataModule, Split
 from lightloom.ops.images import grid
 from lightloom.ops.indices import evenly
 
@@ -61,10 +61,7 @@ def report(datamodule: DetectionDataModule) -> None:
 
 def known(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
     """Boxes (N, 4) and labels (N,) of each image; files are not decoded for it."""
-    if isinstance(split, Part):
-        whole = list(known(split.whole))
-        yield from (whole[i] for i in split.indices)
-    elif isinstance(split, AnnotatedImages):
+    if isinstance(split, AnnotatedImages):
         yield from ((a.boxes, a.labels) for a in split.annotations)
     else:
         yield from ((target["boxes"], target["labels"]) for _, target in (split[i] for i in range(len(split))))

@@ -1,0 +1,242 @@
+"""What a run asks of its data, and the answer for a LightningDataModule that was not written for it.
+
+`Data` and `Split` say what a datamodule may offer. Nobody has to: the functions below ask for it, and take what
+Lightning itself promises where it is not there. The engine asks through them only.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch import Tensor
+
+from lightloom.core.errors import UserError
+from lightloom.data.identity import Identity, describe_split, digest_of_state
+
+log = logging.getLogger("lightloom")
+
+SPLITS = ("train", "val", "test")
+STAGES = {"train": "fit", "val": "validate", "test": "test"}  # of Lightning, in which a split is set up
+STATE_SHA256 = "state_sha256"  # in the configuration of data that has a state
+
+
+class Split(Protocol):
+    """Items in an order. labelled: is known of each what a supervised task needs (classes, boxes, next tokens)?"""
+
+    @property
+    def labelled(self) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+    def identity(self) -> Identity:
+        """What tells these items from others."""
+        ...
+
+    def pick(self, indices: Tensor) -> Split:
+        """The items at these indices, int64 (N,), in that order."""
+        ...
+
+
+class Data(Protocol):
+    """A datamodule that states facts, can begin at any batch, and has splits by name.
+
+    must_match, labels_must_match: facts in which a set must agree with the one that a model was trained on, always or
+    where its task needs labels. adopts: facts that it takes over from that one where it is put in its place. splits_by:
+    options that decide what a split holds, taken over by a set of the same name.
+    """
+
+    name: str
+    kind: str
+    batch_size: int
+    must_match: ClassVar[tuple[str, ...]]
+    labels_must_match: ClassVar[tuple[str, ...]]
+    adopts: ClassVar[tuple[str, ...]]
+    splits_by: ClassVar[tuple[str, ...]]
+
+    def facts(self) -> dict[str, Any]:
+        """What the data says of itself, checked against the configuration, which it completes: plain, small values.
+
+        Called before a split is read. Raises UserError where the two disagree.
+        """
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Facts that are too big for a configuration, such as a vocabulary: plain data, kept in the checkpoint."""
+        ...
+
+    def split(self, name: str) -> Split:
+        """`train`, `val` or `test`; raises UserError where there is none."""
+        ...
+
+    def describe(self, split: str) -> dict[str, Any]:
+        """count, sha256 and what that is `of`: for the record of a run and for the check of one that is resumed."""
+        ...
+
+    def can_be_tested(self, labelled: bool = True) -> bool:
+        """Is there a test split, with labels where they are asked for?"""
+        ...
+
+    @property
+    def num_train_batches(self) -> int:
+        """Of an epoch, over all processes together."""
+        ...
+
+    def train_dataloader(self) -> Any: ...
+
+    def eval_loader(self, name: str) -> Any:
+        """Any split once, in its order, without augmentation."""
+        ...
+
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """The next training loader starts with this batch of this epoch."""
+        ...
+
+    def example(self, count: int, seed: int) -> Any:
+        """`count` inputs as a module gets them, drawn from the seed: to try or export a model without the data."""
+        ...
+
+
+# --- facts
+
+
+def facts(data: Any) -> dict[str, Any]:
+    """What the data finds out about itself; nothing where it does not say. With a state, its SHA-256."""
+    found = dict(data.facts()) if hasattr(data, "facts") else {}
+    kept = state(data)
+    return {**found, STATE_SHA256: digest_of_state(kept)} if kept else found
+
+
+def state(data: Any) -> dict[str, Any]:
+    """What travels in the checkpoint because it is too big for the configuration."""
+    return dict(data.state()) if hasattr(data, "state") else {}
+
+
+def check_agrees(data: Mapping[str, Any], trained: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raise UserError where a set cannot be put before a model that was trained on another.
+
+    data, trained: the configurations of both. names: of the facts that must be the same.
+    """
+    for fact in names:
+        ours, theirs = (_listed(known.get(fact)) for known in (data, trained))
+        if ours != theirs:
+            raise UserError(
+                f"data={data.get('name')} has {fact} {_shown(ours)}, but the checkpoint was trained on "
+                f"{trained.get('name')} with {fact} {_shown(theirs)}; choose a data set that agrees."
+            )
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, list):
+        return "null" if value is None else str(value)
+    return ", ".join(map(str, value[:5])) + (", ..." if len(value) > 5 else "")
+
+
+# --- splits
+
+
+def prepare(data: Any, here: bool = True) -> None:
+    """Download and unpack once, `here` in this process or in another: a fit and a test do not ask again."""
+    if is_overridden("prepare_data", data, pl.LightningDataModule):
+        if here:
+            data.prepare_data()
+        data.prepare_data = _prepared
+
+
+def _prepared() -> None:
+    """In place of `prepare_data` when that is done."""
+
+
+def read_splits(data: Any) -> None:
+    """Read what training needs, so that what is wrong with it is said at once; what is not ours reads in the fit."""
+    if hasattr(data, "split"):
+        data.setup("fit")
+
+
+def can_be_tested(data: Any, labelled: bool = True) -> bool:
+    """Is there something to test on, with labels where they are asked for?"""
+    if hasattr(data, "can_be_tested"):
+        return bool(data.can_be_tested(labelled))
+    return is_overridden("test_dataloader", data, pl.LightningDataModule)
+
+
+def check_labelled(data: Any, split: str) -> None:
+    """Raise UserError where a split has no labels to compare with; data that does not say is taken to have them."""
+    if hasattr(data, "split") and not data.split(split).labelled:
+        raise UserError(
+            f"The {split} data of {name(data)} has no labels to compare with; use split=val, or predict.py."
+        )
+
+
+def describe(data: Any, known: Mapping[str, Any] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
+    """What identifies each split that has been read, where it is not `known` yet; nothing of splits that do not say."""
+    read = [split for split in getattr(data, "splits", {}) if split not in known]
+    own = getattr(data, "describe", None) or (lambda split: describe_split(data.splits[split]))
+    return {**known, **{split: own(split) for split in read}}
+
+
+def name(data: Any) -> str:
+    """As its configuration calls it, or its class."""
+    return str(getattr(data, "name", None) or type(data).__name__)
+
+
+# --- batches
+
+
+def eval_loader(data: Any, split: str) -> Any:
+    """A split once and in its order; of a plain LightningDataModule the loader that it has for the split's stage."""
+    if hasattr(data, "eval_loader"):
+        return data.eval_loader(split)
+    data.setup(STAGES[split])
+    return getattr(data, f"{split}_dataloader")()
+
+
+def num_train_batches(data: Any) -> int | None:
+    """Of an epoch, over all processes together; None where only the training loader knows."""
+    return getattr(data, "num_train_batches", None)
+
+
+def total_steps(trainer: pl.Trainer) -> float:
+    """Optimizer steps of the whole run, infinite where nothing ends it.
+
+    From the number of training batches where the data says it, and else from the loader: which Lightning then builds
+    early, so that loaders that can begin inside an epoch must not be asked (Lightning #20550).
+    """
+    batches = num_train_batches(getattr(trainer, "datamodule", None))
+    if batches is None:
+        return trainer.estimated_stepping_batches
+    limit = trainer.limit_train_batches
+    if limit is not None:
+        batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+    per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
+    steps = per_epoch * trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else math.inf
+    return min(steps, trainer.max_steps if trainer.max_steps > 0 else math.inf)
+
+
+def orders_its_batches(data: Any) -> bool:
+    """Does it share batches between processes itself, and begin where a checkpoint says?"""
+    return hasattr(data, "resume_at")
+
+
+def resume_at(data: Any, epoch: int, batch: int) -> None:
+    """Begin with this batch of this epoch. One line where that cannot be: the run then goes on, not bit for bit."""
+    if orders_its_batches(data):
+        data.resume_at(epoch, batch)
+        return
+    where = f"inside epoch {epoch + 1}" if batch else f"with epoch {epoch + 1}"
+    who = "plain data loaders have" if data is None else f"{name(data)} has"
+    log.warning(
+        "Continuing %s: %s no resume_at, so what is left of the epoch comes in a new order; the run goes on, but not "
+        "bit for bit.",
+        where,
+        who,
+    )

@@ -1,0 +1,109 @@
+"""A trained model in a notebook: one line to predict with it, one more to have all that its run was made of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch import Tensor
+
+from lightloom.config.compose import ROOT
+from lightloom.config.instantiate import build_datamodule, literal
+from lightloom.core.errors import UserError
+from lightloom.core.run_dir import find_checkpoint
+from lightloom.data import contract
+from lightloom.engine import checkpoint as checkpoints
+from lightloom.engine import evaluate, facts
+from lightloom.engine.trust import check_trusted
+from lightloom.modules.protocols import Detects, Reconstructs
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained module in evaluation mode. config: its run's, resolved. state: what the data kept in the checkpoint."""
+
+    module: pl.LightningModule
+    config: DictConfig
+    state: dict[str, Any]
+    path: Path
+
+    @torch.inference_mode()
+    def predict(self, inputs: Tensor | Sequence[Tensor]) -> Any:
+        """What the module makes of a batch, on the CPU: class probabilities (B, K), found objects, reconstructions, ...
+
+        inputs: (B, ...) as the module was trained on, or a list; integers in [0, 255] are taken to [0, 1].
+        """
+        module = self.module
+        if isinstance(module, Detects):
+            return _on_cpu(module.detect([self._at_hand(one) for one in inputs]))
+        batch = self._at_hand(inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs)))
+        if is_overridden("predict_step", module):
+            return _on_cpu(module.predict_step((batch,), 0))  # type: ignore[call-arg]
+        if isinstance(module, Reconstructs):
+            return _on_cpu(module.reconstruct(batch))
+        if is_overridden("forward", module):
+            return _on_cpu(module(batch))
+        raise UserError(
+            f"{type(module).__name__} has no predict_step, detect, reconstruct or forward to predict with; write one."
+        )
+
+    def to(self, device: torch.device | str) -> Loaded:
+        """The same object, with its module there."""
+        self.module.to(device)
+        return self
+
+    def _at_hand(self, values: Tensor) -> Tensor:
+        """As the module takes it: on its device, integers in [0, 255] as floats in [0, 1]."""
+        scaled = values.float() / 255 if values.dtype == torch.uint8 else values
+        return scaled.to(self.module.device)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run was made of, as it ended. datamodule: set up when it is asked for a split."""
+
+    module: pl.LightningModule
+    datamodule: pl.LightningDataModule
+    config: DictConfig
+    state: dict[str, Any]
+
+
+def load(where: str | Path, trust: Sequence[str] = ()) -> Loaded:
+    """The best checkpoint of a run's folder, or the one that is named: a file, an http(s) address, `last`.
+
+    trust: packages beside our own whose classes it may name. Raises UserError where there is none, or none to trust.
+    """
+    path = find_checkpoint(str(where), _folder("LIGHTLOOM_LOG_DIR", "logs"), prefer="best")
+    config, module = checkpoints.restore(path, trust)
+    return Loaded(module, config, checkpoints.load(path)["data_state"], path)
+
+
+def load_run(where: str | Path, trust: Sequence[str] = ()) -> Run:
+    """As `load`, with the data that the run was trained on, found on this machine."""
+    found = load(where, trust)
+    data = found.config.data
+    check_trusted(data, str(found.path), trust)
+    evaluate.relocate(data, _folder("LIGHTLOOM_DATA_DIR", "data"))
+    datamodule = build_datamodule(data)
+    facts.prepare(datamodule)
+    data.update(literal(contract.facts(datamodule)))
+    return Run(found.module, datamodule, found.config, found.state)
+
+
+def _folder(variable: str, name: str) -> Path:
+    return Path(os.environ.get(variable) or ROOT / name)
+
+
+def _on_cpu(found: Any) -> Any:
+    if isinstance(found, Tensor):
+        return found.cpu()
+    if isinstance(found, dict):
+        return {key: _on_cpu(value) for key, value in found.items()}
+    return [_on_cpu(value) for value in found] if isinstance(found, list | tuple) else found
