@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE  # else each start compiles the libraries anew
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:[^=]*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## Create .venv with the locked dependencies
 
@@ -27,6 +27,9 @@ train: $(READY)  ## Train the default: LeNet on the bundled handwritten digits
 
 test: $(READY)  ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+test-lightning-loop: export LIGHTLOOM_LOOP = lightning
+test-lightning-loop: test  ## Run the tests under Lightning's own training loop, as CI does each night
 
 bench: $(READY)  ## Run the benchmarks that need no GPU, in 20 minutes at most; results go to logs/bench
 	$(BIN)/python benchmarks/all.py
@@ -61,4 +64,4 @@ clean:  ## Remove the environment and caches; keep data and logs
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup train test bench scoreboard lint format lock errors docs new clean
+.PHONY: help setup train test test-lightning-loop bench scoreboard lint format lock errors docs new clean

@@ -67,6 +67,13 @@ def test_resume_is_exact_from_every_step(tmp_path, options):
     assert continue_each(tmp_path, full, **options) >= full["steps"]
 
 
+@pytest.mark.parametrize(("before", "after"), [("fast", "lightning"), ("lightning", "fast"), ("fast", "fast")])
+def test_a_run_goes_on_under_either_loop(tmp_path, before, after):
+    options = {"max_epochs": 2, "val_check_interval": 2, "accumulate_grad_batches": 2}
+    full = run(tmp_path / "full", keeper=KeepAll, loop=before, **options)
+    assert continue_each(tmp_path, full, loop=after, **options) >= full["steps"]
+
+
 @pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 0)])
 @pytest.mark.parametrize("source", ["memory", "files", "cached files"])
 def test_resume_is_exact_with_workers(tmp_path, source, before, after):

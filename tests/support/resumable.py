@@ -23,6 +23,7 @@ from lightloom.data.images.augment import Augment
 from lightloom.data.images.datamodule import ImageDataModule
 from lightloom.data.images.readers import ImageFolder, Split
 from lightloom.engine import checkpoint
+from lightloom.engine.trainer import prepare
 from lightloom.loggers.csv import ContinuedCSVLogger
 from lightloom.modules.classifier import Classifier
 from lightloom.optim import schedules
@@ -89,6 +90,7 @@ def fit(
     model: dict[str, Any] | None = None,
     every_n_steps: int | None = 1,
     callbacks: Sequence[pl.Callback] = (),
+    loop: str = "lightning",
     **options: Any,
 ) -> pl.Trainer:
     """Train for three epochs, from `resume` on."""
@@ -128,6 +130,7 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    prepare(trainer, loop)
     if resume:
         logger.continue_from(checkpoint.load(resume)["global_step"])
     with warnings.catch_warnings():

@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lightloom.engine import lightning_internals as internals
-from lightloom.engine.lightning_internals import CURRENT_HOOK, DataFetcher, PrefetchDataFetcher
+from lightloom.engine.lightning_internals import CURRENT_HOOK, PrefetchDataFetcher
 from lightloom.engine.null_profiler import NullProfiler
 
 # The hooks around a batch and inside the optimizer's step that Lightning defines empty; those that are parts of a step.
@@ -58,7 +58,7 @@ class EpochPlan:
     lean: the batch may take the short way. direct: so may the optimizer's step. callbacks: who listens to which hook.
     """
 
-    def __init__(self, trainer: Any, fetcher: DataFetcher) -> None:
+    def __init__(self, trainer: Any, fetcher: Any) -> None:
         module, precision = trainer.lightning_module, trainer.precision_plugin
         self.trainer, self.module, self.device = trainer, module, trainer.strategy.root_device
         self.full_precision = type(precision) is Precision
@@ -94,13 +94,13 @@ class EpochPlan:
             batch = self.before_transfer(batch, 0)
         return self.after_transfer(self.transfer(batch, self.device, 0), 0)
 
-    def fetch_from(self, fetcher: DataFetcher) -> None:
+    def fetch_from(self, fetcher: Any) -> None:
         """Take the epoch's batches from its only loader, past Lightning's combination of several."""
         self.fetcher, self.only_loader = fetcher, internals.only_loader(fetcher)
         internals.do_not_profile(fetcher)
 
     def next_batch(self) -> Any:
-        fetcher: Any = self.fetcher
+        fetcher = self.fetcher
         if self.only_loader is None:
             return next(fetcher)[0]
         try:
@@ -148,7 +148,7 @@ class FastEpochLoop(internals.EpochLoop):
         super().__init__(trainer, min_steps, max_steps)
         self.automatic_optimization: FastOptimization = FastOptimization(trainer)
 
-    def on_run_start(self, data_fetcher: DataFetcher) -> None:
+    def on_run_start(self, data_fetcher: Any) -> None:
         super().on_run_start(data_fetcher)
         self.plan = self.automatic_optimization.plan = EpochPlan(self.trainer, data_fetcher)
         if self.plan.lean:
@@ -160,7 +160,7 @@ class FastEpochLoop(internals.EpochLoop):
         usual = self.plan.lean and not (self.restarting or trainer.should_stop) and self.max_steps == -1
         return self.all_batches_ready() if usual else super().done
 
-    def advance(self, data_fetcher: DataFetcher) -> None:
+    def advance(self, data_fetcher: Any) -> None:
         if not self.plan.lean or self.restarting:
             return super().advance(data_fetcher)
         plan, progress = self.plan, self.batch_progress
@@ -200,7 +200,7 @@ class FastEpochLoop(internals.EpochLoop):
             return self.automatic_optimization.run(self.trainer.optimizers[0], batch_idx, kwargs)
         return self.manual_optimization.run(kwargs)
 
-    def on_advance_end(self, data_fetcher: DataFetcher) -> None:
+    def on_advance_end(self, data_fetcher: Any) -> None:
         trainer: Any = self.trainer
         by_clock = trainer.val_check_batch is None
         usual = self.plan.lean and not (trainer.should_stop or self.skips_next_validation or by_clock)
@@ -225,7 +225,7 @@ class FastEpochLoop(internals.EpochLoop):
                 config.scheduler.step()  # type: ignore[call-arg]
                 self.scheduler_progress.increment_completed()
 
-    def validates_now(self, data_fetcher: DataFetcher) -> bool:
+    def validates_now(self, data_fetcher: Any) -> bool:
         trainer: Any = self.trainer
         every = trainer.val_check_batch
         by_batches = self.plan.lean and every is not None and every != float("inf")

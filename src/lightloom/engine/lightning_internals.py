@@ -24,13 +24,13 @@ from pytorch_lightning.trainer import call
 
 try:
     from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
-    from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher, _profile_nothing
+    from pytorch_lightning.loops.fetchers import _PrefetchDataFetcher, _profile_nothing
     from pytorch_lightning.loops.optimization.automatic import _AutomaticOptimization
     from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
     from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
     from pytorch_lightning.utilities.combined_loader import _MaxSizeCycle
 except ImportError:  # a version that is not in KNOWN: nothing is built from what follows
-    _DataFetcher = _PrefetchDataFetcher = _MaxSizeCycle = object  # type: ignore[assignment,misc]
+    _PrefetchDataFetcher = _MaxSizeCycle = object  # type: ignore[assignment,misc]
     _AutomaticOptimization = _TrainingEpochLoop = _SubprocessScriptLauncher = object  # type: ignore[assignment,misc]
     _profile_nothing = _set_num_threads_if_needed = None  # type: ignore[assignment]
 
@@ -39,7 +39,7 @@ log = logging.getLogger("lightloom")
 VERSION = pl.__version__
 KNOWN = ("2.6.0", "2.6.1", "2.6.4", "2.6.5", "2.6.6")  # tests/engine/test_fast_loop.py passes under each
 
-DataFetcher, PrefetchDataFetcher = _DataFetcher, _PrefetchDataFetcher
+PrefetchDataFetcher = _PrefetchDataFetcher
 limit_threads = _set_num_threads_if_needed  # (num_processes): OMP_NUM_THREADS for each of them, where it is not set
 CURRENT_HOOK = "_current_fx_name"  # of a LightningModule: the hook that runs, by which `log` finds its defaults
 

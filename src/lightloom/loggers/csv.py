@@ -9,6 +9,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 METRICS_FILE = "metrics.csv"
 
@@ -43,8 +44,7 @@ class ContinuedCSVLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """One row; a Tensor of one element is its number."""
-        row = {name: getattr(value, "item", lambda value=value: value)() for name, value in metrics.items()}
-        row["step"] = step or 0
+        row = {name: _number(value) for name, value in metrics.items()} | {"step": step or 0}
         if self._columns is None:
             self._columns = _header(self.path)
         new = row.keys() - set(self._columns)
@@ -61,6 +61,10 @@ class ContinuedCSVLogger(Logger):
             rows = _whole_rows(self.path)
             kept = [row for row in rows if int(row["step"]) < step and not _is_test(row)]
             _write(self.path, list(rows[0]) if rows else ["step"], kept)
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
 
 
 def _header(path: Path) -> list[str]:

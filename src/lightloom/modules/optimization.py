@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lightloom.core.errors import UserError
+from lightloom.data import contract
 from lightloom.modules.freezing import Freezing
 from lightloom.optim.groups import PLAIN, OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
@@ -54,9 +55,6 @@ def scaler_must_clip(trainer: pl.Trainer) -> bool:
     if getattr(trainer.precision_plugin, "scaler", None) is None:
         return False
     return bool(trainer.gradient_clip_val) or not trainer.lightning_module.automatic_optimization
-
-from lightloom.data import contract
-
 
 def total_steps(trainer: pl.Trainer) -> int:
     """Optimizer steps of the whole run, whoever loads its data; sys.maxsize where nothing ends it."""

@@ -189,7 +189,7 @@ def validation_follows(trainer: pl.Trainer) -> bool:
 
 def _may_stop(trainer: pl.Trainer) -> bool:
     """Are `min_epochs` and `min_steps` behind?"""
-    loop = trainer.fit_loop
+    loop: Any = trainer.fit_loop
     enough_epochs = loop.epoch_progress.current.processed >= (loop.min_epochs or 0)
     return enough_epochs and trainer.global_step >= (loop.min_steps or 0)
 
