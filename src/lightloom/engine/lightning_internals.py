@@ -4,8 +4,9 @@ Seen in pytorch-lightning 2.6.0, 2.6.1, 2.6.4, 2.6.5 and 2.6.6, where all of the
 On another version:
 
 - A loop that changed would train differently without a word, so `trainer.loop=fast` needs a known version
-  (`engine.trainer` then takes Lightning's loop and says so). Where a class is gone, its base here is `object`.
-- A launcher that changed is left as Lightning has it: a process that fails then ends the others with SIGKILL.
+  (`engine.trainer` then takes Lightning's loop and says so).
+- Where one of the classes is gone, so is what is built on them: the loop, and the launcher, which is then Lightning's:
+  a process that fails ends the others with SIGKILL.
 - Whatever else is not found is left alone, with one warning that names what a run then lacks.
 
 The classes bind private methods under public names once, at import: a call costs what it costs in Lightning.
@@ -29,9 +30,13 @@ try:
     from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
     from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
     from pytorch_lightning.utilities.combined_loader import _MaxSizeCycle
-except ImportError:  # a version that is not in KNOWN: nothing is built from what follows
-    _PrefetchDataFetcher = _MaxSizeCycle = object  # type: ignore[assignment,misc]
-    _AutomaticOptimization = _TrainingEpochLoop = _SubprocessScriptLauncher = object  # type: ignore[assignment,misc]
+except ImportError:  # a version that is not in KNOWN
+
+    class _Missing:
+        """In place of all of these: nothing is an instance of it, and nothing is built from it."""
+
+    _PrefetchDataFetcher = _MaxSizeCycle = _Missing  # type: ignore[assignment,misc]
+    _AutomaticOptimization = _TrainingEpochLoop = _SubprocessScriptLauncher = _Missing  # type: ignore[assignment,misc]
     _profile_nothing = _set_num_threads_if_needed = None  # type: ignore[assignment]
 
 log = logging.getLogger("lightloom")
