@@ -20,9 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from lightloom.config import compose
 from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
-from lightloom.exporting import checks, steps
+from lightloom.exporting import steps
+from lightloom.exporting.contract import Graph
 from lightloom.exporting.formats import FORMATS
-from lightloom.exporting.graphs import Graph
 
 DATA = {"detection": ("digit_scenes", "data.image_size=64"), "signal": ("signals",), "image": ("digits",)}
 SMALLEST = {"inception_v3": ("data.image_size=75",)}  # pixels, of networks that need more than the data's
@@ -48,7 +48,7 @@ def exported(graph: Graph, name: str, folder: Path) -> tuple[Path, float]:
     path = folder / f"model{FORMATS[name].suffix}"
     steps.write(graph, FORMATS[name], path, {})
     inputs = [graph.draw(i, sizes) for i, sizes in enumerate(graph.sizes())]
-    return path, checks.largest_difference(graph, FORMATS[name].open(path, graph), inputs)
+    return path, steps.largest_difference(graph, FORMATS[name].open(path, graph), inputs)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Look at a data set with boxes before training on it: python src/inspect_data.py --help."""
+"""Look at a data set before training on it: python src/inspect_data.py --help."""
 
 from omegaconf import DictConfig
 
@@ -6,14 +6,13 @@ from lightloom.cli.launch import launch
 
 
 def inspect(cfg: DictConfig) -> None:
-    """Tables of classes and sizes, the faults that were found, and inspection.png: images with their boxes."""
+    """What the data holds: of boxes their classes, sizes and faults, and a page of images; of other data its splits."""
     from lightloom.engine import train
-    from lightloom.predict.boxes import inspection
+    from lightloom.predict import inspection
 
     cfg = train.open_run(cfg)
     datamodule = inspection.read(cfg)
-    inspection.report(datamodule)
-    inspection.draw(datamodule, cfg.split, cfg.num_images, cfg.paths.output_dir)
+    inspection.choose(datamodule)(datamodule, cfg)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.engine import checkpoint
 from lightloom.exporting import checks, formats, steps
+from lightloom.exporting.contract import Graph
 from lightloom.exporting.formats import FORMATS
-from lightloom.exporting.graphs import Detection, Graph
+from lightloom.exporting.graphs.boxes import Detection
 
 SIZES = {"detection": ("data=digit_scenes", "data.image_size=64"), "signal": ("data=signals",), "image": ()}
 TOLERANCE = 1e-4
@@ -79,7 +80,7 @@ def difference(graph: Graph, name: str, folder: Path) -> float:
     path = folder / f"model{FORMATS[name].suffix}"
     steps.write(graph, FORMATS[name], path, {"a": "b"})
     inputs = [graph.draw(i, sizes) for i, sizes in enumerate(graph.sizes())]
-    return checks.largest_difference(graph, FORMATS[name].open(path, graph), inputs)
+    return steps.largest_difference(graph, FORMATS[name].open(path, graph), inputs)
 
 
 @pytest.mark.parametrize("model", [name for name in MODELS if "Detector" not in classes(name)[0]])

@@ -509,7 +509,6 @@ RUNS = [
     Mistake(
         "boxes", "a model of masks, data of boxes", BOXES.replace("yolo", "mask_rcnn", 1), ["has boxes only"], boxes
     ),
-    Mistake("boxes", "data without boxes to inspect", "inspect_data data=digits", ["without boxes"]),
     Mistake("boxes", "a part that there is not", "inspect_data split=all", ["expected train, val, test"]),
     # checkpoints
     Mistake("checkpoints", "no run to resume", "train ckpt_path=last", ["there is no"]),

@@ -1,22 +1,12 @@
-"""Does a file give the model's own answers? The largest difference, on random and on real inputs."""
+"""How far two answers are apart."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-
-from lightloom.exporting.formats import Run
-from lightloom.exporting.graphs import Detection, Graph
-
-
-@torch.inference_mode()
-def largest_difference(graph: Graph, run: Run, inputs: Iterable[Tensor]) -> float:
-    """Over all inputs and answers; infinite where an answer is of another shape, or is not a number."""
-    compare = of_detections if isinstance(graph, Detection) else of_values
-    return max(compare(tuple(run(x)), graph(x)) for x in inputs)
 
 
 def of_values(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:

@@ -17,10 +17,10 @@ from lightloom.config.aliases import modernized
 from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.engine.trust import check_trusted
-from lightloom.exporting.graphs import Detection, Graph, traceable
+from lightloom.exporting.contract import Graph
 
 Run = Callable[[Tensor], tuple[Tensor, ...]]
-OPSET = 18  # of ONNX, for detectors; the others get the exporter's own
+OPSET = 18  # of ONNX, for what is traced; the others get the exporter's own
 METADATA = "metadata.json"  # the name of the facts in a file of torch.export
 
 
@@ -38,14 +38,14 @@ class Format:
 
 
 def write_onnx(graph: Graph, path: Path, facts: Mapping[str, str]) -> None:
-    """One file, weights inside. What detectors do depends on what they find, which only the older exporter records."""
+    """One file, weights inside."""
     import onnx
 
     named: dict[str, Any] = {"input_names": [graph.input], "output_names": list(graph.outputs), "verbose": False}
     example = (graph.draw(0, graph.example),)
-    if isinstance(graph, Detection):
+    if graph.traced:
         axes = {graph.input: graph.free, **{name: {0: "found"} for name in graph.outputs}}
-        with traceable(graph):
+        with graph.recording():
             torch.onnx.export(graph, example, path, dynamo=False, opset_version=OPSET, dynamic_axes=axes, **named)
     else:
         torch.onnx.export(
@@ -78,11 +78,6 @@ def _dynamic(graph: Graph) -> tuple[dict[int, Any]]:
 
 def write_torch_export(graph: Graph, path: Path, facts: Mapping[str, str]) -> None:
     """A program that runs without the classes it was made of."""
-    if isinstance(graph, Detection):
-        raise UserError(
-            "format=torch_export: how many boxes a detector finds depends on the image, which torch.export does not "
-            "record; set format=onnx, or format=safetensors for the weights."
-        )
     program = torch.export.export(graph, (graph.draw(0, graph.example),), dynamic_shapes=_dynamic(graph))
     torch.export.save(program, path, extra_files={METADATA: json.dumps(dict(facts))})
 

@@ -19,19 +19,11 @@ from lightloom.core import run_dir
 from lightloom.core.errors import UserError, check_installed
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import evaluate
-from lightloom.exporting.checks import largest_difference
-from lightloom.exporting.formats import FORMATS, Format
-from lightloom.exporting.graphs import Classification, Detection, Generation, Graph, Reconstruction, shape_of
-from lightloom.predict import images
+from lightloom.exporting.contract import Graph, graphs
+from lightloom.exporting.formats import FORMATS, Format, Run
 
 log = logging.getLogger("lightloom")
 FOLDER = "export"  # in a run's folder
-GRAPHS: dict[Any, type[Graph]] = {  # by what predict.py does with a module
-    images.classify: Classification,
-    images.reconstruct: Reconstruction,
-    images.sample: Generation,
-    images.find: Detection,
-}
 
 
 def choose_format(name: str) -> Format:
@@ -44,19 +36,20 @@ def choose_format(name: str) -> Format:
 
 def choose_graph(cfg: DictConfig, trained: DictConfig, module: pl.LightningModule) -> Graph:
     """What is exported of the module, in single precision: the first of its uses, or the one that `use=` names."""
-    uses = {task.__name__: GRAPHS[task] for task in images.tasks_of(module).values()}
+    known = graphs()
+    uses = {graph.use: graph for graph in known if graph.accepts(module, trained.data)}
     name = type(module).__name__
     if not uses:
-        raise UserError(f"{name} has no predict_step, reconstruct or decode, so there is nothing to export; write one.")
+        offers = ", ".join(f"{graph.use} ({graph.needs})" for graph in known)
+        kind = trained.data.get("kind") or "unknown"
+        raise UserError(
+            f"{trained.run_name}: {name}, trained on data of kind {kind}, does none of what export.py records: "
+            f"{offers}; give it one of these, or write a graph in src/lightloom/exporting/graphs."
+        )
     if cfg.use is not None and cfg.use not in uses:
         raise UserError(f"use={cfg.use}: {name} can {' and '.join(uses)}; say one of these, or leave it out.")
-    graph: type[Graph] = uses[cfg.use] if cfg.use else next(iter(uses.values()))
-    module = module.float()
-    latent_dim: Any = getattr(module, "latent_dim", None)
-    if graph is Detection:
-        side = int(trained.data.image_size)
-        return Detection(module, (trained.data.channels, "height", "width"), (side, side))
-    return graph(module, ("batch", latent_dim) if graph is Generation else shape_of(trained.data))
+    graph = uses[cfg.use] if cfg.use else next(iter(uses.values()))
+    return graph.of(module.float(), trained.data)
 
 
 def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -> Path:
@@ -77,8 +70,8 @@ def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -
         temporary.unlink(missing_ok=True)
     told = ", ".join(f"{value:.1e} on {kind} inputs" for kind, value in found.items())
     log.info("Largest difference to the model: %s (at most %g).", told, cfg.tolerance)
-    if isinstance(graph, Detection) and not finds(graph, inputs):
-        log.warning("The model found nothing on any input: its boxes were not compared. Train it longer.")
+    if remark := graph.remark(x for given in inputs.values() for x in given):
+        log.warning("%s", remark)
     shape = ", ".join(map(str, graph.shape))
     log.info(
         "%s (%s), %s, to %s: %.1f MB", graph.input, shape, graph.meaning, ", ".join(graph.outputs), _megabytes(path)
@@ -88,13 +81,16 @@ def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -
 
 
 @torch.inference_mode()
-def finds(graph: Detection, inputs: Mapping[str, Iterable[Tensor]]) -> bool:
-    """Does the model find anything on any of the inputs?"""
-    return any(len(graph(x)[0]) for given in inputs.values() for x in given)
+def largest_difference(graph: Graph, run: Run, inputs: Iterable[Tensor]) -> float:
+    """Over all inputs and answers; infinite where an answer is of another shape, or is not a number."""
+    return max(graph.difference(tuple(run(x)), graph(x)) for x in inputs)
 
 
 def write(graph: Graph, chosen: Format, path: Path, about: Mapping[str, str]) -> None:
     """The file; UserError where the format has no way to say what the model does."""
+    name = next(name for name, one in FORMATS.items() if one is chosen)
+    if name in graph.refused:
+        raise UserError(f"format={name}: {graph.refused[name]}.")
     try:
         with torch.no_grad():
             chosen.write(graph, path, about)
@@ -126,23 +122,22 @@ def place(cfg: DictConfig, trained: DictConfig) -> Path:
 
 
 def real_inputs(cfg: DictConfig, trained: DictConfig, graph: Graph) -> list[Tensor]:
-    """Images, or signals, of the data's test part, or of validation; nothing where no data is asked for or at hand."""
-    if isinstance(graph, Generation):
+    """From the data's test part, or validation; nothing where no data is asked for or at hand."""
+    if not graph.of_data:
         return []
     try:
         datamodule: Any = evaluate.test_data(cfg, trained)
         datamodule.setup("test")
         loader = datamodule.eval_loader(evaluate.choose_split(None, datamodule, trained))
-        images, _ = datamodule.on_after_batch_transfer(next(iter(loader)), 0)
+        return graph.real(datamodule.on_after_batch_transfer(next(iter(loader)), 0))
     except UserError:
-        if evaluate.is_swapped(cfg) or Path(trained.data.root).exists():
+        if evaluate.is_swapped(cfg) or Path(trained.data.get("root") or "").exists():
             raise
         log.warning(
-            "%s is not on this machine: the file is checked on random inputs only; name images with data=<data set>.",
+            "%s is not on this machine: the file is checked on random inputs only; name a set with data=<data set>.",
             trained.data.name,
         )
         return []
-    return list(images) if isinstance(graph, Detection) else [images]
 
 
 def facts(cfg: DictConfig, trained: DictConfig, graph: Graph) -> dict[str, str]:

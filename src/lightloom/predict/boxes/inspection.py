@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -16,8 +17,6 @@ from torch.nn.functional import pad
 from torchvision.transforms import v2
 
 from lightloom.callbacks.boxes.overlays import SIDE, drawn_on
-from lightloom.config.instantiate import build
-from lightloom.core.errors import UserError
 from lightloom.data.boxes.annotations import AnnotatedImages, Target, box_area
 from lightloom.data.boxes.augment import apply
 from lightloom.data.boxes.datamodule import DetectionDataModule, Split
@@ -31,16 +30,15 @@ BOUNDS = (0, 8, 16, 32, 64, 96, 128, 256, 512, float("inf"))  # of a box's size,
 CELL = SIDE  # pixels of a side of an image on the page
 
 
-def read(cfg: DictConfig) -> DetectionDataModule:
-    """The datamodule with all its splits, looked at."""
-    if cfg.data.kind != "detection":
-        raise UserError(
-            f"data={cfg.data.name} holds {cfg.data.kind} data without boxes; choose a set of detection data."
-        )
-    datamodule: DetectionDataModule = build(cfg.data, "data")
-    datamodule.setup("fit")
-    datamodule.setup("test")
-    return datamodule
+def accepts(datamodule: Any) -> bool:
+    """Has it boxes?"""
+    return isinstance(datamodule, DetectionDataModule)
+
+
+def inspect(datamodule: DetectionDataModule, cfg: DictConfig) -> None:
+    """Tables of classes and sizes, and inspection.png: images with their boxes."""
+    report(datamodule)
+    draw(datamodule, cfg.split, cfg.num_images, cfg.paths.output_dir)
 
 
 def report(datamodule: DetectionDataModule) -> None:

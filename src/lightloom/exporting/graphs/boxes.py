@@ -1,0 +1,94 @@
+"""An image to the boxes that are found in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.onnx.operators import shape_as_tensor
+
+from lightloom.exporting.checks import of_detections
+from lightloom.exporting.contract import Graph, Shape
+from lightloom.modules.protocols import Detects
+
+UNRECORDED = (
+    "how many boxes a detector finds depends on the image, which torch.export does not record; set format=onnx, or "
+    "format=safetensors for the weights"
+)
+
+
+class Detection(Graph):
+    """One image (3, H, W) to boxes (N, 4) xyxy in its pixels, labels (N,) from 1, scores (N,), and masks (N, H, W)."""
+
+    use, needs, input = "find", "detect", "image"
+    traced = True
+    refused = MappingProxyType({"torch_export": UNRECORDED})
+
+    def __init__(self, module: Any, shape: Shape, example: tuple[int, ...] = (64, 64)) -> None:
+        super().__init__(module, shape, example)
+        self.outputs = ("boxes", "labels", "scores", *(("masks",) if module.masks else ()))
+
+    @classmethod
+    def accepts(cls, module: Any, data: Mapping[str, Any]) -> bool:
+        return isinstance(module, Detects)
+
+    @classmethod
+    def of(cls, module: Any, data: Mapping[str, Any]) -> Self:
+        side = int(data["image_size"])
+        return cls(module, (int(data["channels"]), "height", "width"), (side, side))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        (found,) = self.module.detect([image])
+        return tuple(found[name] for name in self.outputs)
+
+    def sizes(self) -> list[tuple[int, ...]]:
+        """The size of training, and two that are scaled: one by its short side, one by its long side."""
+        height, width = self.example
+        return [self.example, (height * 2, width * 2 + height // 4), (height // 2, width * 2)]
+
+    def real(self, batch: Any) -> list[Tensor]:
+        return list(batch[0])
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        with traceable(self):
+            yield
+
+    def difference(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+        return of_detections(found, expected)
+
+    @torch.inference_mode()
+    def remark(self, inputs: Iterable[Tensor]) -> str | None:
+        if any(len(self(image)[0]) for image in inputs):
+            return None
+        return "The model found nothing on any input: its boxes were not compared. Train it longer."
+
+
+@contextmanager
+def traceable(graph: Graph) -> Iterator[None]:
+    """While a detector is traced: the size that its images are resized to is computed as it is outside of a trace.
+
+    torchvision computes it in float32 where it is traced and in float64 else; rounded down, they may differ by a pixel.
+    """
+    transform = getattr(getattr(graph.module, "network", None), "transform", None)
+    if transform is None or transform.fixed_size is not None:
+        yield
+        return
+    transform.resize = lambda image, target=None: (_resized(image, transform.min_size[-1], transform.max_size), target)
+    try:
+        yield
+    finally:
+        del transform.resize
+
+
+def _resized(image: Tensor, shortest: int, longest: int) -> Tensor:
+    """The image (C, H, W) with its short side at `shortest` pixels, or smaller: its long side at `longest`."""
+    size = shape_as_tensor(image)[-2:].double()
+    scale = torch.minimum(shortest / size.min(), longest / size.max())
+    height, width = (size * scale).floor().long().unbind()
+    return interpolate(image[None], size=(height, width), mode="bilinear", align_corners=False)[0]  # type: ignore[arg-type]

@@ -1,0 +1,79 @@
+"""What inspect_data.py says of a data set: what the `inspection.py` of its kind of data tells, or what any set has.
+
+Such a file has two functions: `accepts(datamodule) -> bool` and `inspect(datamodule, cfg)`, which prints tables and
+writes pictures into `cfg.paths.output_dir`; cfg is the configuration of the command.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from lightloom.config.instantiate import build
+from lightloom.core.discovery import discover
+from lightloom.core.errors import UserError
+
+log = logging.getLogger("lightloom")
+SPLITS = ("train", "val", "test")
+
+
+def read(cfg: DictConfig) -> Any:
+    """The datamodule with all its splits."""
+    datamodule = build(cfg.data, "data")
+    datamodule.setup("fit")
+    datamodule.setup("test")
+    return datamodule
+
+
+def choose(datamodule: Any) -> Callable[[Any, DictConfig], None]:
+    """`inspect` of the first kind that accepts the data; for data that none knows, of what any has."""
+    found = discover("lightloom.predict", "*/inspection.py")
+    return next((module.inspect for module in found if module.accepts(datamodule)), inspect)
+
+
+def inspect(datamodule: Any, cfg: DictConfig) -> None:
+    """Print each split's count and whether it has labels, and the facts that the data states."""
+    rows, missing = [], []
+    for name in SPLITS:
+        try:
+            rows.append((name, *_told(split_of(datamodule, name))))
+        except UserError as error:
+            missing.append(str(error))
+    table("", ["items", "labelled"], rows, str(cfg.data.get("name") or type(datamodule).__name__))
+    for message in missing:
+        print(message)
+    facts = datamodule.facts() if hasattr(datamodule, "facts") else {}
+    table("fact", ["value"], [(name, _short(value)) for name, value in facts.items()], "facts")
+
+
+def split_of(datamodule: Any, name: str) -> Any:
+    """The data of `train`, `val` or `test`; of a plain LightningDataModule what its loader reads."""
+    if hasattr(datamodule, "split"):
+        return datamodule.split(name)
+    return getattr(datamodule, f"{name}_dataloader")().dataset
+
+
+def table(corner: str, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+    """Print a table, and write it to the log."""
+    drawn = Table(corner, *(Column(name, justify="right") for name in columns))
+    for row in rows:
+        drawn.add_row(*map(escape, row))
+    if rows:
+        Console().print(f"\n{escape(title)}", drawn)
+    log.debug("%s: %s", title, [list(row) for row in rows])
+
+
+def _told(split: Any) -> tuple[str, str]:
+    labelled: Mapping[Any, str] = {True: "yes", False: "no"}
+    return f"{len(split):,}", labelled.get(getattr(split, "labelled", None), "unknown")
+
+
+def _short(value: Any) -> str:
+    values = list(map(str, value)) if isinstance(value, list | tuple) else [str(value)]
+    return ", ".join(values[:8]) + (f", ... ({len(values):,})" if len(values) > 8 else "")
