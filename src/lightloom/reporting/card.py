@@ -11,24 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from lightloom.core import atomic_io, run_dir
+from lightloom.reporting.contract import chapter_of
 from lightloom.reporting.facts import Run
 from lightloom.reporting.render import render
 
 CARD = "README.md"
-PIPELINES = {  # task -> Hugging Face's name of it
-    "classification": "image-classification",
-    "detection": "object-detection",
-    "generation": "unconditional-image-generation",
-    "bidirectional": "unconditional-image-generation",
-    "latent variable": "unconditional-image-generation",
-    "reconstruction": "image-feature-extraction",
-}
 HYPERPARAMETERS = (  # keys of the configuration, where it has them
-    *("seed", "data.batch_size", "data.image_size", "model.label_smoothing", "model.n_critic", "model.beta"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.precision", "trainer.gradient_clip_val"),
-    *("trainer.accumulate_grad_batches", "model.gradient_clip_val"),
+    "trainer.accumulate_grad_batches",
 )
-PARTS = ("optimizer", "generator_optimizer", "discriminator_optimizer", "scheduler", "loss", "penalty", "constraint")
+PARTS = ("optimizer", "scheduler", "loss", "penalty", "constraint")  # of a model; `generator_optimizer` is one too
 
 
 def write(run: Run) -> Path:
@@ -42,11 +34,13 @@ def text(run: Run) -> str:
     """The whole card."""
     import yaml
 
+    own = chapter_of(run)
     about = yaml.safe_dump(metadata(run), sort_keys=False, allow_unicode=True, width=120)
     body = render(
         "card.md.jinja",
         run=run,
-        use=_use(run),
+        use=own.example,
+        inputs=own.inputs(run),
         best=run.best(),
         augment=_given(run.data.get("augment")),
         hyperparameters=hyperparameters(run),
@@ -59,13 +53,13 @@ def text(run: Run) -> str:
 
 def metadata(run: Run) -> dict[str, Any]:
     """The front matter; what the run does not know is left out."""
-    pipeline = PIPELINES.get(run.task)
+    pipeline = chapter_of(run).pipeline
     measured = {name: value for name, value in run.metrics.items() if name.startswith("test/")}
     about: dict[str, Any] = {
         "library_name": "lightloom",
         "pipeline_tag": pipeline,
         "tags": [tag for tag in ("lightloom", "pytorch-lightning", run.model.lower(), pipeline) if tag],
-        "datasets": [str(run.data["name"])],
+        "datasets": [run.data_name],
         "metrics": sorted({_type(name) for name in measured}),
     }
     if measured:
@@ -75,7 +69,7 @@ def metadata(run: Run) -> dict[str, Any]:
                 "results": [
                     {
                         "task": {"type": pipeline or run.task},
-                        "dataset": {"name": str(run.data["name"]), "type": str(run.data["name"]), "split": "test"},
+                        "dataset": {"name": run.data_name, "type": run.data_name, "split": "test"},
                         "metrics": [{"type": _type(n), "name": n, "value": v} for n, v in measured.items()],
                     }
                 ],
@@ -91,16 +85,29 @@ def _type(metric: str) -> str:
 
 
 def hyperparameters(run: Run) -> list[tuple[str, Any]]:
-    """(key, value) of what decides how a model learns."""
-    found = [(key, value) for key in HYPERPARAMETERS if (value := _select(run.config, key)) not in (None, -1)]
-    for part in PARTS:
-        node = _select(run.config, f"model.{part}")
-        if isinstance(node, dict) and "_target_" in node:
-            options = ", ".join(f"{k}={v}" for k, v in node.items() if not k.startswith("_") and v is not None)
-            found.append(
-                (f"model.{part}", str(node["_target_"]).rpartition(".")[2] + (f"({options})" if options else ""))
-            )
-    return found
+    """(key, value) of what decides how a model learns: the numbers of the model itself among them."""
+    keys = ("seed", "data.batch_size", *chapter_of(run).hyperparameters, *_numbers(run), *HYPERPARAMETERS)
+    found = [(key, value) for key in keys if (value := _select(run.config, key)) not in (None, -1)]
+    model = run.config.get("model") or {}
+    parts = [part for kind in PARTS for part in model if part.rpartition("_")[2] == kind]
+    return found + [(f"model.{part}", _called(model[part])) for part in parts if _is_built(model[part])]
+
+
+def _numbers(run: Run) -> list[str]:
+    """The options of the model that are numbers, without facts of the data."""
+    model = run.config.get("model") or {}
+    own = {k: v for k, v in model.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    return [f"model.{key}" for key, value in own.items() if run.data.get(key) != value]
+
+
+def _is_built(part: Any) -> bool:
+    return isinstance(part, dict) and "_target_" in part
+
+
+def _called(part: dict[str, Any]) -> str:
+    """`AdamW(lr=0.001, ...)`."""
+    options = ", ".join(f"{k}={v}" for k, v in part.items() if not k.startswith("_") and v is not None)
+    return str(part["_target_"]).rpartition(".")[2] + (f"({options})" if options else "")
 
 
 def _select(config: Any, key: str) -> Any:
@@ -110,13 +117,7 @@ def _select(config: Any, key: str) -> Any:
 
 
 def _given(augment: Any) -> dict[str, Any]:
-    """The changes to training images that are switched on."""
+    """The changes to training data that are switched on."""
     off = (None, False, 0, 0.0)
     kept = {k: v for k, v in (augment or {}).items() if not k.startswith("_") and v not in off}
     return {k: v for k, v in kept.items() if not re.search(r"mode|order|size", k)}
-
-
-def _use(run: Run) -> str:
-    if PIPELINES.get(run.task) == "unconditional-image-generation":
-        return "num_samples=64 seed=1"
-    return "input=photos"

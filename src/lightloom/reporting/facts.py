@@ -63,6 +63,11 @@ class Run:
         return self.config.get("data") or {}
 
     @property
+    def data_name(self) -> str:
+        """The data set's, or its class where it has no name."""
+        return str(self.data.get("name") or str(self.data.get("_target_", "")).rpartition(".")[2])
+
+    @property
     def task(self) -> str:
         return str(self.config.get("task", "")).replace("_", " ")
 

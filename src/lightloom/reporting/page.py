@@ -9,25 +9,13 @@ from pathlib import Path
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.redaction import redact
 from lightloom.engine.optional import optional
-from lightloom.reporting import card, facts, sections
+from lightloom.reporting import card, facts, gallery, sections
+from lightloom.reporting.contract import chapter_of, chapters
 from lightloom.reporting.facts import Run
 from lightloom.reporting.pictures import Album
 from lightloom.reporting.render import render
 
 REPORT = "report.html"
-LINKED = (
-    *(facts.METRICS, run_dir.RESULTS, run_dir.CONFIG, run_dir.OVERRIDES, run_dir.RECORD, run_dir.LOG, "README.md"),
-    *(f"{run_dir.CHECKPOINTS}/{name}" for name in (run_dir.BEST, run_dir.LAST)),
-    *("confusion_matrix.csv", "filmstrip.gif", "samples", "overlays", "tensorboard"),
-)
-SINGLE = {  # pictures by their file, with what they show
-    "interpolation.png": "Between two latents: along the great arc, and along the straight line",
-    "filmstrip.png": "The same latents over the epochs",
-    "reconstructions.png": "Test images, and under each row its reconstructions",
-    "health.png": "Losses, outputs of the players, gradients and diversity",
-    "class_histogram.png": "Classes of the samples, as a classifier sees them",
-    "overlays.png": "Test images with most faults: truth, and what was found",
-}
 
 
 @contextlib.contextmanager
@@ -64,23 +52,20 @@ def write(run: Run) -> Path:
 
 def html(run: Run) -> str:
     """The whole page."""
-    album, where = Album(run.folder), run.folder
-    scenes = sections.scenes(where, album)
-    shown = {file: name for file, name in SINGLE.items() if not (scenes and file == "overlays.png")}
+    album = Album(run.folder)
+    own = chapter_of(run)
     return render(
         "report.html.jinja",
         run=run,
         title=run.name,
         headline=sections.headline(run),
+        facts=own.facts(run),
+        use=own.example,
         charts=sections.learning_curves(run),
-        confusion=sections.confusion(where),
-        wrong=sections.misclassified(where, album),
-        precision_recall=sections.precision_recall(where),
-        scenes=scenes,
-        min_score=(run.config.get("model") or {}).get("min_score", 0.5),
-        samples=sections.pages(where, album),
-        pictures=[picture for file, name in shown.items() if (picture := album.add(file, name))],
-        config=redact((where / run_dir.CONFIG).read_text(encoding="utf-8")),
+        sections=[section for chapter in chapters() for section in chapter.sections(run, album)],
+        samples=gallery.pages(run, album),
+        pictures=gallery.pictures(run, album),
+        config=redact((run.folder / run_dir.CONFIG).read_text(encoding="utf-8")),
         changed=(run.start.get("origin") or {}).get("changed", []),
-        links=[name for name in LINKED if (where / name).exists()],
+        links=gallery.links(run),
     )

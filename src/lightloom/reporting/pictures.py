@@ -11,6 +11,7 @@ from PIL import Image
 
 MOST_BYTES = 700_000  # of one picture; a larger file is written anew as JPEG
 TOTAL_BYTES = 3_500_000  # of a page; what comes later is only linked
+DESCRIPTION = "Description"  # the text of a PNG that says what it shows
 PIXELATED = 600  # pixels: a narrower picture is shown enlarged, its pixels as squares
 
 
@@ -35,27 +36,31 @@ class Album:
         self.folder, self.left = folder, TOTAL_BYTES
 
     def add(self, file: str, name: str = "", most: int = MOST_BYTES) -> Picture | None:
-        """A picture of the folder in `most` bytes; None where there is no such file, or none that can be read."""
+        """A picture of the folder in `most` bytes, called `name` or as it says itself.
+
+        None where there is no such file, or none that can be read.
+        """
         path = self.folder / file
         try:
-            with Image.open(path) as image:
-                size, content, kind = image.size, path.read_bytes(), "png"
+            with Image.open(path) as opened:
+                size, content, form = opened.size, path.read_bytes(), "PNG"
+                name = name or str(opened.info.get(DESCRIPTION) or path.stem.replace("_", " "))
                 if len(content) > most:
-                    content, kind = _jpeg(image, most), "jpeg"
+                    content, form = _jpeg(opened, most), "JPEG"
         except (OSError, ValueError):
             return None
         if len(content) > self.left:
             return Picture(None, size, file, name)
         self.left -= len(content)
-        return Picture(f"data:image/{kind};base64,{base64.b64encode(content).decode()}", size, file, name)
+        return Picture(f"data:{Image.MIME[form]};base64,{base64.b64encode(content).decode()}", size, file, name)
 
 
-def _jpeg(image: Image.Image, most: int) -> bytes:
+def _jpeg(picture: Image.Image, most: int) -> bytes:
     """As JPEG, reduced until it has `most` bytes or less."""
-    image = image.convert("RGB")
+    picture = picture.convert("RGB")
     while True:
         written = io.BytesIO()
-        image.save(written, "JPEG", quality=85)
-        if written.tell() <= most or max(image.size) < 64:
+        picture.save(written, "JPEG", quality=85)
+        if written.tell() <= most or max(picture.size) < 64:
             return written.getvalue()
-        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
+        picture = picture.resize((max(1, picture.width * 3 // 4), max(1, picture.height * 3 // 4)))
