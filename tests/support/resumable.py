@@ -90,7 +90,6 @@ def fit(
     model: dict[str, Any] | None = None,
     every_n_steps: int | None = 1,
     callbacks: Sequence[pl.Callback] = (),
-    loop: str = "lightning",
     **options: Any,
 ) -> pl.Trainer:
     """Train for three epochs, from `resume` on."""
@@ -114,6 +113,7 @@ def train(
     resume: Path | None,
     ema: bool = False,
     callbacks: Sequence[pl.Callback] = (),
+    loop: str = "lightning",
     **options: Any,
 ) -> pl.Trainer:
     average = [WeightAverage(decay=0.9)] if ema else []
