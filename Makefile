@@ -31,6 +31,14 @@ test: $(READY)  ## Run the tests
 test-lightning-loop: export LIGHTLOOM_LOOP = lightning
 test-lightning-loop: test  ## Run the tests under Lightning's own training loop, as CI does each night
 
+test-fast: $(READY)  ## Run the tests that start no process and train nothing, in 90 seconds
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
+
+coverage: $(READY)  ## Run the tests and report the lines that none of them reaches, in logs/coverage
+	rm -rf logs/coverage && mkdir -p logs/coverage
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report
+
 bench: $(READY)  ## Run the benchmarks that need no GPU, in 20 minutes at most; results go to logs/bench
 	$(BIN)/python benchmarks/all.py
 
@@ -64,4 +72,4 @@ clean:  ## Remove the environment and caches; keep data and logs
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-lightning-loop bench scoreboard lint format lock errors docs new clean
+.PHONY: help setup train test test-fast test-lightning-loop coverage bench scoreboard lint format lock errors docs new clean

@@ -10,10 +10,18 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from speed import is_slow
+
 from lightloom.config import compose as config
 from lightloom.core.errors import UserError
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what `make test-fast` leaves out."""
+    if isinstance(item, pytest.Function) and is_slow(item):
+        item.add_marker("slow")
 
 
 def names(group: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""lightloom: a Lightning-based modular research template for vision.
+"""lightloom: a Lightning-based modular research template.
 
 `lightloom.load(checkpoint)` gives a trained model that predicts; `lightloom.load_run(run)` its module, data and
 configuration. Both import torch when they are called, not before.
