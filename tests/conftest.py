@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
-
 from speed import is_slow
 
 from lightloom.config import compose as config
