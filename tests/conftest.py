@@ -1,5 +1,6 @@
 """What tests share: the command line as a process, a composed configuration, the names in a group, the data sets."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def models_for(task: str) -> list[str]:
     return [name for name in names("model") if _task(ROOT / f"configs/model/{name}.yaml") == task]
 
 
+@functools.cache
 def _task(model: Path) -> str:
     entries = OmegaConf.load(model).defaults
     own = [v for e in entries if isinstance(e, DictConfig) for k, v in e.items() if "/task@_global_" in str(k)]

@@ -1,36 +1,34 @@
 """Every classifier in configs/model maps images to logits, found by globbing: a new file is tested for free."""
 
+import functools
 from pathlib import Path
 
 import hydra
 import pytest
 import torch
+from conftest import models_for
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-CLASSIFIER = "lightloom.modules.classifier.Classifier"
+MODELS = sorted(models_for("classification"))
 
 
+@functools.cache
 def compose(name):
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(config_dir=str(CONFIGS), version_base="1.3"):
         return hydra.compose("train", overrides=[f"model={name}"])
 
 
-def classifiers():
-    names = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
-    cfgs = {name: compose(name) for name in names}
-    return {name: cfg for name, cfg in cfgs.items() if cfg.model.get("_target_") == CLASSIFIER}
-
-
-MODELS = classifiers()
 LARGE = {"wide_resnet", "vgg13", "vgg16", "vgg19", *(f"resnet{n}" for n in (34, 44, 50, 56, 101, 110, 152, 1202))}
 
 
 def build(name, channels, image_size):
     facts = OmegaConf.create({"data": {"channels": channels, "image_size": image_size, "num_classes": 7}})
-    network = OmegaConf.merge(OmegaConf.create({"model": {"network": MODELS[name].model.network}}), facts).model.network
+    network = OmegaConf.merge(
+        OmegaConf.create({"model": {"network": compose(name).model.network}}), facts
+    ).model.network
     return hydra.utils.instantiate(network)
 
 

@@ -1,1 +1,1 @@
-"""What a run shows or keeps."""
+"""Callbacks: checkpoints and guards of a run, pictures, curves and metrics beside it."""

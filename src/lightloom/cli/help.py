@@ -1,4 +1,4 @@
-"""What `--help` prints: each choice with the first line of its YAML file, read without Hydra or torch."""
+"""Print `--help`: each choice with the first line of its YAML file, read without Hydra or torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the command line to a task: help, checks, Hydra, and how a run ends.
+"""Launch a task from the command line: help, checks, Hydra, exit codes.
 
 The entry points import nothing but this file at first: `--help` and a misspelt option answer before torch is loaded.
 """
@@ -224,7 +224,7 @@ def _claim_folder(config_name: str, overrides: list[str], parsed: Any) -> None:
 
 
 def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
-    """Hand over to Hydra; returns the exit code of each job of a sweep that failed."""
+    """Run Hydra's main; the exit code of each failed job of a sweep."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
@@ -298,7 +298,7 @@ def _leave_process_group() -> None:
 
 
 def report_failure(error: BaseException) -> int:
-    """Say what went wrong: one message for a user's mistake, the traceback for a fault. Returns the exit code."""
+    """Report an error, a message for a user's mistake, the traceback for a fault; the exit code."""
     details = "".join(traceback.format_exception(error))
     in_file = [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]
     if in_file:

@@ -1,1 +1,1 @@
-"""From the command line to a checked configuration. Needs no torch."""
+"""Compose and check configurations. Needs no torch."""

@@ -1,4 +1,4 @@
-"""Where the objects that an old checkpoint names are today: one entry for each that moved. Needs no torch."""
+"""Map names in old checkpoints to today's: one entry for each object that moved. Needs no torch."""
 
 from __future__ import annotations
 

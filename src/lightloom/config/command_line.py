@@ -1,4 +1,4 @@
-"""How a command line is written. Needs neither Hydra nor torch."""
+"""Quote values for the command line. Needs neither Hydra nor torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration: composed by Hydra, checked as a whole before anything heavy is imported.
+"""Compose the configuration by Hydra, and check all of it before anything heavy is imported.
 
 Hydra stops at the first mistake and shows its own inside. `check` finds all of them: groups, keys, types, ranges and
 kinds. It needs neither torch nor the data, so a typing error answers at once.
@@ -47,7 +47,7 @@ MAX_COMBINATIONS = 32  # of a sweep's groups that are checked before its first r
 
 
 def register_resolvers(config_name: str) -> None:
-    """What YAML files may ask the program.
+    """Register the resolvers of YAML files.
 
     `${project_root:}`, `${config_name:}`, `${run_time:}`, `${environment:NAME,default}`, `${twice:...}`; whether the
     model uses manual optimization: `${alternating:}`.
@@ -368,7 +368,7 @@ def _kind_problems(cfg: DictConfig, config_dir: str | None) -> Iterator[str]:
 
 
 def _manual_problems(cfg: DictConfig) -> Iterator[str]:
-    """What Lightning does to gradients in its own loop, and cannot do under manual optimization."""
+    """Options of the Trainer that manual optimization refuses: clipping and accumulation of gradients."""
     if not _is_alternating(cfg):
         return
     clips = "gradient_clip_val" in (options_of(str(cfg.model._target_)) or ())
@@ -396,7 +396,7 @@ def _kind(path: Path) -> str | None:
 
 
 def brief(error: Exception) -> str:
-    """What Hydra or OmegaConf says, without its inside."""
+    """The message of Hydra or OmegaConf, without its internals."""
     if lacking := re.match(r"Could not override '(\w+)@([\w.]+)'\.\s*(?:Did you mean.*? (\w+@[^?]*))?", str(error)):
         group, package, there = lacking.groups()
         remedy = "set " + " or ".join(f"{key}=..." for key in there.split(", ")) if there else "leave it out"

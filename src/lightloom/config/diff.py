@@ -1,4 +1,4 @@
-"""In which options two configurations differ. Needs no torch."""
+"""Compare two configurations option by option. Needs no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a configuration to objects: every constructor is asked first, so that all its misspelt options come together."""
+"""Instantiate a configuration: check every constructor's options first, and report all mistakes together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with one override of a key, judged against the configuration that it would change."""
+"""Check one override of a key against the configuration that it would change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, looked at before they are read, and names for them. Needs no torch."""
+"""Write files atomically, verify archives, and make names unique. Needs no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER = 0x10  # in the attributes of a zip file's member
 
 @contextlib.contextmanager
 def replacing(path: Path, older: Path | None = None) -> Iterator[BinaryIO]:
-    """A file to write into, which takes the name `path` once all of it is on the disk: a crash leaves the old one.
+    """Open a temporary file that replaces `path` once all of it is on the disk; a crash leaves the old one.
 
     older: the name that the old one is kept under.
     """
@@ -35,13 +35,13 @@ def replacing(path: Path, older: Path | None = None) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """The text as the whole content of the file, in UTF-8."""
+    """Write the text in UTF-8 as the whole content of the file, atomically."""
     with replacing(path) as file:
         file.write(text.encode())
 
 
 def keep(path: Path, older: Path) -> None:
-    """Give the file at `path`, which is about to be replaced, the name `older` too; nothing where there is none."""
+    """Keep the file at `path`, if any, under the name `older` too, before it is replaced."""
     if not path.exists():
         return
     link = older.with_name(f".saving-{older.name}")
@@ -55,7 +55,7 @@ def keep(path: Path, older: Path) -> None:
 
 
 def deduplicate(names: Iterable[str]) -> list[str]:
-    """The names, with a number where another one is the same."""
+    """Append numbers to repeated names."""
     found: dict[str, None] = {}
     for stem in names:
         name, count = stem, 1
@@ -67,9 +67,9 @@ def deduplicate(names: Iterable[str]) -> list[str]:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a zip file of members stored as they are, or None. Raises BadZipFile, EOFError or OSError.
+    """Verify a zip file of uncompressed members: what is damaged, or None. Raises BadZipFile, EOFError or OSError.
 
-    Each member's checksum is looked at, and what its entry says of it, which no checksum covers: torch would read one
+    Checks each member's checksum and the attributes of its entry, which no checksum covers: torch would read one
     that is marked as a folder as memory that nobody wrote.
     """
     with zipfile.ZipFile(path) as archive:

@@ -1,4 +1,4 @@
-"""A checkpoint from the web: fetched whole or not at all, over http and https only. Needs no torch."""
+"""Download a checkpoint over http or https, all of it or nothing. Needs no torch."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ CHUNK = 2**20  # bytes
 
 
 def fetch(url: str, folder: Path) -> Path:
-    """The zip file (a checkpoint) at an http or https address, as a file in `folder`; one that is there is not fetched.
+    """Download a zip file (a checkpoint) from an http or https address into `folder`, unless it is there; its path.
 
-    Raises UserError where it cannot be had whole. Nothing in it is read but its checksums.
+    Raises UserError where it cannot be had whole. Only its checksums are read.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise UserError(f"ckpt_path={url}: only http and https are fetched; give the file itself.")
@@ -61,7 +61,7 @@ def fetch(url: str, folder: Path) -> Path:
 
 
 def _opener() -> OpenerDirector:
-    """What opens http and https, and nothing else that an address or a redirection may name."""
+    """An opener of http and https that refuses every other scheme, in redirections too."""
     opener = OpenerDirector()
     handlers = (ProxyHandler, HTTPHandler, HTTPSHandler, HTTPRedirectHandler, HTTPErrorProcessor)
     for handler in (*handlers, HTTPDefaultErrorHandler, UnknownHandler):
@@ -70,7 +70,7 @@ def _opener() -> OpenerDirector:
 
 
 def _copy(answer: http.client.HTTPResponse, file: BinaryIO, folder: Path) -> None:
-    """All of the answer; OSError where it ends early or does not fit on the disk."""
+    """Copy the response to the file; OSError where it ends early or does not fit on the disk."""
     announced, received = answer.length, 0
     room = min(shutil.disk_usage(folder).free, LIMIT)
     if announced is not None and announced > room:

@@ -1,4 +1,4 @@
-"""What goes wrong because of the user, and how it is said."""
+"""Errors of the user, and how to report them: what, where, expected, remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_MEMORY = "can't allocate memory"  # as torch says it on a CPU
 
 
 class UserError(Exception):
-    """One mistake or several that the user can mend. Each is one line: what, where, expected, remedy.
+    """One or several mistakes that the user can correct, a line each: what, where, expected, remedy.
 
     An entry point prints the lines, writes the traceback to the run's log and exits with `code`.
     """
@@ -35,20 +35,20 @@ class UserError(Exception):
 
 
 class LostProcess(UserError):
-    """A process of the run has ended or does not answer, so that the others cannot go on."""
+    """A process of the run has ended or does not respond, so that the others cannot continue."""
 
     code = 1
 
 
 class Interrupted(SystemExit):
-    """A signal has ended the run. The exit code is 128 and the signal's number, as a shell has it."""
+    """A signal has ended the run; exit with 128 plus the signal's number, as shells do."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
 
 
 def message_of(error: BaseException) -> str | None:
-    """What to tell the user, or None where the fault is the program's.
+    """The message for the user, or None where the fault is the program's.
 
     A DataLoader's worker wraps its exception's message in a traceback; Lightning says in a class of its own what it
     refuses.
@@ -61,7 +61,7 @@ def message_of(error: BaseException) -> str | None:
 
 
 def _limit_of(error: BaseException) -> str | None:
-    """What the machine has too little of or does not allow, and what to do about it; None for any other error."""
+    """Name the exhausted or forbidden resource and the remedy; None for any other error."""
     if isinstance(error, OSError) and error.errno in LIMITS:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; {LIMITS[error.errno]}."
@@ -93,7 +93,7 @@ def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def slip(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` misses by a letter or two: more likely a slip than another word."""
+    """The known word that `word` most likely misspells, one or two letters off; None where there is none."""
     close = difflib.get_close_matches(word, [k for k in known if abs(len(k) - len(word)) <= 2], n=1, cutoff=0.85)
     return close[0] if close else None
 

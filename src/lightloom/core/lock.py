@@ -1,4 +1,4 @@
-"""One run at a time in a folder: a lock that the kernel lets go of when its holder ends, however it ends."""
+"""Lock a run directory for one process; the kernel releases the lock however the process ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _held: list[int] = []  # file descriptors of the locks of this process
 
 
 def take(run: Path, name: str = "run_name") -> None:
-    """Hold the run's folder until `release` or the end of this process; UserError where another process holds it.
+    """Lock the run directory until `release` or the end of this process; UserError where another process holds it.
 
     name: the option that chooses the folder. Where the file system has no locks, a warning.
     """
@@ -51,7 +51,7 @@ def take(run: Path, name: str = "run_name") -> None:
 
 
 def wait_until_free(run: Path, seconds: float) -> None:
-    """Until no process holds the run's folder; UserError after so long."""
+    """Wait until no process holds the run directory; UserError after `seconds`."""
     deadline = time.monotonic() + seconds
     while fcntl is not None and (run / LOCK).exists():
         try:
@@ -67,13 +67,13 @@ def wait_until_free(run: Path, seconds: float) -> None:
 
 
 def release() -> None:
-    """Let go of every folder that this process holds."""
+    """Release every run directory that this process holds."""
     while _held:
         os.close(_held.pop())
 
 
 def _holder(run: Path) -> str:
-    """Who wrote its name into the lock's file."""
+    """The process named in the lock file."""
     try:
         about = json.loads((run / LOCK).read_text(encoding="utf-8"))
         return f"process {about['pid']} on {about['host']} since {about['since']}"

@@ -1,4 +1,4 @@
-"""Redact what must not be handed on: logins in addresses, values of tokens and passwords."""
+"""Redact logins in addresses and the values of tokens and passwords."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SECRET = re.compile(
 
 
 def redact(text: str) -> str:
-    """Without what should not be handed on: user and password in an address, the value of a token or a password."""
+    """Replace logins in addresses and values of tokens and passwords by ***."""
     return SECRET.sub(r"\1***", LOGIN.sub("://***@", text))
 
 
 def redact_options(node: Any, key: str = "") -> Any:
-    """Options as they may be handed on."""
+    """Redact the values of nested options."""
     if isinstance(node, dict):
         return {name: redact_options(child, str(name)) for name, child in node.items()}
     return redact(f"{key}={node}").partition("=")[2] if isinstance(node, str) else node

@@ -1,4 +1,4 @@
-"""A run's folder: what lies where in it, who names it, how an earlier one is found. Needs no torch."""
+"""Lay out, create and find run directories. Needs no torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SWEEP = "LIGHTLOOM_SWEEP"  # of a trial: the file descriptor of a pipe that its 
 
 
 def rank() -> int:
-    """This process's rank among all, from whichever launcher started it."""
+    """This process's global rank, from the environment of whichever launcher started it."""
     for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
         number = variable(name)
         if number and not (name == "SLURM_PROCID" and not is_slurm_job()):
@@ -32,13 +32,13 @@ def rank() -> int:
 
 
 def is_slurm_job() -> bool:
-    """Started by srun as one of several tasks (an interactive shell inside a job is not)."""
+    """Whether srun started this process as one of several tasks; an interactive shell inside a job does not count."""
     tasks = int(variable("SLURM_NTASKS") or 1)
     return tasks > 1 and variable("SLURM_JOB_NAME") not in ("bash", "interactive")
 
 
 def create(path: Path) -> bool:
-    """Make the run's folder; False where another run has just taken the name."""
+    """Create the run directory; False where another run has just taken the name."""
     try:
         path.mkdir(parents=True)
     except FileExistsError:
@@ -51,7 +51,7 @@ def create(path: Path) -> bool:
 
 
 def find_checkpoint(where: str, log_dir: Path, run_name: str | None = None, prefer: str = "last") -> Path:
-    """The checkpoint file that `where` means: a file, an http(s) address, a run's folder, or `last` for the newest run
+    """Find the checkpoint that `where` names: a file, an http(s) address, a run directory, or `last`, the newest run
     (of that name).
 
     prefer: which of a run's checkpoints, `last` (to resume) or `best` (to evaluate).
@@ -100,7 +100,7 @@ def recorded_overrides(run: Path) -> list[str]:
 
 
 def record_overrides(run: Path, overrides: Iterable[str]) -> None:
-    """Write down the options of a run; not those that say where it begins and is written."""
+    """Record the options of a run, except those of one command, such as ckpt_path."""
     kept = (o for o in overrides if o.partition("=")[0].lstrip("+") not in ONCE)
     atomic_io.write_text(run / OVERRIDES, "".join(f"{o}\n" for o in kept))
 
@@ -119,7 +119,7 @@ def _nearest(path: Path) -> str:
     return f" ({parent} has {', '.join(names)})" if names else ""
 
 
-# --- what a run has written down
+# --- records of a run
 
 
 def starts(run: Path) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ def starts(run: Path) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path, otherwise: Any) -> Any:
-    """What a file holds; `otherwise` where there is none, or none that is whole and of that type."""
+    """Read a JSON file; `otherwise` where it is missing, damaged or of another type."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -81,7 +81,7 @@ def _whole_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
-    """The whole table or nothing."""
+    """Write the table atomically."""
     temporary = path.with_suffix(".saving")
     with temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=names)

@@ -1,1 +1,1 @@
-"""What is minimised: functions and small objects on tensors, without networks."""
+"""Loss functions and small objects on tensors, without networks."""

@@ -1,4 +1,4 @@
-"""Log-likelihoods of images under a decoder's output, and the divergence of a Gaussian from the prior; all in nats.
+"""Log-likelihoods of images under a decoder's output, and the KL divergence from the prior; all in nats.
 
 The functions are summed over the dimensions of one image. A likelihood object says what a decoder's output means.
 """

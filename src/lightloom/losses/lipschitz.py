@@ -1,4 +1,4 @@
-"""What keeps a discriminator smooth: penalties added to its loss, and constraints on its weights after its step."""
+"""Regularise a discriminator: penalties added to its loss, constraints on its weights after each step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well boxes were found: COCO's mean average precision, precision over recall, and what was taken for what.
+"""Detection metrics: COCO's mean average precision, precision-recall curves, a confusion matrix of boxes.
 
 Predictions and targets are lists of torchvision's dicts, one for an image: boxes (N, 4) xyxy in pixels, labels (N,)
 from 1; scores (N,) where predicted; iscrowd (N,), and image_id () where known of the truth.
@@ -171,16 +171,16 @@ def _mask_areas(runs: list[dict[str, Any]]) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Of those that are known, which are not -1; -1 where none is."""
+    """The mean of the known values, those that are not -1; -1 where none is."""
     known = values[values > -1]
     return float(known.mean()) if known.size else -1.0
 
 
 def match(prediction: Boxes, target: Boxes, iou: float = 0.5, by_class: bool = False) -> Tensor:
-    """For each predicted box the index of the true one that it takes, or -1: int64 (N,).
+    """Match each predicted box to a true one: its index, or -1; int64 (N,).
 
-    Greedy: the most certain first takes the free truth that it overlaps most, by `iou` at least. by_class: only of
-    its own label.
+    Greedy: by falling score, each takes the free truth of largest overlap, `iou` at least. by_class: only of its own
+    label.
     """
     taken = torch.full((len(prediction["boxes"]),), -1, dtype=torch.int64)
     if not (len(taken) and len(target["boxes"])):
@@ -230,10 +230,10 @@ def average_precision(recall: Tensor, precision: Tensor) -> float:
 
 
 class BoxConfusion(Metric):
-    """What was taken for what: counts (num_classes + 1, num_classes + 1), rows the truth, columns the prediction.
+    """Confusion matrix of boxes: counts (num_classes + 1, num_classes + 1), rows the truth, columns the prediction.
 
-    Place 0 is the background: row 0 counts false boxes, column 0 missed ones. Boxes below `min_score` are not looked
-    at; the others match greedily, whatever their class. Crowds, and what is detected in them, do not count.
+    Index 0 is the background: row 0 counts false positives, column 0 misses. Boxes below `min_score` are ignored;
+    the others match greedily, whatever their class. Crowds, and detections inside them, do not count.
     """
 
     matrix: Tensor

@@ -15,7 +15,7 @@ SUBSETS, SUBSET_SIZE = 100, 1000  # of the kernel distance, as its authors have 
 
 
 class _AsTheyAre(nn.Module):
-    """Stands where torchmetrics has its network: the features are extracted already."""
+    """Identity in place of torchmetrics' network, for features that are extracted already."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

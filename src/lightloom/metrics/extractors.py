@@ -1,4 +1,4 @@
-"""Features on which images are compared. The name of an extractor is part of the name of each measure it serves.
+"""Feature extractors on which images are compared; an extractor's name is part of each metric's name.
 
 Extractors take float images (B, C, H, W) in [0, 1] and give features (B, D). They are frozen and always evaluate.
 """
@@ -23,7 +23,7 @@ PATIENCE = 10.0  # seconds without an answer from the network
 
 
 class Pixels(nn.Module):
-    """The image itself, reduced to size x size (bilinear, antialiased): nothing to train, D = C size^2."""
+    """Pixels, resized to size x size (bilinear, antialiased): (B, C, H, W) -> (B, C size^2)."""
 
     def __init__(self, name: str = "pixels", size: Count = 8) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Pixels(nn.Module):
 
 
 class ClassifierFeatures(nn.Module):
-    """What the last, linear layer of a classifier takes, and the probabilities that come of it.
+    """The input of a classifier's last, linear layer, (B, D), and its class probabilities.
 
     classifier: logits (B, K) of images (B, channels, image_size, image_size) in [0, 1]; images of another size are
     resized. name: of its network, for a measure's name must say whose features it is of. trained_on: its data's name.
@@ -128,7 +128,7 @@ class Inception(nn.Module):
 
 
 def inception_weights(download: bool) -> Path:
-    """Where torch's cache has the weights; without the file and without leave to fetch it, a UserError at once."""
+    """The path of the weights in torch's cache, downloaded if allowed; UserError where they cannot be had."""
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as url
 
     path: Path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]

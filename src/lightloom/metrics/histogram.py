@@ -1,4 +1,4 @@
-"""What a classifier sees in generated images: are all classes there, and is it sure?"""
+"""Class balance and confidence of a classifier on generated images."""
 
 from __future__ import annotations
 

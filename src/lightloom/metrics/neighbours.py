@@ -1,4 +1,4 @@
-"""Classification by the nearest neighbour: what features that nobody trained with labels know of the classes."""
+"""Nearest-neighbour classification, to evaluate features that were learned without labels."""
 
 from __future__ import annotations
 

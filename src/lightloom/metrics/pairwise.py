@@ -1,4 +1,4 @@
-"""Squared distances between two sets of points, in pieces that fit into memory."""
+"""Squared distances between two sets of points, in chunks that fit into memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def in_pieces(a: Tensor, b: Tensor) -> Iterator[Tensor]:
-    """`squared_distances(a, b)` by consecutive rows."""
+    """Yield `squared_distances(a, b)` in chunks of consecutive rows, float64 (n, M)."""
     b = b.double()
     for rows in a.split(max(MOST_VALUES // len(b), 1)):
         yield squared_distances(rows, b)

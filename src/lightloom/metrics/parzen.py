@@ -38,5 +38,5 @@ def choose_bandwidth(validation: Tensor, samples: Tensor, bandwidths: Sequence[f
 
 
 def mean_and_standard_error(values: Tensor) -> tuple[float, float]:
-    """Of (N,) values, N at least 2."""
+    """Mean and standard error of (N,) values, N at least 2."""
     return float(values.mean()), float(values.std() / math.sqrt(len(values)))

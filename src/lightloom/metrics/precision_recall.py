@@ -1,4 +1,4 @@
-"""Precision and recall of generated images: how many of them are realistic, how much of reality they cover.
+"""Precision and recall of generated images: how many are realistic, how much of the real data they cover.
 
 Kynkäänniemi et al. 2019, Improved Precision and Recall Metric for Assessing Generative Models.
 """

@@ -13,7 +13,7 @@ from lightloom.networks.dcgan import Encoder, Norm
 
 
 class JointDiscriminator(nn.Module):
-    """Was z encoded from the image, or the image generated from z? Scores (B,).
+    """Discriminate pairs (x, E(x)) from (G(z), z): images (B, C, H, W) and z (B, latent_dim) -> scores (B,).
 
     A convolutional network reads the image, a linear layer the latent; two more layers judge them together.
     """

@@ -1,4 +1,4 @@
-"""What our CNNs share: one convolution block, normalisation by name, and stems that fit the image."""
+"""Blocks that our CNNs share: convolution, normalisation by name, and stems that fit the image."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""What is said about a choice that does not exist."""
+"""Refuse a choice that does not exist."""
 
 from collections.abc import Collection
 from typing import Any

@@ -1,4 +1,4 @@
-"""Weights before the first step.
+"""Initialise weights.
 
 xavier: Glorot & Bengio 2010, Understanding the Difficulty of Training Deep Feedforward Neural Networks, equation 16.
 he: He, Zhang, Ren & Sun 2015, Delving Deep into Rectifiers, equation 10.

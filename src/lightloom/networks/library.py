@@ -79,7 +79,7 @@ def check_name(name: str, models: Collection[str], library: str) -> None:
 
 
 def check_patches(network: nn.Module, image_size: int) -> None:
-    """A vision transformer would drop the pixels that fill no patch, in silence."""
+    """Raise ValueError where the image is not a whole number of patches; a ViT would silently drop pixels."""
     patch_size = getattr(getattr(network, "patch_embed", None), "patch_size", (1, 1))[0]
     if image_size % patch_size:
         raise ValueError(
@@ -96,7 +96,7 @@ def with_in_channels(conv: nn.Conv2d, in_channels: int) -> nn.Conv2d:
 
 
 def enlarged(network: nn.Module, image_size: int, min_size: int) -> nn.Module:
-    """`network` behind bilinear upsampling to min_size pixels, if images are smaller."""
+    """Prepend bilinear upsampling to min_size pixels where images are smaller."""
     if image_size >= min_size:
         return network
     return nn.Sequential(nn.Upsample(size=(min_size, min_size), mode="bilinear"), network)

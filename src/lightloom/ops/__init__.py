@@ -1,1 +1,1 @@
-"""Functions of tensors that every room uses: keyed randomness, collectives, interpolation."""
+"""Tensor functions: keyed randomness, collectives, interpolation, image grids."""

@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other."""
+"""Gather objects from all processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import distributed as dist
 
 
 def gather_objects(own: list[Any]) -> list[Any]:
-    """The items of all processes, by rank; each gives a list of plain data and tensors on the CPU."""
+    """Gather every process's list of plain data and CPU tensors into one, ordered by rank."""
     if not (dist.is_available() and dist.is_initialized()):
         return own
     parts: list[Any] = [None] * dist.get_world_size()

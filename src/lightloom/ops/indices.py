@@ -1,4 +1,4 @@
-"""Evenly spaced choices of items."""
+"""Choose evenly spaced items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths between latents."""
+"""Interpolate between latents: great arcs and straight lines."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Schedule = dict[str, Any]
 
 
 def constant(optimizer: Optimizer, total_steps: int) -> Schedule:
-    """The optimizer's own rate throughout; told once per epoch, for nothing depends on it."""
+    """Keep the optimizer's rate; stepped once per epoch, for nothing depends on it."""
     return {"scheduler": torch_schedules.LambdaLR(optimizer, lambda epoch: 1.0), "interval": "epoch", "frequency": 1}
 
 
@@ -100,7 +100,7 @@ def plateau(
 
 
 class _OneCycle(torch_schedules.OneCycleLR):
-    """Keeps the length it was made with: a run that is resumed may have become longer."""
+    """OneCycleLR that keeps its own length on load: a resumed run may have become longer."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         own = {name: getattr(self, name) for name in ("total_steps", "_schedule_phases")}

@@ -1,4 +1,4 @@
-"""The best trial's options as a file of configs/experiment, so that `experiment=best_<name>` repeats its first run."""
+"""Write the best trial's options to configs/experiment, so that `experiment=best_<name>` repeats its first run."""
 
 from __future__ import annotations
 

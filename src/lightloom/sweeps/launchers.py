@@ -1,4 +1,4 @@
-"""Where a run of a trial is started: on this machine, or by submitit on a cluster."""
+"""Start the runs of a trial: on this machine, or by submitit on a cluster."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ OWN = (run_dir.RUN_TIME, run_dir.RESUMED, run_dir.LAUNCHER, run_dir.SWEEP)  # of
 
 
 class Job(Protocol):
-    """One run of train.py, somewhere."""
+    """One run of train.py, on this machine or another."""
 
     def poll(self) -> int | None:
         """Its exit code (minus the signal that ended it), or None while it runs."""
 
     def stop(self) -> None:
-        """Have it save its checkpoint and end; returns at once."""
+        """Ask it to save its checkpoint and end; returns at once."""
 
 
 class Launcher(Protocol):
-    """What starts runs. outlives: its jobs go on when the sweep ends, and are found again."""
+    """Start runs. outlives: whether its jobs go on when the sweep ends, and are found again."""
 
     outlives: bool
 

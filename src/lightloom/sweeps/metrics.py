@@ -1,4 +1,4 @@
-"""Figures of runs: those of the epochs so far, and a mean with its spread."""
+"""Read the metrics of runs, and summarise seeds by mean and spread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the command line of sweep.py to what is to be done, all of it checked before the first trial."""
+"""Parse the command line of sweep.py into a plan, checked before the first trial."""
 
 from __future__ import annotations
 

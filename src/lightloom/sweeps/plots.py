@@ -1,4 +1,4 @@
-"""Pictures of a sweep: its history, each parameter against the result, and how much each parameter matters."""
+"""Plot a sweep: its history, each parameter against the result, and each parameter's importance."""
 
 from __future__ import annotations
 

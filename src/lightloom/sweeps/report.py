@@ -1,4 +1,4 @@
-"""What a sweep leaves: a table on the screen and as CSV, plots, and the best trial's options as an experiment."""
+"""Report a sweep: a table on the screen and as CSV, plots, and the best trial's options as an experiment."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def report(plan: Plan, study: optuna.Study) -> int:
 
 
 def ranked(plan: Plan, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The best first; then those without a result."""
+    """Sort trials, the best first, those without a result last."""
     sign = 1 if plan.mode == "min" else -1
     done = [t for t in trials if t.state == TrialState.COMPLETE]
     return sorted(done, key=lambda t: sign * (t.value or 0.0)) + [t for t in trials if t.state != TrialState.COMPLETE]
 
 
 def values(plan: Plan, trial: FrozenTrial) -> space.Values:
-    """The options that the trial had."""
+    """The options of the trial."""
     return space.suggest(optuna.trial.FixedTrial(trial.params), plan.parameters)
 
 
 def figures(plan: Plan, trial: FrozenTrial) -> dict[str, list[float]]:
-    """What the trial's runs came to: the monitored metric, then those of the test."""
+    """The results of the trial's runs: the monitored metric, then the test metrics."""
     results: list[dict[str, Any]] = trial.user_attrs.get(RESULTS, [])
     tested = dict.fromkeys(name for result in results for name in result if name.startswith("test/"))
     found = {name: [result[name] for result in results if name in result] for name in tested}
@@ -79,7 +79,7 @@ def row(plan: Plan, trial: FrozenTrial) -> dict[str, str | float]:
 
 
 def as_csv(rows: Sequence[dict[str, str | float]]) -> str:
-    """The rows with every column that one of them has."""
+    """Format rows as CSV, with the union of their columns."""
     names = list(dict.fromkeys(name for cells in rows for name in cells))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")

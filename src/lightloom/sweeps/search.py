@@ -1,4 +1,4 @@
-"""The trials of a sweep: which there are, which run now, when each is over. Optuna proposes, its journal remembers.
+"""Run the trials of a sweep. Optuna proposes them and keeps the journal.
 
 A sweep that is killed loses nothing: a trial that was running is still so in the journal, and the next command goes on
 with it, in its run folders, from its checkpoints.

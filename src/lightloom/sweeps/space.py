@@ -1,4 +1,4 @@
-"""What a sweep may try: choices and ranges of options, as plain data or in the grammar of the command line."""
+"""Search spaces: choices and ranges of options, from plain data or the grammar of the command line."""
 
 from __future__ import annotations
 

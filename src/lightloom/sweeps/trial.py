@@ -1,4 +1,4 @@
-"""One trial while it runs: a run for each seed, its progress judged, its result told to Optuna."""
+"""Run one trial: a run for each seed, progress reported to the pruner, the result to Optuna."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _reported(study: optuna.Study, number: int) -> set[int]:
 
 
 class Running:
-    """A trial whose runs are made one after the other, one for each seed."""
+    """A trial in progress: one run per seed, one after the other."""
 
     def __init__(self, plan: Plan, study: optuna.Study, trial: Trial, launcher: Launcher, slot: int) -> None:
         self.plan, self.study, self.trial, self.launcher, self.slot = plan, study, trial, launcher, slot
@@ -61,7 +61,7 @@ class Running:
         return self.launcher.start(options, self.run, self.slot)
 
     def is_over(self) -> bool:
-        """Look at the run: report its progress, take its result, start the next one. True once all is told."""
+        """Poll the run: report progress, take its result, start the next seed's. True once the trial is told."""
         self._prune()
         code = self.job.poll()
         if code is None:
@@ -90,7 +90,7 @@ class Running:
                 return
 
     def _take_result(self) -> str | None:
-        """Note what the run came to; what is wrong with it, or None."""
+        """Record the run's result; the reason where it has none, else None."""
         try:
             results = json.loads((self.run / run_dir.RESULTS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -122,7 +122,7 @@ class Running:
 
 
 def _last_line(path: Path) -> str:
-    """What a run has said last, an error message before its place."""
+    """The last line of a run's output, its error message first."""
     text = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.is_file() else []
     errors = [line for line in text if line.startswith("error: ")]
     return (errors or text or ["no output"])[-1][:300]

@@ -1,1 +1,1 @@
-"""Objects through a video: frames, tracks, steady boxes, MOT files and measures."""
+"""Object tracking in videos: frames, tracks, smoothing, MOT files and metrics."""

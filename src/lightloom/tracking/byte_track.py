@@ -1,4 +1,4 @@
-"""Boxes through a video: which of them are one object, and where each lies when a detector's noise is taken out.
+"""Track objects through a video, and smooth their boxes.
 
 The tracks of a frame are a dict as of torchvision's detections, with `ids` (N,) int64 from 1: one number, one object.
 """
@@ -92,7 +92,7 @@ class ByteTrack:
 
 @dataclass
 class _Path:
-    """One track's last lag + 1 frames, or those since it began: states, and what was seen of it."""
+    """A track's last lag + 1 frames, or those since it began: filter states and detections."""
 
     states: deque[Any]
     seen: deque[tuple[int, float] | None]  # label and score, None where it was not found
@@ -102,7 +102,7 @@ class _Path:
 
 
 class Steady:
-    """Tracks, frame by frame, smoothed by a method of `smoothing`, `method.lag` frames after they came.
+    """Smooth tracks frame by frame by a method of `smoothing`, with a delay of `method.lag` frames.
 
     A track that was not found in up to `lag` frames is shown there all the same, between its boxes before and after,
     with the score of the one before. Memory does not grow with the video.
@@ -158,7 +158,7 @@ class Steady:
 
 
 def libraries() -> Any:
-    """Package `trackers`, which is asked for only where there is a video."""
+    """Import package `trackers`, needed for videos only."""
     try:
         import trackers
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""How well objects were followed: CLEAR MOT's accuracy and identity switches, and how much boxes tremble.
+"""Tracking metrics: CLEAR MOT's accuracy and identity switches, and the jitter of boxes.
 
 Truth and tracks are lists with a dict for each frame: boxes (N, 4) xyxy in pixels, ids (N,) int64.
 """
@@ -42,10 +42,10 @@ def clear_mot(truth: Sequence[Tracks], tracks: Sequence[Tracks], iou: float = 0.
 
 
 def jitter(truth: Sequence[Tracks], tracks: Sequence[Tracks], iou: float = 0.5) -> float:
-    """How much boxes tremble about the true ones, in pixels; NaN where nothing was followed for two frames.
+    """Jitter of boxes about the true ones, in pixels; NaN where no object was tracked for two frames.
 
     The standard deviation, over all corners' coordinates, of the frame-to-frame change of the error, found minus true,
-    where one track is matched to one true object in two frames on end. Boxes that are off by a constant do not tremble;
+    where one track is matched to one true object in two frames on end. A constant offset is no jitter;
     independent noise of deviation s in each coordinate has a jitter of s times the root of 2.
     """
     changes: list[np.ndarray] = []
@@ -63,7 +63,7 @@ def jitter(truth: Sequence[Tracks], tracks: Sequence[Tracks], iou: float = 0.5) 
 
 
 class Tremor:
-    """How much tracks tremble by themselves, where no truth is known, in pixels; fed frame by frame.
+    """Jitter of tracks without ground truth, in pixels; updated frame by frame.
 
     `value` is the standard deviation of the second differences of corners' coordinates over three frames on end.
     Steady motion has none; turns count too; independent noise of deviation s has s times the root of 6.
@@ -91,7 +91,7 @@ class Tremor:
 
 
 def overlaps(truth: Tracks, tracks: Tracks) -> np.ndarray:
-    """IoU of each true box with each found one, (N, M)."""
+    """IoU of each true box with each predicted one, (N, M)."""
     return box_iou(truth["boxes"].double(), tracks["boxes"].double()).numpy()
 
 

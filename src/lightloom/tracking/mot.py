@@ -1,4 +1,4 @@
-"""Tracks as files: CSV with a header, and the text of the MOT challenge. Frames count from 1.
+"""Read and write tracks: CSV with a header, and the text of the MOT challenge. Frames count from 1.
 
 In memory, the tracks of a frame are a dict: boxes (N, 4) xyxy in pixels, ids (N,); labels from 1 and scores where there
 are any.
@@ -87,7 +87,7 @@ def read_tracks(path: Path) -> dict[int, Tracks]:
 
 
 def no_tracks() -> Tracks:
-    """Those of a frame without any."""
+    """The tracks of an empty frame."""
     return _tracks({})
 
 

@@ -1,4 +1,4 @@
-"""Steady boxes: the noise of a detector taken out of an object's path, from frame to frame.
+"""Smooth the boxes of a track from frame to frame.
 
 A method is stepped with each frame's box, (4,) float64 xyxy in pixels, or None where the object was not found, and says
 where the box lay at an earlier step. Its `lag` is the number of later frames that it looks at: 0 is causal.

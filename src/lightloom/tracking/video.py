@@ -1,4 +1,4 @@
-"""Videos by PyAV: frames one at a time from a file or a camera, and H.264 that plays everywhere."""
+"""Read and write videos by PyAV: one frame at a time from a file or a camera, and H.264 that plays everywhere."""
 
 from __future__ import annotations
 
@@ -212,12 +212,12 @@ class VideoWriter:
 
 
 def is_video(path: Path) -> bool:
-    """By its name, and is it a file?"""
+    """Whether the path is a file with the name of a video."""
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def libraries() -> Any:
-    """PyAV, which is asked for only where there is a video."""
+    """Import PyAV, needed for videos only."""
     try:
         import av
         import av.device

@@ -1,1 +1,1 @@
-"""Pictures and curves of what a detector finds."""
+"""Draw and plot the detections of a detector."""

@@ -1,4 +1,4 @@
-"""Images with their true boxes, beside the same images with the boxes that were found."""
+"""Draw images with ground-truth boxes beside the same images with predicted ones."""
 
 from __future__ import annotations
 

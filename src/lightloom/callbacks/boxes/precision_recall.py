@@ -1,4 +1,4 @@
-"""Precision over recall for each class of a detector's test: a picture, also in the logs."""
+"""Plot the precision-recall curve of each class after a detector's test."""
 
 from __future__ import annotations
 

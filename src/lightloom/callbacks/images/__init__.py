@@ -1,1 +1,1 @@
-"""Pictures of what a model does with images."""
+"""Plot what a model does with images: confusions, mistakes, reconstructions."""

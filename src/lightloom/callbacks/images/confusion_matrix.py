@@ -1,4 +1,4 @@
-"""The confusion matrix of a test: a table, a picture, and the same picture in the logs."""
+"""Write the confusion matrix of a test as a table, a picture, and to the loggers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_LABELS = 30  # with more classes, the picture leaves the names and numbers 
 
 
 class ConfusionMatrix(pl.Callback):
-    """Writes confusion_matrix.csv and .png into `dirpath`. Rows are the true classes, columns the predicted ones.
+    """Write confusion_matrix.csv and .png into `dirpath`. Rows are the true classes, columns the predicted ones.
 
     background: a detector's matrix, whose first row counts false boxes and whose first column missed ones.
     """

@@ -1,4 +1,4 @@
-"""Give pictures to the loggers that take them."""
+"""Log pictures to every logger that accepts them."""
 
 from __future__ import annotations
 

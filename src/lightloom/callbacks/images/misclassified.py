@@ -1,4 +1,4 @@
-"""The test images that a classifier takes for another class, for a person to look at."""
+"""Collect the misclassified test images, the most confident mistakes first."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What keeps a run going: checkpoints, preemption, NaN guard, console, randomness."""
+"""Keep a run going: checkpoints, preemption, NaN guard, console, randomness, EMA."""

@@ -1,4 +1,4 @@
-"""What a person sees while a run trains or is tested: a live bar in a terminal, and one line per epoch everywhere."""
+"""Print progress: a live bar in a terminal, and one line per epoch everywhere."""
 
 from __future__ import annotations
 

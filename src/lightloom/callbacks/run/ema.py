@@ -1,4 +1,4 @@
-"""Moving averages of the weights."""
+"""Exponential moving average of the weights."""
 
 from __future__ import annotations
 

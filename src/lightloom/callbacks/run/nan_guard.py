@@ -1,4 +1,4 @@
-"""A run stops at the step whose loss or gradient is not a finite number, before that step changes the weights."""
+"""Stop a run at the step whose loss or gradient is NaN or infinite, before it changes the weights."""
 
 from __future__ import annotations
 

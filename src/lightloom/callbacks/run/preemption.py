@@ -1,4 +1,4 @@
-"""What a run does when it is told to end or to save: SIGTERM, SIGINT (Ctrl-C) and SIGUSR1."""
+"""Save and end, or save and go on, when a signal arrives: SIGTERM, SIGINT (Ctrl-C) and SIGUSR1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a resumed run the run it continues: keys instead of random state, and the position in the epoch."""
+"""Key each step's randomness and restore the position in the epoch, so that a resumed run repeats bit for bit."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a generative model makes, shown and measured."""
+"""Draw and evaluate the samples of a generative model."""

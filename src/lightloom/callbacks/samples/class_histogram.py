@@ -1,4 +1,4 @@
-"""Which classes a classifier sees among generated images: a table and a picture."""
+"""Count the classes that a classifier predicts for generated images: a table and a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the images of the same noise changed over a run."""
+"""Show how samples of fixed noise changed over a run: a strip and a film."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a generator makes of the same noise, epoch after epoch."""
+"""Draw samples of fixed noise after each epoch."""
 
 from __future__ import annotations
 

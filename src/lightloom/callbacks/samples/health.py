@@ -1,4 +1,4 @@
-"""Is a game between networks still one? Curves to look at, and warnings of the two ways in which it ends."""
+"""Monitor the balance of a GAN: plot losses, scores and gradients; warn of collapse and vanished gradients."""
 
 from __future__ import annotations
 

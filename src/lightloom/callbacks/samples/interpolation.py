@@ -1,4 +1,4 @@
-"""The images between two latents."""
+"""Draw the images on the path between two latents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The 1-nearest-neighbour test of features that were learned without labels (Donahue et al. 2017, section 4.2)."""
+"""Evaluate unsupervised features by 1-nearest-neighbour classification (Donahue et al. 2017, section 4.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good samples are: distances to real images on an extractor's features, and the older measures of the papers."""
+"""Evaluate samples: distances to real images on an extractor's features, and Parzen log-likelihood."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def losses(
 
 
 def _shared(count: Tensor) -> Tensor:
-    """This process's share of the count over all of them, which is 1 at least."""
+    """The mean count over all processes, at least 1 in total."""
     processes = 1
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(count)

@@ -1,1 +1,1 @@
-"""Pages of images."""
+"""Image grids."""

@@ -1,4 +1,4 @@
-"""Images on a page: grids, captions and files, and the paths between latents.
+"""Arrange images on a page: grids, captions, PNG and GIF files.
 
 A page is uint8 (C, H, W), grey (1 channel) or colour (3).
 """
@@ -31,7 +31,7 @@ def visible(images: Tensor) -> Tensor:
 
 
 def grid(images: Tensor, columns: int) -> Tensor:
-    """A page of images, row by row, with a thin margin. images: (N, C, H, W) in [0, 1], or uint8."""
+    """Arrange images (N, C, H, W), in [0, 1] or uint8, row by row with a thin margin; a page, uint8 (C, H, W)."""
     images = visible(to_uint8(images))
     count, channels, height, width = images.shape
     columns = min(columns, count)
@@ -43,14 +43,14 @@ def grid(images: Tensor, columns: int) -> Tensor:
 
 
 def tiles(page: Tensor, height: int, width: int) -> Tensor:
-    """The images of a `grid`, uint8 (N, C, height, width); the blank places of its last row too."""
+    """Cut a `grid` into its images, uint8 (N, C, height, width), blank cells of the last row included."""
     cells = page[:, :-MARGIN, :-MARGIN].unfold(1, height + MARGIN, height + MARGIN)
     cells = cells.unfold(2, width + MARGIN, width + MARGIN)[..., MARGIN:, MARGIN:]
     return cells.permute(1, 2, 0, 3, 4).flatten(0, 1)
 
 
 def pairs(above: Tensor, below: Tensor, columns: int) -> Tensor:
-    """A page on which each row of images has the row of their counterparts under it. (N, C, H, W) each."""
+    """Arrange two sets of images, (N, C, H, W) each, with each row of `below` under its row of `above`."""
     both = torch.stack([visible(to_uint8(above)), visible(to_uint8(below))])
     columns = min(columns, both.shape[1])
     both = pad(both, (0, 0, 0, 0, 0, 0, 0, -both.shape[1] % columns), value=PAPER)
