@@ -36,7 +36,7 @@ test-fast: $(READY)  ## Run the tests that start no process and train nothing, i
 
 coverage: $(READY)  ## Run the tests and report the lines that none of them reaches, in logs/coverage
 	rm -rf logs/coverage && mkdir -p logs/coverage
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report
 
 bench: $(READY)  ## Run the benchmarks that need no GPU, in 20 minutes at most; results go to logs/bench
