@@ -39,6 +39,9 @@ coverage: $(READY)  ## Run the tests and report the lines that none of them reac
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report
 
+test-portable: $(READY)  ## Repeat the tests that learn on other kernels, threads and seeds; ARGS="--threads 1" for fewer
+	$(BIN)/python tools/portable.py $(ARGS)
+
 bench: $(READY)  ## Run the benchmarks that need no GPU, in 20 minutes at most; results go to logs/bench
 	$(BIN)/python benchmarks/all.py
 
@@ -72,4 +75,5 @@ clean:  ## Remove the environment and caches; keep data and logs
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-fast test-lightning-loop coverage bench scoreboard lint format lock errors docs new clean
+.PHONY: help setup train test test-fast test-portable test-lightning-loop coverage bench scoreboard lint format lock errors docs new \
+	clean

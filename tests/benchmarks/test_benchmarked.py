@@ -13,6 +13,7 @@ import commands
 import pytest
 import torch
 from PIL import Image
+from seeds import seed
 
 from lightloom.data.images.readers import Digits
 from lightloom.engine import checkpoint
@@ -53,8 +54,9 @@ def weights(logs: Path) -> dict[str, torch.Tensor]:
     return checkpoint.load(last)["state_dict"]
 
 
+@pytest.mark.learns
 def test_a_cached_run_learns_the_same_and_goes_on_the_same(digits, tmp_path):
-    options = [*OPTIONS, f"data.root={digits}"]
+    options = [*OPTIONS, f"data.root={digits}", f"seed={seed()}"]
     plain = train(tmp_path / "plain", *options, "trainer.max_epochs=12")
     train(tmp_path / "cached", *options, "data.cache=true", "trainer.max_epochs=5")
     cached = train(tmp_path / "cached", "ckpt_path=last", "trainer.max_epochs=12")

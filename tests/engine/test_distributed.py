@@ -16,6 +16,7 @@ from commands import run, run_two, runs
 from omegaconf import DictConfig, OmegaConf
 from outcomes import confusion, results, weights
 from PIL import Image
+from seeds import seed
 
 from lightloom.config import compose
 from lightloom.config.compose import ROOT
@@ -25,6 +26,7 @@ from lightloom.engine import accelerator, rendezvous
 
 SHORT = ("model=mlp", "trainer.max_epochs=2", "trainer.limit_train_batches=4", "data.eval_batch_size=100")
 SHORT += ("data.val_fraction=0.13",)  # 187 validation images, which two processes cannot share equally
+SHORT += (f"seed={seed()}",)
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -42,6 +44,7 @@ def single(tmp_path_factory) -> Path:
     return runs(logs)[0]
 
 
+@pytest.mark.learns
 def test_ddp_equals_one_process(tmp_path, single):
     output = run(tmp_path, *SHORT, "trainer=ddp_cpu")
     assert "Training in 2 CPU processes (gloo)" in output
@@ -53,11 +56,12 @@ def test_ddp_equals_one_process(tmp_path, single):
     assert (found / "metrics.csv").read_text().count("\n") == (single / "metrics.csv").read_text().count("\n")
 
 
+@pytest.mark.learns
 def test_all_processes_whiten_alike(tmp_path):
     """The filters come from the same images, however many processes there are."""
     options = ("model=airbench", "model.network.widths=[4]", "trainer.max_epochs=1", "trainer.limit_train_batches=1")
     for trainer in ("cpu", "ddp_cpu"):
-        run(tmp_path / trainer, *options, f"trainer={trainer}", "test=false")
+        run(tmp_path / trainer, *options, f"seed={seed()}", f"trainer={trainer}", "test=false")
     one, two = (weights(runs(tmp_path / trainer)[0]) for trainer in ("cpu", "ddp_cpu"))
     assert one["network.0.fitted"]
     assert torch.equal(one["network.0.weight"], two["network.0.weight"])
@@ -83,6 +87,7 @@ def test_uneven_evaluation_with_batch_norm(tmp_path):
     assert confusion(runs(tmp_path)[0]).sum(1).tolist() == [8, 8, 7]
 
 
+@pytest.mark.learns
 def test_two_nodes_equal_one_process(tmp_path, single):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -106,6 +111,7 @@ def test_two_nodes_equal_one_process(tmp_path, single):
     assert_same_run(single, found)
 
 
+@pytest.mark.learns
 def test_two_slurm_tasks_equal_one_process(tmp_path, single):
     run_two(tmp_path, *SHORT)
     (found,) = runs(tmp_path)

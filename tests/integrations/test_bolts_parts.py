@@ -11,6 +11,7 @@ import torch
 from commands import run, runs, start
 from conftest import ROOT, compose
 from omegaconf import OmegaConf
+from seeds import seed
 from torch import nn
 
 from lightloom.config import compose as config
@@ -144,8 +145,9 @@ def test_a_run_that_becomes_longer_keeps_its_new_length():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(rates(bolts_schedules.warmup_cosine, 40)[20])
 
 
+@pytest.mark.learns
 def test_a_unet_sees_more_than_a_pixel_and_learns():
-    torch.manual_seed(0)
+    torch.manual_seed(seed())
     network = unet(1, 12, outputs=1, num_layers=2, width=4)
     x = torch.rand(16, 1, 12, 12)
     clean = x.roll(1, -1)  # from the neighbour on the left
@@ -160,11 +162,12 @@ def test_a_unet_sees_more_than_a_pixel_and_learns():
     assert errors[-1] < clean.var() / 3 < errors[0]
 
 
+@pytest.mark.learns
 def test_a_yolo_of_bolts_finds_what_it_learned():
     """One image, learned by heart: its boxes are found, by class and place, whether it comes small or large."""
     from torchvision.ops import box_iou
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed())
     image, target = DigitScenes(64, train_size=1).read("train")[0]
     target = {name: target[name] for name in ("boxes", "labels")}
     shapes = compose("model=bolts_yolo", "data=digit_scenes").model.network.prior_shapes

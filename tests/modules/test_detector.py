@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import torch
+from seeds import seed
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -58,16 +59,26 @@ def trainer(**options) -> pl.Trainer:
     return pl.Trainer(accelerator="cpu", num_sanity_val_steps=0, **dict.fromkeys(quiet, False), **options)
 
 
-@pytest.mark.parametrize(
-    ("maker", "steps"), [(torchvision.faster_rcnn, 60), (torchvision.mask_rcnn, 60), (torchvision.fcos, 80), (Yolo, 80)]
-)
-def test_one_picture_is_learned_by_heart(maker, steps):
-    torch.manual_seed(0)
-    module = detector(network(maker))
-    image, target = painted()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
-    for _ in range(steps):
-        loss = sum(module([image, image], [target, target]).values())
+SMALL_HEAD = {"rois": 64, "width": 64}
+BY_HEART = {
+    "faster_rcnn": (torchvision.faster_rcnn, SMALL_HEAD),
+    "mask_rcnn": (torchvision.mask_rcnn, {**SMALL_HEAD, "mask_layers": 2}),
+    "fcos": (torchvision.fcos, {}),
+    "yolo": (Yolo, {}),
+}
+
+
+@pytest.mark.learns
+@pytest.mark.parametrize(("maker", "options"), BY_HEART.values(), ids=BY_HEART)
+def test_one_picture_is_learned_by_heart(maker, options):
+    """The rate falls to nothing, so the boxes come to rest (IoU 0.9 and more) instead of passing 0.75 by chance."""
+    torch.manual_seed(seed())
+    module = detector(network(maker, **options))
+    image, target = painted(seed())
+    optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3)
+    for step in range(100):
+        optimizer.param_groups[0]["lr"] = 2e-3 * min(1, 2 * (1 - step / 100))
+        loss = sum(module([image], [target]).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -16,6 +16,7 @@ from commands import runs, start
 from conftest import ROOT, compose, models_for
 from outcomes import confusion
 from resumable import SCHEDULES, KeepAll, continue_each, state, train
+from seeds import seed
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.config.compose import without_hydra
@@ -102,7 +103,7 @@ def test_resume_is_exact_with_workers(tmp_path, before, after):
 
 SCENES = ("data=digit_scenes", "data.image_size=64", "data.reader.max_digits=3", "data.reader.train_size=8")
 SCENES += ("data.reader.val_size=3", "data.reader.test_size=7", "data.batch_size=4", "data.eval_batch_size=2")
-NARROW = ("model.network.backbone.width=8", "model.network.backbone.norm=group", "seed=1")
+NARROW = ("model.network.backbone.width=8", "model.network.backbone.norm=group", f"seed={seed(1)}")
 SGD = ("optimizer=sgd", "model.optimizer.lr=0.01", "trainer.max_epochs=2", "scheduler=constant")
 HERE = {"PYTHONPATH": str(ROOT / "tests/support")}
 
@@ -130,6 +131,7 @@ EXACT = {
 }
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("options", EXACT.values(), ids=EXACT)
 def test_two_processes_train_what_one_trains(tmp_path, options):
     one, two = (trained(tmp_path / t, *options, f"trainer={t}", "test=false") for t in ("cpu", "ddp_cpu"))

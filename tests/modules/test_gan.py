@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins import MixedPrecision
 from resumable import Noise, differences
+from seeds import seed
 from torch import Tensor, nn
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
@@ -127,7 +128,7 @@ def state(trainer: pl.Trainer) -> dict[str, Any]:
 
 
 def seeded(make, **options: Any):
-    pl.seed_everything(0, verbose=False)
+    pl.seed_everything(seed(), verbose=False)
     return make(**options)
 
 
@@ -215,6 +216,7 @@ def test_max_steps_counts_generator_updates(tmp_path):
     assert (trainer.global_step, watch.steps.count(0), watch.steps.count(1)) == (4, 8, 4)
 
 
+@pytest.mark.learns
 def test_gradients_are_clipped_for_each_player(tmp_path):
     """A step of SGD with lr 1 moves a player by its gradient: by no more than the bound."""
     sgd = partial(torch.optim.SGD, lr=1.0)
@@ -236,6 +238,7 @@ def scaled(factor: float) -> MixedPrecision:
     return MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=factor, growth_interval=1000))
 
 
+@pytest.mark.learns
 def test_a_gradient_scaler_changes_nothing_but_what_would_underflow(tmp_path):
     """Each player's backward is scaled and its step unscaled on its own: a factor of 256 instead of 1 is not seen."""
     sgd = partial(torch.optim.SGD, lr=0.01)
@@ -248,6 +251,7 @@ def test_a_gradient_scaler_changes_nothing_but_what_would_underflow(tmp_path):
     )
 
 
+@pytest.mark.learns
 def test_scaled_gradients_are_clipped_after_they_are_unscaled(tmp_path):
     sgd = partial(torch.optim.SGD, lr=1.0)
     lengths = []

@@ -13,6 +13,7 @@ from conftest import ROOT
 from interruptions import HERE
 from outcomes import results, weights
 from PIL import Image
+from seeds import seed
 
 from lightloom.engine import checkpoint
 
@@ -82,6 +83,7 @@ PLAIN = {
 }
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("name", ALIKE)
 def test_ddp_equals_one_process(tmp_path, name):
     """No batch norm, and noise that does not depend on who draws it: the same weights and figures to 1e-6.
@@ -93,7 +95,7 @@ def test_ddp_equals_one_process(tmp_path, name):
     options += [] if name == "autoencoder" else FEW
     options += ["model.encoder.norm=layer"] if name in ("BiGAN", "VAE+GAN") else []
     options += PLAIN.get(name, [])
-    options += ["+callbacks.noted={_target_: interruptions.Noted}", "run_name=run"]
+    options += ["+callbacks.noted={_target_: interruptions.Noted}", "run_name=run", f"seed={seed()}"]
     run(tmp_path / "one", model, *QUICK, *options, "trainer=cpu", env=HERE)
     run_two(tmp_path / "two", model, *QUICK, *options, env=HERE)
     found = [tmp_path / processes / "runs" / "run" for processes in ("one", "two")]

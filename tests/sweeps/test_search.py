@@ -14,6 +14,7 @@ import pytest
 from given_plan import SHORT, TINY, Forked, Instant, plan, search_all
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
+from seeds import seed
 
 from lightloom.config import compose
 from lightloom.core.errors import UserError
@@ -95,18 +96,20 @@ def test_the_best_options_are_an_experiment(searched):
     assert changed == ["data.classes"]  # which the data has told
 
 
+@pytest.mark.learns
 def test_a_run_that_does_worse_than_others_ends_early(tmp_path):
     long = (*TINY, "trainer.max_epochs=40", "trainer.limit_train_batches=4", "test=false", "scheduler=constant")
+    long += (f"seed={seed()}",)
     rates = "model.optimizer.lr=0.01,0.02,1e-9"
     found = plan(tmp_path, *long, rates, "sweep.sampler=grid", "sweep.pruner=median", "sweep.prune_startup=2")
     study = search_all(found, Forked())
     assert [t.state for t in study.trials] == [COMPLETE, COMPLETE, PRUNED]
-    ended = found.folder / "trials/002/seed-0"
+    ended = found.folder / f"trials/002/seed-{seed()}"
     assert not (ended / "results.json").exists()
     assert (ended / "checkpoints/last.ckpt").exists()
     full = {t.number: t.intermediate_values for t in study.trials}
     assert len(full[0]) == 40 > len(full[2])
-    assert full[0] == dict(new_values(found.folder / "trials/000/seed-0/metrics.csv", "val/acc", ()))
+    assert full[0] == dict(new_values(found.folder / f"trials/000/seed-{seed()}/metrics.csv", "val/acc", ()))
     at = max(full[2])
     assert full[2][at] < statistics.median([full[0][at], full[1][at]])
 
