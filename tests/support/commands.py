@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -73,9 +74,24 @@ def start(
     inherited = {name: value for name, value in os.environ.items() if name != RUN_TIME}
     environment = {**inherited, "LIGHTLOOM_LOG_DIR": str(log_dir), "OMP_NUM_THREADS": "1", **(env or {})}
     command = [str(root / "src" / f"{script}.py"), *arguments]
+    _start_server()
     process = SERVER.Process(target=_execute, args=(output, environment, command, cwd, limits or {}), daemon=False)
     process.start()
     return Command(process, output)
+
+
+def _start_server() -> None:
+    """With the sources of this checkout: it knows only what is installed, which may be another or under another name.
+
+    What it cannot import it leaves out without a word, and each command then takes seconds to load the libraries.
+    """
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), *filter(None, [before])])
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.pop("PYTHONPATH")
+        os.environ.update({"PYTHONPATH": before} if before else {})
 
 
 def start_two(log_dir: Path, *arguments: str, env: Mapping[str, str] | None = None) -> list[Command]:
