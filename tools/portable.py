@@ -97,7 +97,8 @@ def capabilities() -> list[str]:
 
 def run(combination: Combination, expression: str = "") -> Outcome:
     """Pytest's outcome; its output is kept in logs/portable."""
-    command = [sys.executable, "-m", "pytest", "-m", "learns", "-q", "-rfE", "--tb=short", "-k", expression]
+    options = ["-m", "learns", "-q", "-rfE", "--tb=short", "--durations=5", "-k", expression]
+    command = [sys.executable, "-m", "pytest", *options, *files()]
     began = time.monotonic()
     done = subprocess.run(
         command, cwd=ROOT, env=combination.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -106,6 +107,12 @@ def run(combination: Combination, expression: str = "") -> Outcome:
     name = f"{combination.threads}-{combination.isa}-{combination.seed}.txt"
     (OUTPUT / name).write_text(done.stdout, encoding="utf-8")
     return read(combination, time.monotonic() - began, done.returncode, done.stdout)
+
+
+def files() -> list[str]:
+    """Those with the mark: to collect all tests takes longer than to run a few."""
+    found = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(path) for path in found if "pytest.mark.learns" in path.read_text(encoding="utf-8")]
 
 
 def read(combination: Combination, seconds: float, code: int, text: str) -> Outcome:

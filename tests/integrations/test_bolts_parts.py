@@ -173,7 +173,7 @@ def test_a_yolo_of_bolts_finds_what_it_learned():
     shapes = compose("model=bolts_yolo", "data=digit_scenes").model.network.prior_shapes
     network = BoltsYolo(10, 64, width=8, prior_shapes=OmegaConf.to_container(shapes), normalization="groupnorm")
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
-    for _ in range(150):
+    for _ in range(100):
         losses = network([image.float() / 255], [target])
         assert set(losses) == set(BoltsYolo.losses)
         optimizer.zero_grad()
