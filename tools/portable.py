@@ -96,17 +96,16 @@ def capabilities() -> list[str]:
 
 
 def run(combination: Combination, expression: str = "") -> Outcome:
-    """Pytest's outcome; its output is kept in logs/portable."""
+    """Pytest's outcome; its output is in logs/portable, while it runs too."""
     options = ["-m", "learns", "-q", "-rfE", "--tb=short", "--durations=5", "-k", expression]
     command = [sys.executable, "-m", "pytest", *options, *files()]
-    began = time.monotonic()
-    done = subprocess.run(
-        command, cwd=ROOT, env=combination.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    name = f"{combination.threads}-{combination.isa}-{combination.seed}.txt"
-    (OUTPUT / name).write_text(done.stdout, encoding="utf-8")
-    return read(combination, time.monotonic() - began, done.returncode, done.stdout)
+    output = OUTPUT / f"{combination.threads}-{combination.isa}-{combination.seed}.txt"
+    began = time.monotonic()
+    with output.open("w", encoding="utf-8") as file:
+        done = subprocess.run(command, cwd=ROOT, env=combination.environment, stdout=file, stderr=subprocess.STDOUT)
+    seconds = time.monotonic() - began
+    return read(combination, seconds, done.returncode, output.read_text(encoding="utf-8", errors="replace"))
 
 
 def files() -> list[str]:
@@ -129,7 +128,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
     lines = ["| threads | kernels | seeds | passed | failed | seconds |", "| --- | --- | --- | --- | --- | --- |"]
     for (threads, isa), found in rows.items():
         seeds = ", ".join(str(outcome.combination.seed) for outcome in found)
-        passed, failed = (sum(figures) for figures in ((o.counts.get("passed", 0) for o in found), faults(found)))
+        passed, failed = sum(outcome.counts.get("passed", 0) for outcome in found), sum(faults(found))
         lines.append(f"| {threads} | {isa} | {seeds} | {passed} | {failed} | {sum(o.seconds for o in found):.0f} |")
     return "\n".join(lines)
 
