@@ -56,6 +56,7 @@ def scaler_must_clip(trainer: pl.Trainer) -> bool:
         return False
     return bool(trainer.gradient_clip_val) or not trainer.lightning_module.automatic_optimization
 
+
 def total_steps(trainer: pl.Trainer) -> int:
     """Optimizer steps of the whole run, whoever loads its data; sys.maxsize where nothing ends it."""
     return int(min(contract.total_steps(trainer), sys.maxsize))
