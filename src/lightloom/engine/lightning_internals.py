@@ -1,9 +1,9 @@
 """The private names of Lightning that lightloom uses, each under a public name. No other file mentions one.
 
-Seen in pytorch-lightning 2.6.0, 2.6.1, 2.6.4, 2.6.5 and 2.6.6, where all of them mean the same; `KNOWN` lists these.
-On another version:
+Seen in pytorch-lightning 2.6.0, 2.6.1, 2.6.4, 2.6.5 and 2.6.6, whose loops are the same but for one check of
+`val_check_interval` (new after 2.6.1). On another version:
 
-- A loop that changed would train differently without a word, so `trainer.loop=fast` needs a known version
+- A loop that changed would train differently without a word, so `trainer.loop=fast` needs a version of `KNOWN`
   (`engine.trainer` then takes Lightning's loop and says so).
 - Where one of the classes is gone, so is what is built on them: the loop, and the launcher, which is then Lightning's:
   a process that fails ends the others with SIGKILL.
@@ -42,7 +42,7 @@ except ImportError:  # a version that is not in KNOWN
 log = logging.getLogger("lightloom")
 
 VERSION = pl.__version__
-KNOWN = ("2.6.0", "2.6.1", "2.6.4", "2.6.5", "2.6.6")  # tests/engine/test_fast_loop.py passes under each
+KNOWN = ("2.6.6",)  # tests/engine/test_fast_loop.py passed under each
 
 PrefetchDataFetcher = _PrefetchDataFetcher
 limit_threads = _set_num_threads_if_needed  # (num_processes): OMP_NUM_THREADS for each of them, where it is not set
