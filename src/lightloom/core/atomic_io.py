@@ -13,10 +13,11 @@ FOLDER = 0x10  # in the attributes of a zip file's member
 
 
 @contextlib.contextmanager
-def replacing(path: Path, older: Path | None = None) -> Iterator[BinaryIO]:
+def replacing(path: Path, older: Path | None = None, synced: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces `path` once all of it is on the disk; a crash leaves the old one.
 
-    older: the name that the old one is kept under.
+    older: the name that the old one is kept under. synced: False leaves the disk to the system, for `sync` later: a
+    crash of the process still leaves a whole file, one of the machine may not.
     """
     temporary = path.with_name(f".saving-{path.name}")
     try:
@@ -24,14 +25,22 @@ def replacing(path: Path, older: Path | None = None) -> Iterator[BinaryIO]:
         with temporary.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         if older:
             keep(path, older)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if synced:
+            _sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def sync(path: Path) -> None:
+    """Have the file, and its name, on the disk."""
+    _sync(path)
+    _sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -80,8 +89,8 @@ def damage(path: Path) -> str | None:
     return f"{broken} fails its checksum" if broken else None
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -47,20 +47,25 @@ class RunRecord(pl.Callback):
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Saves whole files, the one before last.ckpt kept; loads with `load`, whatever Lightning asks."""
+    """Saves whole files, the one before last.ckpt kept; loads with `load`, whatever Lightning asks.
+
+    storage_options: synced, keep_older; False leaves out the flush to the disk, or the keeping.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        save(checkpoint, Path(path), run_dir.older(Path(path)))
+        options = storage_options or {}
+        older = run_dir.older(Path(path)) if options.get("keep_older", True) else None
+        save(checkpoint, Path(path), older, options.get("synced", True))
         log.debug("saved %s at step %d", path, checkpoint["global_step"])
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         return load(Path(path))
 
 
-def save(checkpoint: dict[str, Any], path: Path, older: Path | None = None) -> None:
+def save(checkpoint: dict[str, Any], path: Path, older: Path | None = None, synced: bool = True) -> None:
     """Write the file whole: a crash leaves the old one, a full disk a message. older: a name for the one before."""
     try:
-        with atomic_io.replacing(path, older) as file:
+        with atomic_io.replacing(path, older, synced) as file:
             torch.save(checkpoint, file)
     except (OSError, RuntimeError) as error:  # torch wraps the error of a full disk in one of its own
         cause = error.__context__ if isinstance(error, RuntimeError) else error

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
-from lightloom.core.ranges import Count, Positive
+from lightloom.core.ranges import Count, NotNegative, Positive
 
 AGREE_EVERY = 50  # optimizer steps
 
@@ -24,7 +24,9 @@ class RunCheckpoint(Checkpoint):
 
     every_n_minutes, every_n_steps: also save last.ckpt inside an epoch; None switches off. Inside an epoch it is saved
     between two optimizer steps only, so that the run can be continued exactly; also where max_steps or max_time ends
-    the run.
+    the run. every_n_seconds_synced: files are flushed to the disk at most so often, and when training ends; between,
+    they are written all the same, so that a process that is killed loses nothing and a machine that crashes these
+    seconds: previous.ckpt then is the last that was flushed. 0: each at once.
     """
 
     def __init__(
@@ -34,10 +36,13 @@ class RunCheckpoint(Checkpoint):
         mode: Literal["min", "max"],
         every_n_minutes: Positive | None = None,
         every_n_steps: Count | None = None,
+        every_n_seconds_synced: NotNegative = 0.0,
     ) -> None:
         self.folder, self.monitor, self.mode = Path(dirpath), monitor, mode
         self.every_n_minutes, self.every_n_steps = every_n_minutes, every_n_steps
+        self.every_n_seconds_synced = every_n_seconds_synced
         self.best_score: float | None = None
+        self._synced_at, self._unsynced = -math.inf, set[Path]()
         self._saved_at, self._saved_step = time.monotonic(), 0
         self._postponed = False  # last.ckpt is due when the validation that follows has ended
         self._best_is_now = False  # best.ckpt was written in the state that last.ckpt is about to hold
@@ -91,6 +96,12 @@ class RunCheckpoint(Checkpoint):
         self._save(trainer, self.last)
         self._best_is_now = False
 
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._sync()
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        self._sync()
+
     def _check_beginning(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Raise UserError, on all processes, where they have not loaded the same checkpoint."""
         own = torch.tensor(trainer.global_step, device=module.device)
@@ -136,9 +147,30 @@ class RunCheckpoint(Checkpoint):
 
     def _save(self, trainer: pl.Trainer, path: Path) -> None:
         if not trainer.fast_dev_run and not (self._best_is_now and self._link_last(trainer)):  # type: ignore[attr-defined]
-            trainer.save_checkpoint(path)
+            self._write(trainer, path)
         if path == self.last:
             self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+    def _write(self, trainer: pl.Trainer, path: Path) -> None:
+        """The file as the time since the last flush allows. A strategy of several processes takes no such options."""
+        waits = trainer.world_size == 1 and time.monotonic() - self._synced_at < self.every_n_seconds_synced
+        replaces_unsynced = path in self._unsynced
+        options = {"synced": not waits, "keep_older": not replaces_unsynced}
+        trainer.save_checkpoint(path, storage_options=options if waits or replaces_unsynced else None)
+        if waits:
+            self._unsynced.add(path)
+            return
+        self._unsynced.discard(path)
+        if path == self.last:
+            self._sync()
+            self._synced_at = time.monotonic()
+
+    def _sync(self) -> None:
+        """Have on the disk what was written since the last flush."""
+        for path in self._unsynced:
+            if path.is_file():
+                atomic_io.sync(path)
+        self._unsynced.clear()
 
     def _link_last(self, trainer: pl.Trainer) -> bool:
         """Give best.ckpt, just written, the name last.ckpt too; False where each needs its own file."""
@@ -148,10 +180,16 @@ class RunCheckpoint(Checkpoint):
         try:
             link.unlink(missing_ok=True)
             link.hardlink_to(self.best)
-            atomic_io.keep(self.last, self.last.with_name(run_dir.PREVIOUS))
+            if self.last not in self._unsynced:
+                atomic_io.keep(self.last, self.last.with_name(run_dir.PREVIOUS))
             link.replace(self.last)  # both names are only ever replaced, never written into
         except OSError:  # a file system without links, or a strategy whose checkpoint is a folder
             return False
+        if self.best in self._unsynced:
+            self._unsynced.add(self.last)
+        else:
+            self._sync()
+            self._synced_at = time.monotonic()
         return True
 
 
