@@ -51,8 +51,22 @@ def _by_blocks(network: nn.Module) -> dict[nn.Parameter, int]:
 
 
 def _blocks(network: nn.Module) -> Iterator[nn.Module]:
-    """The children with parameters, in the order of registration; those of a container or an only child instead."""
-    children = [child for child in network.children() if next(child.parameters(), None) is not None]
+    """The network's children, or those of its only child, in the order of registration; a container's instead of it."""
+    children = _children(network)
+    while len(children) == 1 and _children(children[0]):
+        children = _children(children[0])
     for child in children:
-        opens = type(child) in PLAIN_CONTAINERS or (len(children) == 1 and any(True for _ in child.children()))
-        yield from _blocks(child) if opens else (child,)
+        yield from _opened(child)
+
+
+def _opened(block: nn.Module) -> Iterator[nn.Module]:
+    if type(block) not in PLAIN_CONTAINERS:
+        yield block
+        return
+    for child in _children(block):
+        yield from _opened(child)
+
+
+def _children(module: nn.Module) -> list[nn.Module]:
+    """Those with parameters."""
+    return [child for child in module.children() if next(child.parameters(), None) is not None]
