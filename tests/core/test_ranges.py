@@ -1,0 +1,50 @@
+"""A call from Python is judged by the annotations that the command line is judged by."""
+
+from typing import Annotated, Literal
+
+import pytest
+from annotated_types import Gt, Lt
+
+from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, Positive, Share, checked
+
+
+@checked
+def make(width: Count, rate: Share = 0.5, clip: Positive | None = None, kind: Literal["a", "b"] = "a", free: int = 0):
+    return width, rate, clip, kind, free
+
+
+def test_what_is_in_range_goes_through():
+    assert make(1) == (1, 0.5, None, "a", 0)
+    assert make(2, 1.0, clip=0.1, kind="b", free=-7) == (2, 1.0, 0.1, "b", -7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"width": 0}, "width is 0; expected at least 1."),
+        ({"width": 1, "rate": 1.5}, "rate is 1.5; expected at least 0 and at most 1."),
+        ({"width": 1, "clip": 0}, "clip is 0; expected a number above 0."),
+        ({"width": 1, "kind": "c"}, "kind is c; expected a, b."),
+    ],
+)
+def test_what_is_not_is_refused(arguments, said):
+    with pytest.raises(UserError) as caught:
+        make(**arguments)
+    assert str(caught.value) == said
+
+
+def test_both_ends_may_be_left_out():
+    @checked
+    def inside(x: Annotated[float, Gt(0), Lt(1)]) -> float:
+        return x
+
+    assert inside(0.5) == 0.5
+    for value in (0, 1):
+        with pytest.raises(UserError, match="above 0 and below 1"):
+            inside(value)
+
+
+def test_the_message_of_a_call_with_wrong_names_is_pythons_own():
+    with pytest.raises(TypeError, match="width"):
+        make()
