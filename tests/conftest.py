@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
-from speed import is_slow
+from speed import fast, is_slow
 
 from lightloom.config import compose as config
 from lightloom.core.errors import UserError
@@ -18,10 +18,20 @@ from lightloom.core.errors import UserError
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out slow tests, and most cases of those with many")
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what `make test-fast` leaves out."""
     if isinstance(item, pytest.Function) and is_slow(item):
         item.add_marker("slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("fast"):
+        kept = fast(items)
+        config.hook.pytest_deselected(items=list({*items} - {*kept}))
+        items[:] = kept
 
 
 def names(group: str) -> list[str]:

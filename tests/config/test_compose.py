@@ -138,6 +138,7 @@ def test_each_value_of_a_sweep_is_checked(line):
         check("train", [line])
 
 
+@pytest.mark.slow
 def test_a_sweep_over_everything_is_checked_one_choice_at_a_time():
     """Not all 20,000 combinations, but each name once, and the last of each group too."""
     overrides = [f"{group}={','.join(names(group))}" for group in ("data", "trainer", "debug")]

@@ -1,10 +1,10 @@
-"""Tell slow tests from fast ones by what their code reaches, so that nobody keeps a list of them."""
+"""Choose the tests of `make test-fast` by what their code reaches, so that nobody keeps a list of them."""
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -13,13 +13,28 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 COSTLY = frozenset({"subprocess", "Process", "spawn", "Trainer", "train_and_restore"})  # starts a process, or trains
+CASES = 3  # of a parametrized test
+
+
+def fast(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The items that are not slow; of a test with more than `CASES` cases the first, the last and some between."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if not item.get_closest_marker("slow"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    return [item for of_one in cases.values() for item in _evenly(of_one)]
+
+
+def _evenly(cases: list[pytest.Item]) -> list[pytest.Item]:
+    last = len(cases) - 1
+    return [cases[i] for i in sorted({round(n * last / (CASES - 1)) for n in range(CASES)})]
 
 
 def is_slow(test: pytest.Function) -> bool:
     """Whether the test, a fixture it uses, or a function of tests/ that these call starts a process or trains."""
     info = test._fixtureinfo
     fixtures = [d.func for name in info.names_closure for d in info.name2fixturedefs.get(name, ())]
-    return any(_is_costly(inner_function(f)) for f in (test.function, *fixtures))
+    return any(reaches_costly_code(inner_function(f)) for f in (test.function, *fixtures))
 
 
 def inner_function(wrapped: Any) -> Any:
@@ -30,7 +45,8 @@ def inner_function(wrapped: Any) -> Any:
 
 
 @functools.cache
-def _is_costly(root: Any) -> bool:
+def reaches_costly_code(root: Any) -> bool:
+    """Whether the function names something costly, itself or in the functions of tests/ that it may call."""
     seen: set[Any] = set()
     waiting = [root]
     while waiting:
@@ -66,8 +82,8 @@ def _called(function: FunctionType, names: frozenset[str]) -> Iterator[Any]:
 
 
 def _is_own(found: Any) -> bool:
-    code = getattr(found, "__code__", None)
-    file = code.co_filename if code else getattr(_module_of(found), "__file__", None)
+    is_function = isinstance(found, FunctionType)
+    file = found.__code__.co_filename if is_function else getattr(_module_of(found), "__file__", None)
     return bool(file) and Path(file).is_relative_to(TESTS)
 
 

@@ -122,8 +122,9 @@ def pyramid(
     """
     one_of("norm", norm, get_args(Norm), "model.network.backbone.norm")
     if name == "small":
-        body: nn.Module = SmallBody(width, "batch" if norm == "frozen" else norm)
-        widths: Sequence[int] = body.widths  # type: ignore[assignment]
+        small = SmallBody(width, "batch" if norm == "frozen" else norm)
+        body: nn.Module = small
+        widths: Sequence[int] = small.widths
     elif norm == "group":
         raise ValueError(f"norm group is for backbone small, {name} has its own; set model.network.backbone.norm=batch")
     elif name == "mobilenet_v3_large":
