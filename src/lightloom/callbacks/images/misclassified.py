@@ -91,8 +91,8 @@ def wrong(logits: Tensor, images: Tensor, labels: Tensor, side: int) -> list[Wro
 
 
 def choose(found: Iterable[Wrong], per_pair: int, most: int) -> list[Wrong]:
-    """The most certain of each pair of classes, then each pair's second, and so on. Choosing of what was chosen before
-    and of what comes later is choosing of all."""
+    """The most confident of each pair of classes, then each pair's second, and so on. Choosing from earlier choices
+    and later images equals choosing from all."""
     ordered = sorted(found, key=lambda w: -w.confidence)
     seen: Counter[tuple[int, int]] = Counter()
     ranked: list[tuple[int, int]] = []  # (rank within the pair, place)
@@ -103,7 +103,7 @@ def choose(found: Iterable[Wrong], per_pair: int, most: int) -> list[Wrong]:
 
 
 def write(folder: Path, kept: list[Wrong]) -> None:
-    """Both files; of a faultless test a list that is empty, and no grid."""
+    """Write both files; for a test without mistakes an empty list and no grid."""
     rows = [{"true": w.true, "predicted": w.predicted, "confidence": round(w.confidence, 4)} for w in kept]
     atomic_io.write_text(folder / "misclassified.json", json.dumps({"columns": COLUMNS, "images": rows}) + "\n")
     if kept:

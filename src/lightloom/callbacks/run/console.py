@@ -15,7 +15,7 @@ log = logging.getLogger("lightloom")
 
 
 class Console(pl.Callback):
-    """Refreshes by time, not by step, and reads no metric from the device inside an epoch.
+    """Prints a bar and a line per epoch; refreshes by time, not by step, and never waits for the device in an epoch.
 
     The bar has the rate, the time left of this pass over the data and, in training, that of the whole run, validations
     included. Without a terminal (a file, a notebook's `!python`, a cluster's log) and on other processes than the first
@@ -134,7 +134,7 @@ class Console(pl.Callback):
         self.bar.refresh()
 
     def _left(self, trainer: pl.Trainer, done: int) -> str:
-        """How long the run still takes at the rate that it has had; nothing where its length is not known."""
+        """The time left of the run at its rate so far; nothing where its length is unknown."""
         behind, total = _batches_behind(trainer, done), _batches_of_run(trainer)
         if total is None or behind <= self._first:
             return ""
@@ -142,7 +142,7 @@ class Console(pl.Callback):
         return f"(run {timedelta(seconds=round(max(seconds, 0)))})"
 
     def _say(self, trainer: pl.Trainer) -> None:
-        """One line for the epoch that has ended; its last metrics come after a callback's `on_train_epoch_end`."""
+        """Print the line of the epoch that has ended; its last metrics come after callbacks' `on_train_epoch_end`."""
         if self._ended:
             metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
             shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())

@@ -36,7 +36,7 @@ MOST_COMPARED = 10_000  # images for precision and recall
 
 @dataclass
 class Kept:
-    """What an evaluation has seen so far on this process: (B, D) and (B, C H W) of each batch, on the CPU."""
+    """Features (B, D) and pixels (B, C H W) of each batch so far, on this process, on the CPU."""
 
     real: list[Tensor] = field(default_factory=list)
     fake: list[Tensor] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Kept:
 
 
 class SampleQuality(pl.Callback):
-    """Compares images that a Sampler makes with those of the validation and test sets.
+    """Compares images that a module generates with those of the validation and test sets.
 
     Each validation: val/frechet_<extractor>, of all validation images and `val_samples` fakes. A test, with all its
     images and `test_samples` fakes: test/frechet_, test/kernel_, test/precision_ and test/recall_<extractor>, the
@@ -87,7 +87,7 @@ class SampleQuality(pl.Callback):
 
     @property
     def logged(self) -> list[str]:
-        """The names of what each validation logs."""
+        """The names of the metrics that each validation logs."""
         return [f"val/frechet_{self.name}"]
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
@@ -197,7 +197,7 @@ def compare(real: Tensor, fake: Tensor) -> dict[str, float]:
 
 
 def gather(trainer: pl.Trainer, batches: list[Tensor], device: torch.device) -> Tensor:
-    """Everybody's batches (B, ...) in one order, batch b of rank r being number b * world_size + r.
+    """Gather every process's batches (B, ...) in one order, batch b of rank r being number b * world_size + r.
 
     On the device where it is a CUDA one, for others have no float64; else on the CPU.
     """
