@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 TESTS = Path(__file__).parents[1]
-COSTLY = frozenset({"subprocess", "Process", "spawn", "Trainer", "train_and_restore"})  # starts a process, or trains
+COSTLY = frozenset({"subprocess", "Process", "spawn"})  # starts a process
+COSTLY |= {"Trainer", "train_and_restore"}  # trains
+COSTLY |= {"largest_difference"}  # exports, and compares the file with the model
 CASES = 3  # of a parametrized test
 
 
@@ -31,7 +33,7 @@ def _evenly(cases: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def is_slow(test: pytest.Function) -> bool:
-    """Whether the test, a fixture it uses, or a function of tests/ that these call starts a process or trains."""
+    """Whether the test, its fixtures, or functions of tests/ that these call start a process, train or export."""
     info = test._fixtureinfo
     fixtures = [d.func for name in info.names_closure for d in info.name2fixturedefs.get(name, ())]
     return any(reaches_costly_code(inner_function(f)) for f in (test.function, *fixtures))

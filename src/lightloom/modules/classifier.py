@@ -241,7 +241,7 @@ class RunningTotals:
         self.images += len(labels)
 
     def values(self) -> Tensor:
-        """(3,): what a Sums is made of again."""
+        """The state (3,) from which `RunningTotals` is restored."""
         return torch.stack([self.loss, self.correct, torch.full_like(self.loss, self.images)])
 
 
