@@ -227,7 +227,7 @@ class Classifier(pl.LightningModule):
 
 
 class RunningTotals:
-    """Of the loss, of right answers and of images, in the part of an epoch that is behind."""
+    """Loss, correct predictions and sample counts of the epoch so far."""
 
     def __init__(self, values: Tensor) -> None:
         loss, correct, images = values.clone().unbind()
