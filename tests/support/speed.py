@@ -13,7 +13,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 COSTLY = frozenset({"subprocess", "Process", "spawn"})  # starts a process
-COSTLY |= {"Trainer", "train_and_restore"}  # trains
+COSTLY |= {"Trainer", "zero_grad", "train_and_restore"}  # trains
 COSTLY |= {"largest_difference"}  # exports, and compares the file with the model
 CASES = 3  # of a parametrized test
 
