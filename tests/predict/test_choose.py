@@ -1,0 +1,188 @@
+"""Who predicts with which module: found by convention, one for each option, or one sentence of what there is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+from conftest import ROOT, compose, models_for, names
+from omegaconf import OmegaConf
+
+import lightloom.predict
+from lightloom.config import compose as config
+from lightloom.config.instantiate import build
+from lightloom.core.errors import UserError
+from lightloom.exporting.contract import graphs
+from lightloom.predict import choose
+from lightloom.predict.contract import Request
+
+PREDICTOR = """
+class Predictor:
+    ways = {"input": "input=<text>"}
+    needs = "write"
+    lacks = "writes no text"
+    formats = ()
+
+    def __init__(self, module, data):
+        self.module = module
+
+    @staticmethod
+    def accepts(module, request):
+        return hasattr(module, "write") and request.data.get("kind") == "letters"
+
+    def predict(self, inputs):
+        return self.module.write(inputs)
+"""
+COMMAND = """
+from pathlib import Path
+
+def run(cfg, trained, predictor):
+    Path(cfg.paths.output_dir, "text.txt").write_text(predictor.predict(cfg.input))
+"""
+INSPECTION = """
+def accepts(datamodule):
+    return hasattr(datamodule, "letters")
+
+def inspect(datamodule, cfg):
+    print(f"{len(datamodule.letters)} letters")
+"""
+
+
+class Writes(pl.LightningModule):
+    def write(self, text: str) -> str:
+        return text.upper()
+
+
+@pytest.fixture
+def letters(tmp_path, monkeypatch) -> Path:
+    """A capability in a folder of its own, added to the package."""
+    for name, text in (("predictor", PREDICTOR), ("command", COMMAND), ("inspection", INSPECTION)):
+        (tmp_path / "letters").mkdir(exist_ok=True)
+        (tmp_path / f"letters/{name}.py").write_text(text)
+    monkeypatch.setattr(lightloom.predict, "__path__", [*lightloom.predict.__path__, str(tmp_path)])
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("lightloom.predict.letters")]:
+        del sys.modules[name]
+
+
+def command(folder: Path, *overrides: str):
+    cfg = config.without_hydra(compose("trainer=cpu", *overrides, config_name="predict"))
+    cfg.paths.output_dir = str(folder)
+    return cfg
+
+
+def trained(kind: str | None, **facts: object):
+    return OmegaConf.create({"run_name": "mine", "data": {"kind": kind, "name": "x", **facts}})
+
+
+def test_a_folder_is_enough_to_predict_a_new_kind_of_data(letters):
+    cfg, about = command(letters, "input=abc"), trained("letters")
+    choose.choose(cfg, about, Writes()).run(cfg, about, Writes())
+    assert (letters / "text.txt").read_text() == "ABC"
+
+
+def test_its_words_are_in_the_messages_of_all(letters):
+    class Draws(pl.LightningModule):
+        latent_dim = 3
+
+        def decode(self, z):
+            return z
+
+    with pytest.raises(
+        UserError,
+        match=r"^input=abc: Draws finds no objects, classifies nothing, writes no text and reconstructs nothing; say num",
+    ):
+        choose.choose(command(letters, "input=abc"), trained("image"), Draws())
+    with pytest.raises(UserError, match=r"^Say what to predict: input=<text>\.$"):
+        choose.choose(command(letters), trained("letters"), Writes())
+
+
+def test_a_kind_that_nobody_predicts_is_told_what_there_is():
+    with pytest.raises(UserError) as caught:
+        choose.choose(command(Path(), "input=a.txt"), trained("letters"), Writes())
+    assert "\n" not in str(caught.value)
+    assert "mine: Writes, trained on data of kind letters, is for none of what" in str(caught.value)
+    for name in ("boxes (detect", "classes (predict_step", "reconstructions (reconstruct", "samples (decode"):
+        assert name in str(caught.value)
+
+
+def test_a_kind_tells_of_its_data(letters, capsys):
+    from lightloom.predict import inspection
+
+    class Data:
+        letters = "abc"
+
+    inspection.choose(Data())(Data(), None)
+    assert capsys.readouterr().out == "3 letters\n"
+
+
+def test_data_that_no_kind_knows_has_its_splits_told(capsys):
+    from lightloom.predict import inspection
+
+    class Part(list):
+        labelled = False
+
+    class Data:
+        def split(self, name):
+            if name == "test":
+                raise UserError("no test part.")
+            return Part(range({"train": 1234, "val": 7}[name]))
+
+        def facts(self):
+            return {"vocabulary": list(range(100)), "width": None}
+
+    inspection.choose(Data())(Data(), OmegaConf.create({"data": {"name": "mine"}}))
+    said = capsys.readouterr().out
+    for expected in ("mine", "1,234", "no test part.", "vocabulary", "... (100)"):
+        assert expected in said
+
+
+# --- the shipped models
+
+
+DATA = {"detection": ("data=digit_scenes", "data.image_size=64"), "signal_reconstruction": ("data=signals",)}
+USES = {"boxes": "find", "classes": "classify", "reconstructions": "reconstruct", "samples": "sample"}
+EXPECTED = {  # by task
+    "classification": {"classes"},
+    "detection": {"boxes"},
+    "generation": {"samples"},
+    "bidirectional": {"reconstructions", "samples"},
+    "latent_variable": {"reconstructions", "samples"},
+    "reconstruction": {"reconstructions"},
+    "denoising": {"reconstructions"},
+    "signal_reconstruction": set(),
+}
+
+
+def algorithm(model: str) -> str:
+    """The class of the module, read from the YAML or from what it builds on."""
+    cfg = OmegaConf.load(ROOT / f"configs/model/{model}.yaml")
+    parents = [entry for entry in cfg.defaults if isinstance(entry, str) and entry != "_self_"]
+    return str(cfg._target_) if "_target_" in cfg else algorithm(parents[0])
+
+
+def one_of_each() -> dict[tuple[str, str], str]:
+    """(task, algorithm) -> the model with the shortest name, over all models."""
+    found: dict[tuple[str, str], str] = {}
+    for task in names("task"):
+        for model in sorted(models_for(task), key=lambda name: (len(name), name)):
+            found.setdefault((task, algorithm(model)), model)
+    return found
+
+
+@pytest.mark.parametrize(("task", "model"), [(task, model) for (task, _), model in one_of_each().items()])
+def test_each_algorithm_is_predicted_by_those_of_its_task(task, model):
+    """Which hangs on the module's class and the kind of its data, so one model of each stands for all."""
+    cfg = config.without_hydra(compose(f"model={model}", *DATA.get(task, ())))
+    module = build(cfg.model, "model")
+    able = {one.name for one in choose.capabilities() if one.predictor.accepts(module, Request({}, cfg.data))}
+    assert able == EXPECTED[task]
+    uses = {graph.use for graph in graphs() if graph.accepts(module, cfg.data)}
+    assert uses == ({USES[name] for name in able} or {"reconstruct"})
+
+
+def test_every_model_is_of_a_task_that_is_expected():
+    assert {task for task in names("task") if models_for(task)} == set(EXPECTED)
+    assert sum(len(models_for(task)) for task in EXPECTED) == len(names("model"))
