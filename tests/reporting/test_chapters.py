@@ -56,7 +56,8 @@ def picture(path: Path, **text: str) -> None:
 def run(tmp_path) -> Path:
     """A finished run of a kind of data that the product does not have, without run.json."""
     where = tmp_path / "mine"
-    where.mkdir()
+    (where / "checkpoints").mkdir(parents=True)
+    (where / "checkpoints/best.ckpt").touch()
     (where / "config.yaml").write_text(CONFIG)
     (where / "overrides.txt").write_text("")
     (where / "results.json").write_text(json.dumps({"test/perplexity": 7.25, "epochs": 2, "steps": 20}))
