@@ -119,7 +119,7 @@ def test_kaggle_submission_has_the_competitions_header_and_order(tmp_path):
 def test_nothing_in_a_checkpoint_but_its_model_and_data_is_built(trained, tmp_path):
     checkpoint = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
     trap = {"_target_": "tempfile.mkdtemp", "prefix": "trap", "dir": str(tmp_path)}
-    checkpoint["hyper_parameters"]["callbacks"]["confusion_matrix"] = {"_target_": "builtins.dict", "x": trap}
+    checkpoint["lightloom"]["config"]["callbacks"]["confusion_matrix"] = {"_target_": "builtins.dict", "x": trap}
     torch.save(checkpoint, tmp_path / "trap.ckpt")
     commands.run(tmp_path, f"ckpt_path={tmp_path}/trap.ckpt", "trainer=cpu", script="eval")
     assert not list(tmp_path.glob("trap?*/"))

@@ -134,7 +134,7 @@ def differences(a: Any, b: Any, where: str = "") -> list[str]:
 def saved(run: Path) -> dict[str, Any]:
     """All that last.ckpt holds, but the configuration, which has the run's paths."""
     content = checkpoint.load(run / "checkpoints" / "last.ckpt")
-    return {key: value for key, value in content.items() if key != "hyper_parameters"}
+    return {key: value for key, value in content.items() if key not in ("hyper_parameters", "lightloom", "config")}
 
 
 @dataclass

@@ -39,10 +39,16 @@ def build(cfg: Any, where: str, **extra: Any) -> Any:
 
 
 def build_datamodule(cfg: DictConfig) -> Any:
-    """The datamodule of `data`. Facts that the configuration states and somebody's class does not take stay there."""
+    """The datamodule of `data`. Facts that the configuration states and somebody's class does not take become its
+    attributes, where it has no such.
+    """
     takes = _options(import_target(str(cfg["_target_"]))) if _may_state_facts("data", cfg) else None
     facts = [] if takes is None else [key for key in cfg if key not in KEYWORDS and key not in takes]
-    return build(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in facts]), "data")
+    datamodule = build(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in facts]), "data")
+    for fact in facts:
+        if not hasattr(datamodule, str(fact)):
+            setattr(datamodule, str(fact), plain(cfg[fact]))
+    return datamodule
 
 
 def literal(value: Any) -> Any:

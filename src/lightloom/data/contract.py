@@ -160,6 +160,7 @@ def read_splits(data: Any) -> None:
     """Read what training needs, so that what is wrong with it is said at once; what is not ours reads in the fit."""
     if hasattr(data, "split"):
         data.setup("fit")
+        data.split("train")
 
 
 def can_be_tested(data: Any, labelled: bool = True) -> bool:

@@ -15,6 +15,7 @@ from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, format_c
 from lightloom.config.instantiate import import_target, plain
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
+from lightloom.data import contract
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine.rendezvous import agree
 
@@ -169,6 +170,19 @@ def _only_shows(target: str | None) -> bool:
         return bool(target) and bool(getattr(import_target(str(target)), "only_shows", False))
     except (ModuleNotFoundError, AttributeError):  # of a run whose callback is no longer there
         return False
+
+
+def check_same_data(run: Path, datamodule: Any) -> None:
+    """Raise UserError where a split has other items than when the run began, as far as both are known."""
+    began = (run_dir.starts(run) or [{}])[0].get("data", {}).get("splits", {})
+    for split, now in contract.describe(datamodule).items():
+        then = began.get(split, {})
+        if then.get("of") == now.get("of") and then.get("sha256") != now.get("sha256"):
+            counts = f"{then.get('count')} items then, {now.get('count')} now, by their {now['of']}"
+            raise UserError(
+                f"{run}: the {split} data is not what the run was trained on ({counts}); bring that data back, or begin "
+                f"another run with another run_name, and weights_only_init=true to keep the weights."
+            )
 
 
 # --- how far it is ----------------------------------------------------------------------------------------------------

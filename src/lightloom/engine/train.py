@@ -27,7 +27,7 @@ from lightloom.data import contract
 from lightloom.engine import accelerator, facts, lightning_internals, partial_init, record
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import trainer as trainers
-from lightloom.engine.resume import Start, holds_a_run
+from lightloom.engine.resume import Start, check_same_data, holds_a_run
 
 log = logging.getLogger("lightloom")
 
@@ -211,6 +211,8 @@ def fit(
             "Resuming from %s (epoch %d, step %d).", start.path, start.content["epoch"], start.content["global_step"]
         )
     path = None if start.weights_only else start.path
+    if path and run_dir.rank() == 0:
+        check_same_data(Path(cfg.paths.output_dir), datamodule)
     if path or holds_a_run(Path(cfg.paths.output_dir)):  # what was logged by a run that came to no checkpoint is void
         _continue_logs(trainer, _logged_step(start.content, module) if path else 0)
     if run_dir.rank() == 0:

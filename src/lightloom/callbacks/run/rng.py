@@ -31,6 +31,8 @@ class KeyedRandomness(pl.Callback):
         seed_everything(self._key(self._batches.ready))
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.state.fn != "fit":
+            return
         data = trainer.datamodule  # type: ignore[attr-defined]
         contract.resume_at(data, *position(checkpoint["loops"]["fit_loop"]))
 
