@@ -277,4 +277,4 @@ def test_another_models_checkpoint_is_refused_with_the_first_difference(tmp_path
     module, cfg = classifier()
     wider, _ = classifier("data.num_classes=12", "data.classes=null")
     with pytest.raises(UserError, match=r"10.*instead of.*12"):
-        checkpoint.check_fits({"state_dict": module.state_dict(), "hyper_parameters": cfg}, wider, tmp_path / "x.ckpt")
+        checkpoint.check_fits({"state_dict": module.state_dict(), "config": cfg}, wider, tmp_path / "x.ckpt")

@@ -159,7 +159,7 @@ def test_processes_have_the_same_weights(two_processes):
 def best(two_processes, tmp_path_factory) -> Path:
     """Its best checkpoint, as of an ordinary module: those of tests are not trusted."""
     content = checkpoint.load(two_processes / "checkpoints" / "best.ckpt")
-    content["hyper_parameters"]["model"]["_target_"] = "lightloom.modules.detector.Detector"
+    content["lightloom"]["config"]["model"]["_target_"] = "lightloom.modules.detector.Detector"
     path = tmp_path_factory.mktemp("best") / "best.ckpt"
     torch.save(content, path)
     return path

@@ -68,7 +68,7 @@ def _limit_of(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or NO_MEMORY in str(error):
         asked = re.search(r"ried to allocate ([\d.]+ \w+)", str(error))
         size = f" (asked for {asked[1]})" if asked else ""
-        return f"Out of memory{size}; lower data.batch_size or data.image_size, or use a smaller model."
+        return f"Out of memory{size}; lower data.batch_size or the size of a sample, or use a smaller model."
     return None
 
 

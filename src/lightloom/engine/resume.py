@@ -180,8 +180,8 @@ def check_same_data(run: Path, datamodule: Any) -> None:
         if then.get("of") == now.get("of") and then.get("sha256") != now.get("sha256"):
             counts = f"{then.get('count')} items then, {now.get('count')} now, by their {now['of']}"
             raise UserError(
-                f"{run}: the {split} data is not what the run was trained on ({counts}); bring that data back, or begin "
-                f"another run with another run_name, and weights_only_init=true to keep the weights."
+                f"{run}: the {split} data is not what the run was trained on ({counts}); bring that data back, or "
+                "begin another run with another run_name, and weights_only_init=true to keep the weights."
             )
 
 
