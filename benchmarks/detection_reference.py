@@ -41,7 +41,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from lightloom.data.boxes.annotations import AnnotatedImages
-from lightloom.data.boxes.datamodule import Part, Split
+from lightloom.data.boxes.datamodule import Split
 from lightloom.metrics.detection import CocoPrecision
 from lightloom.ops.rng import mix
 
@@ -129,8 +129,6 @@ class ImagesFromFiles(Dataset[tuple[Tensor, dict[str, Any]]]):
         return self.transform(tv_tensors.Image(image), chosen)
 
     def read(self, split: Split, index: int) -> tuple[Tensor, dict[str, Tensor]]:
-        if isinstance(split, Part):
-            return self.read(split.whole, split.indices[index])
         if not isinstance(split, AnnotatedImages) or self.masks:
             return split[index]  # scenes, which have no files
         known = split.annotations[index]

@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from lightloom.reporting import comparison, facts, page, render
+from lightloom.reporting import comparison, facts, gallery, page, render
 from lightloom.reporting.pictures import TOTAL_BYTES, Album
 
 MOVE = """
@@ -134,7 +134,7 @@ def test_a_page_has_its_figures_and_asks_for_nothing():
         assert "default-src 'none'" in text
         assert len(text) < 1.4 * TOTAL_BYTES + 500_000
         assert run.reproduce().removeprefix("python ").partition(" run_name")[0] in text.replace("&#39;", "'")
-        for link in page.LINKED:
+        for link in gallery.LINKED:
             assert (f'href="{link}"' in text) == (reported.run(kind) / link).exists()
 
 

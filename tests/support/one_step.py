@@ -9,7 +9,8 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightloom.config.compose import compose, without_hydra
-from lightloom.engine import train
+from lightloom.data import contract
+from lightloom.engine import facts, train
 from lightloom.engine.checkpoint import SafeCheckpointIO, restore
 
 
@@ -18,8 +19,8 @@ def train_and_restore(
 ) -> tuple[DictConfig, pl.LightningModule, pl.LightningModule]:
     """The configuration, the module after one step, and the same from its checkpoint, both in evaluation mode."""
     cfg = without_hydra(compose("train", [f"model={model}", f"data={data}", *overrides]))
-    cfg.data.update(datamodule.facts())
-    train._fill_in(cfg, "num_classes", cfg.data.num_classes)
+    cfg.data.update(found := contract.facts(datamodule))
+    facts.fill_in(cfg, found)
     pl.seed_everything(0, verbose=False)
     module = train.build_module(cfg)
     before = [p.detach().norm() for p in module.parameters()]
