@@ -81,3 +81,12 @@ def test_an_open_ended_constructor_still_knows_a_slip():
 def test_a_stranger_s_checkpoint_calls_nothing(target):
     with pytest.raises(UserError, match=r"from\.ckpt"):
         check_trusted(OmegaConf.create({"model": {"_target_": target}}), "from.ckpt")
+
+
+def test_a_layer_that_cannot_be_is_a_mistake_and_too_little_memory_is_not():
+    """Of somebody's own class, whose annotation leaves the range open."""
+    layer = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 1, "kernel_size": -3}
+    assert "model.network: Trying to create tensor with negative dimension" in said(layer)
+    with pytest.raises(Exception, match=r"can.t allocate memory") as caught:
+        build(OmegaConf.create({"_target_": "torch.nn.Linear", "in_features": 10**12, "out_features": 10**4}), "model")
+    assert not isinstance(caught.value, UserError)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lightloom.config.annotations import option_rule
 from lightloom.config.source import is_library
-from lightloom.core.errors import UserError, did_you_mean, raise_all, slip
+from lightloom.core.errors import UserError, did_you_mean, message_of, raise_all, slip
 
 REFUSALS = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError)  # of constructors
 OWN_OPTIONS = {"trainer.loop"}  # which stand among those of another's class, and are not handed to it
@@ -32,8 +32,7 @@ def build(cfg: Any, where: str, **extra: Any) -> Any:
             cause = cause.__cause__
         if isinstance(cause, UserError):
             raise cause from error
-        refused = isinstance(cause, REFUSALS) or type(cause) is RuntimeError  # torch's, of a layer that cannot be
-        if refused or type(cause).__name__ == "MisconfigurationException":  # Lightning's
+        if isinstance(cause, REFUSALS) or _is_impossible(cause) or _is_lightnings(cause):
             raise UserError(f"{where}: {' '.join(str(cause).split())}") from error
         raise
 
@@ -58,6 +57,14 @@ def literal(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [literal(child) for child in value]
     return value.replace("${", "\\${") if isinstance(value, str) else value
+def _is_lightnings(cause: BaseException | None) -> bool:
+    """Is it how Lightning refuses an option? By name, for its class cannot be had without torch."""
+    return type(cause).__name__ == "MisconfigurationException"
+
+
+def _is_impossible(cause: BaseException | None) -> bool:
+    """Is it what torch raises for a layer that cannot be, rather than for a machine that has too little?"""
+    return type(cause) is RuntimeError and message_of(cause) is None
 
 
 def check_targets(cfg: Any, where: str) -> None:
