@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.slow  # builds the site
 FETCHING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 
 
