@@ -15,11 +15,11 @@ TESTS = Path(__file__).parents[1]
 COSTLY = frozenset({"subprocess", "Process", "spawn"})  # starts a process
 COSTLY |= {"Trainer", "zero_grad", "train_and_restore"}  # trains
 COSTLY |= {"largest_difference"}  # exports, and compares the file with the model
-CASES = 3  # of a parametrized test
+CASES = 2  # of a parametrized test: the first and the last
 
 
 def fast(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """The items that are not slow; of a test with more than `CASES` cases the first, the last and some between."""
+    """The items that are not slow; of a test with more than `CASES` cases the first, the last, and any between evenly."""
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         if not item.get_closest_marker("slow"):
