@@ -19,7 +19,7 @@ CASES = 2  # of a parametrized test: the first and the last
 
 
 def fast(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """The items that are not slow; of a test with more than `CASES` cases the first, the last, and any between evenly."""
+    """The items that are not slow; of a test with many cases `CASES`, evenly spaced."""
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         if not item.get_closest_marker("slow"):
