@@ -17,6 +17,7 @@ from PIL import Image
 from lightloom.reporting import comparison, facts, gallery, page, render
 from lightloom.reporting.pictures import TOTAL_BYTES, Album
 
+OF_CAPABILITIES = ("confusion_matrix.csv", "filmstrip.gif", "samples", "overlays", "tensorboard")
 MOVE = """
 const seen = (element) => getComputedStyle(element).display !== "none";
 const move = (id, value) => {
@@ -134,7 +135,7 @@ def test_a_page_has_its_figures_and_asks_for_nothing():
         assert "default-src 'none'" in text
         assert len(text) < 1.4 * TOTAL_BYTES + 500_000
         assert run.reproduce().removeprefix("python ").partition(" run_name")[0] in text.replace("&#39;", "'")
-        for link in gallery.LINKED:
+        for link in (*gallery.LINKED, *OF_CAPABILITIES):
             assert (f'href="{link}"' in text) == (reported.run(kind) / link).exists()
 
 
