@@ -45,7 +45,7 @@ def build_datamodule(cfg: DictConfig) -> Any:
     facts = [] if takes is None else [key for key in cfg if key not in KEYWORDS and key not in takes]
     datamodule = build(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in facts]), "data")
     for fact in facts:
-        if not hasattr(datamodule, str(fact)):
+        if getattr(datamodule, str(fact), None) is None:
             setattr(datamodule, str(fact), plain(cfg[fact]))
     return datamodule
 

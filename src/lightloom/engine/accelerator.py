@@ -48,12 +48,11 @@ def settle(trainer: DictConfig) -> None:
         trainer.precision = "bf16-mixed"
     _check_precision(str(trainer.precision), trainer.accelerator)
     if spans_processes:
-        kind = "GPU" if trainer.accelerator == "gpu" else "CPU"
-        backend = "gloo" if kind == "CPU" else "nccl"
+        device, backend = ("GPU", "nccl") if trainer.accelerator == "gpu" else ("CPU", "gloo")
         log.info(
             "Training in %d %s processes (%s)%s.",
             _per_node(trainer) * trainer.num_nodes,
-            kind,
+            device,
             backend,
             "" if gpus or asked == "cpu" else "; this machine has no GPU",
         )

@@ -49,7 +49,7 @@ class Overlays(pl.Callback):
         self._left_out = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        self._left_out = lacks_output(module, "detections", "overlays.png")
+        self._left_out = lacks_output(module, "detections", "overlays.png", self._left_out)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._kept = []

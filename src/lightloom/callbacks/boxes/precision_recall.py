@@ -42,7 +42,7 @@ class PrecisionRecall(pl.Callback):
         self._left_out = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        self._left_out = lacks_output(module, "detections", "pr_curves.png")
+        self._left_out = lacks_output(module, "detections", "pr_curves.png", self._left_out)
 
     def on_test_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.found, self.truths = [], []

@@ -30,7 +30,7 @@ class ConfusionMatrix(pl.Callback):
         self._left_out = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        self._left_out = lacks(module, "confusion", "confusion_matrix.png")
+        self._left_out = lacks(module, "confusion", "confusion_matrix.png", self._left_out)
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self._left_out:

@@ -51,7 +51,7 @@ class Misclassified(pl.Callback):
         self._left_out = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        self._left_out = lacks_output(module, "logits", "misclassified.png")
+        self._left_out = lacks_output(module, "logits", "misclassified.png", self._left_out)
 
     def on_test_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._kept = []
