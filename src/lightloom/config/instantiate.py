@@ -57,6 +57,8 @@ def literal(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [literal(child) for child in value]
     return value.replace("${", "\\${") if isinstance(value, str) else value
+
+
 def _is_lightnings(cause: BaseException | None) -> bool:
     """Is it how Lightning refuses an option? By name, for its class cannot be had without torch."""
     return type(cause).__name__ == "MisconfigurationException"
