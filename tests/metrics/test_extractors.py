@@ -23,7 +23,7 @@ from lightloom.engine import checkpoint
 from lightloom.metrics import extractors
 from lightloom.metrics.extractors import Inception, Pixels, inception_weights
 from lightloom.metrics.histogram import class_counts, confidence, smallest_class_share
-from lightloom.predict.features import TrainedFeatures
+from lightloom.predict.classes.features import TrainedFeatures
 
 
 def save(path: Path, *overrides: str) -> pl.LightningModule:

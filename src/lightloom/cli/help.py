@@ -59,7 +59,7 @@ USAGE = {
         ("data",),
     ),
     "inspect_data": (
-        "Look at a data set with boxes: classes, sizes, faults, and a contact sheet.",
+        "Inspect a data set before training: its splits, classes, sizes and faults.",
         "python src/inspect_data.py data=NAME [option=value ...]",
         ("python src/inspect_data.py data=bccd",),
         ("data",),
@@ -75,7 +75,7 @@ USAGE = {
         (),
     ),
     "predict": (
-        "Predict with a checkpoint: classes or reconstructions of images, or new images.",
+        "Predict with a checkpoint: classes, boxes or reconstructions of inputs, or new samples.",
         "python src/predict.py ckpt_path=FILE|FOLDER|last input=IMAGES|VIDEO|CAMERA|num_samples=N [option=value ...]",
         (
             "python src/predict.py ckpt_path=last input=photos/",

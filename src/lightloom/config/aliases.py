@@ -9,7 +9,7 @@ OBJECTS = {
     "lightlab.callbacks.finite.FiniteGuard": "lightloom.callbacks.run.nan_guard.NaNGuard",
     "lightlab.callbacks.signals.Signals": "lightloom.callbacks.run.preemption.Preemption",
     "lightlab.callbacks.wrong_images.WrongImages": "lightloom.callbacks.images.misclassified.Misclassified",
-    "lightlab.metrics.extractors.ClassifierFeatures": "lightloom.predict.features.TrainedFeatures",
+    "lightlab.metrics.extractors.ClassifierFeatures": "lightloom.predict.classes.features.TrainedFeatures",
     "lightlab.loggers.ContinuedCSVLogger": "lightloom.loggers.csv.ContinuedCSVLogger",
 }
 MODULES = {

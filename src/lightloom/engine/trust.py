@@ -14,7 +14,16 @@ TRUSTED = ("lightloom", "torch", "torchvision", "timm", "pytorch_lightning", "to
 MAKERS = (
     *(
         f"lightloom.{part}."
-        for part in ("data", "losses", "metrics", "modules", "networks", "optim", "integrations", "predict.features")
+        for part in (
+            "data",
+            "losses",
+            "metrics",
+            "modules",
+            "networks",
+            "optim",
+            "integrations",
+            "predict.classes.features",
+        )
     ),
     "timm.optim.",
     "torch.optim.",

@@ -20,7 +20,7 @@ _ONE = torch.ones(1)
 
 
 def all_finite(tensors: list[Tensor]) -> bool:
-    """Is no value of these tensors of a CPU NaN or infinite? By what a GradScaler asks, at a scale of one: one call.
+    """Whether no value of these tensors, each (...) on a CPU, is NaN or infinite: a GradScaler's check, in one call.
 
     Raises RuntimeError for a tensor that is sparse, complex or expanded.
     """
@@ -36,7 +36,7 @@ def norms(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def clamp_(tensors: list[Tensor], low: float, high: float) -> None:
-    """Each value into [low, high], in place."""
+    """Clamp each value of the tensors, (...) each, to [low, high] in place."""
     if _clamp_min and _clamp_max:
         _clamp_min(tensors, low)
         _clamp_max(tensors, high)

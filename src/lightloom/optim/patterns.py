@@ -22,6 +22,7 @@ def reach(pattern: str, name: str) -> int:
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the patterns does."""
     return any(reach(pattern, name) for pattern in patterns)
 
 
