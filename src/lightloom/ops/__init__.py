@@ -1,1 +1,1 @@
-"""Tensor functions: keyed randomness, collectives, interpolation, image grids."""
+"""Tensor functions: keyed randomness, collectives, interpolation, grids."""
