@@ -1,5 +1,6 @@
 """A call from Python is judged by the annotations that the command line is judged by."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import pytest
@@ -32,6 +33,19 @@ def test_what_is_not_is_refused(arguments, said):
     with pytest.raises(UserError) as caught:
         make(**arguments)
     assert str(caught.value) == said
+
+
+@checked
+def many(sizes: Sequence[Count], depth: Count | Sequence[Count], mode: Literal["a", "b"] | Positive | None = None):
+    return sizes, depth, mode
+
+
+def test_items_and_unions_are_judged_by_their_parts():
+    assert many([1, 2], [3]) == ([1, 2], [3], None)
+    assert many([1], 3, 0.5) == ([1], 3, 0.5)
+    for wrong in (([0], 1), ([1], 0), ([1], [2, 0]), ([1], 1, "c"), ([1], 1, -1.0), ([1], "x"), (1, 1)):
+        with pytest.raises(UserError, match="expected"):
+            many(*wrong)
 
 
 def test_both_ends_may_be_left_out():

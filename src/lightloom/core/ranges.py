@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable
+from types import UnionType
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -51,21 +52,42 @@ def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
-    found = list(_bounds(hint))
-    if value is not None and not all(holds(value, bound) for _, holds, bound in found):
-        raise UserError(f"{name} is {value}; expected {' and '.join(words for words, _, _ in found)}.")
+    expected = _lacks(value, hint)
+    if expected:
+        raise UserError(f"{name} is {value}; expected {expected}.")
 
 
-def _bounds(hint: Any) -> Iterator[tuple[str, Callable[[Any, Any], bool], Any]]:
-    """Each bound in words, as a test and as it is, of `Annotated[...]`, of `Literal[...]` and of a union's parts."""
-    if get_origin(hint) is Literal:
-        yield ", ".join(map(str, get_args(hint))), lambda value, words: value in words, get_args(hint)
-        return
-    for bound in getattr(hint, "__metadata__", ()):
-        for kind, words, holds in COMPARED:
+def _lacks(value: Any, hint: Any) -> str | None:
+    """What the annotation expects of the value, in words, where that is something else; None where it says nothing."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return None if value in parts else ", ".join(map(str, parts))
+    if kind is Annotated:
+        return _out_of_range(value, hint.__metadata__)
+    if kind in (Union, UnionType):
+        return _of_no_part(value, parts)
+    if isinstance(kind, type) and issubclass(kind, Iterable):
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            return "a list"
+        items = value if isinstance(value, list | tuple) else ()
+        return next((expected for one in items for part in parts[:1] if (expected := _lacks(one, part))), None)
+    return None
+
+
+def _of_no_part(value: Any, parts: tuple[Any, ...]) -> str | None:
+    """Of a union: None where one part takes the value; a class takes its instances."""
+    asked = [_lacks(value, part) for part in parts if not isinstance(part, type)]
+    is_instance = any(isinstance(value, part) for part in parts if isinstance(part, type))
+    return None if is_instance or None in asked else " or ".join(dict.fromkeys(filter(None, asked))) or None
+
+
+def _out_of_range(value: Any, bounds: Iterable[Any]) -> str | None:
+    """The bounds in words, where the value, of any class, does not hold all of them."""
+    words, holds = [], not isinstance(value, str | list | tuple | dict | None)
+    for bound in bounds:
+        for kind, said, compare in COMPARED:
             if isinstance(bound, kind):
                 limit = getattr(bound, kind.__name__.lower())
-                yield f"{words} {limit}", holds, limit
-    if not hasattr(hint, "__metadata__"):
-        for part in get_args(hint):
-            yield from _bounds(part)
+                words.append(f"{said} {limit}")
+                holds = holds and compare(value, limit)
+    return None if holds or not words else " and ".join(words)

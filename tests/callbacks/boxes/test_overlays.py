@@ -93,6 +93,7 @@ class Given(pl.LightningModule):
     """Image i is of brightness i / 10 and has i truths, of which none is found: the last is the worst."""
 
     min_score = 0.5
+    test_outputs = ("detections",)
 
     def __init__(self) -> None:
         super().__init__()
