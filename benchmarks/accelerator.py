@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import pickle
 import statistics
 import tempfile
@@ -31,6 +30,8 @@ from throughput import BareLoop, Duel
 from timing import ROOT, in_own_process, report
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+
+from lightloom.core.environment import variable
 
 OPTIONS = ["experiment=cifar10_speedrun", "test=false", "trainer.limit_val_batches=0"]
 PRECISIONS = ["32-true", "bf16-mixed"]
@@ -68,7 +69,7 @@ def compare(options: list[str], scratch: Path, what: str) -> None:
 
 def find_cifar10(scratch: Path, images: int) -> tuple[Path, str]:
     """The folder that has it, and what to call it; random images in its files where it is missing."""
-    folder = Path(os.environ.get("LIGHTLOOM_DATA_DIR", ROOT / "data"))
+    folder = Path(variable("LIGHTLOOM_DATA_DIR", str(ROOT / "data")))
     if (folder / "cifar10").is_dir():
         return folder, "cifar10"
     place, generator = scratch / "cifar10/cifar-10-batches-py", np.random.default_rng(0)

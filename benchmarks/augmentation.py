@@ -10,7 +10,6 @@ $LIGHTLOOM_DATA_DIR where it is there; otherwise the images are random, which co
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import to_pil_image
 
+from lightloom.core.environment import variable
 from lightloom.data.images.augment import Augment
 from lightloom.data.images.readers import Idx
 from lightloom.ops.rng import mix_tensor
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def load(kind: str, n: int) -> tuple[Tensor, str]:
-    root = Path(os.environ.get("LIGHTLOOM_DATA_DIR", "data")) / "fashion_mnist"
+    root = Path(variable("LIGHTLOOM_DATA_DIR", "data")) / "fashion_mnist"
     if kind == "grey" and root.is_dir():
         return Idx(root, "FashionMNIST").read("train").images[:n], "fashion_mnist"
     channels, size = SIZES[kind]

@@ -10,7 +10,6 @@ their difference in nats per image, with the standard error of the slow one.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from torch.distributions import Bernoulli, Normal
 
 from lightloom.config.instantiate import build
 from lightloom.core import run_dir
+from lightloom.core.environment import variable
 from lightloom.engine import checkpoint
 from lightloom.modules.vae import VAE
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--draws", type=int, default=200)
     args = parser.parse_args()
-    logs = Path(os.environ.get("LIGHTLOOM_LOG_DIR", ROOT / "logs"))
+    logs = Path(variable("LIGHTLOOM_LOG_DIR", str(ROOT / "logs")))
     cfg, module = checkpoint.restore(run_dir.find_checkpoint(args.checkpoint, logs, prefer="best"))
     assert isinstance(module, VAE)
     datamodule = build(cfg.data, "data")

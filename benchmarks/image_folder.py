@@ -11,7 +11,6 @@ it is not there, smooth random ones of 640 x 480 pixels.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Callable
 from itertools import cycle
@@ -27,6 +26,7 @@ from torchvision import transforms
 from torchvision.io import ImageReadMode, decode_image, read_file
 from torchvision.transforms import v2
 
+from lightloom.core.environment import variable
 from lightloom.data.images.augment import Augment
 from lightloom.data.images.datamodule import ImageDataModule
 from lightloom.data.images.decode import read_image
@@ -53,7 +53,7 @@ def collect(folder: Path) -> str:
     """Photographs in class folders; says where they are from."""
     for label in range(CLASSES):
         (folder / str(label)).mkdir(parents=True)
-    found = sorted((Path(os.environ.get("LIGHTLOOM_DATA_DIR", "data")) / "coco128").rglob("*.jpg"))
+    found = sorted((Path(variable("LIGHTLOOM_DATA_DIR", "data")) / "coco128").rglob("*.jpg"))
     for i, path in enumerate(found):
         (folder / str(i % CLASSES) / path.name).symlink_to(path.absolute())
     if found:

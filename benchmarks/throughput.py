@@ -18,7 +18,6 @@ import argparse
 import copy
 import gc
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from timing import ROOT, Cost, in_own_process, now, report, since
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from lightloom.core.environment import variable
 from lightloom.modules.optimization import total_steps
 from lightloom.optim.param_groups import build_optimizer
 
@@ -62,7 +62,7 @@ def compare(model: str, epochs: int, scratch: Path, peers: bool) -> None:
 
 def find_data(name: str, scratch: Path) -> tuple[Path, str]:
     """The folder that has the data set, and what to call it; random images of its layout where it is missing."""
-    folder = Path(os.environ.get("LIGHTLOOM_DATA_DIR", ROOT / "data"))
+    folder = Path(variable("LIGHTLOOM_DATA_DIR", str(ROOT / "data")))
     if (folder / name).is_dir():
         return folder, name
     if name == "fashion_mnist":

@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 import os
+from typing import overload
+
+# By which torchrun, srun and Lightning tell a process what it is: the libraries take an empty one for set.
+LAUNCHERS = (
+    "RANK",
+    "LOCAL_RANK",
+    "GROUP_RANK",
+    "NODE_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
+PREFIXES = ("TORCHELASTIC_", "SLURM_", "LIGHTLOOM_")
 
 
+@overload
+def variable(name: str) -> str | None: ...
+@overload
+def variable(name: str, default: str) -> str: ...
 def variable(name: str, default: str | None = None) -> str | None:
     """The variable's value; `default` where it is not set, or empty."""
     return os.environ.get(name) or default
+
+
+def drop_empty() -> None:
+    """Unset the launchers' variables and our own where they are empty; an empty CUDA_VISIBLE_DEVICES has a meaning."""
+    for name in [n for n, value in os.environ.items() if not value and (n in LAUNCHERS or n.startswith(PREFIXES))]:
+        del os.environ[name]

@@ -10,8 +10,10 @@ import sys
 import torch
 from omegaconf import DictConfig, ListConfig
 
+from lightloom.core.environment import variable
 from lightloom.core.errors import UserError
 from lightloom.core.run_dir import is_slurm_job
+from lightloom.engine.rendezvous import is_torchrun, world_size
 
 log = logging.getLogger("lightloom")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT = -1, -3, 1 << 30  # <malloc.h>; bytes
@@ -60,12 +62,12 @@ def settle(trainer: DictConfig) -> None:
 
 def _settle_devices(trainer: DictConfig, gpus: int, spans_processes: bool) -> None:
     """Under torchrun or SLURM the launcher has decided; elsewhere `all` means every GPU, or two CPU processes."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        trainer.devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        trainer.num_nodes = int(os.environ["WORLD_SIZE"]) // trainer.devices
+    if is_torchrun():
+        trainer.devices = int(variable("LOCAL_WORLD_SIZE", "1"))
+        trainer.num_nodes = world_size() // trainer.devices
     elif is_slurm_job() and spans_processes:
-        trainer.num_nodes = int(os.environ.get("SLURM_NNODES", "1"))
-        trainer.devices = int(os.environ["SLURM_NTASKS"]) // trainer.num_nodes
+        trainer.num_nodes = int(variable("SLURM_NNODES", "1"))
+        trainer.devices = world_size() // trainer.num_nodes
     elif trainer.devices in ("all", "auto", -1):
         trainer.devices = gpus if trainer.accelerator == "gpu" else CPU_PROCESSES if spans_processes else 1
     if not spans_processes and _per_node(trainer) * trainer.num_nodes > 1:

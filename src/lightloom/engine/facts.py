@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,24 +11,23 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lightloom.config.instantiate import import_target, literal, plain
 from lightloom.core import run_dir
+from lightloom.core.environment import variable
 from lightloom.core.errors import UserError
 from lightloom.data import contract
-from lightloom.engine.rendezvous import agree
+from lightloom.engine.rendezvous import together
 
 log = logging.getLogger("lightloom")
-PREPARED = "LIGHTLOOM_PREPARED"  # the environment variable by which processes know that the data is here
 
 
 def prepare(datamodule: Any) -> None:
     """`prepare_data`, by the first process of the run, or of each machine where the datamodule says so.
 
-    The others wait for it where torchrun has started them; those that the first one starts come later.
+    The others wait for it where torchrun or srun has started them; those that the first one starts come later.
     """
-    local = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or "0"
+    local = variable("LOCAL_RANK") or variable("SLURM_LOCALID") or "0"
     rank = int(local) if getattr(datamodule, "prepare_data_per_node", False) else run_dir.rank()
-    contract.prepare(datamodule, here=rank == 0)
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        agree(PREPARED, "yes")
+    with together():
+        contract.prepare(datamodule, here=rank == 0)
 
 
 def fill_in(cfg: DictConfig, found: Mapping[str, Any]) -> None:

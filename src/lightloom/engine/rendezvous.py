@@ -1,18 +1,46 @@
-"""What the processes of a run agree on before they form a group. Needs torch only where torchrun started them."""
+"""What the processes of a run agree on before they form a group. Needs torch only where a launcher started them."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
 
 from lightloom.core import run_dir
 from lightloom.core.environment import variable
+from lightloom.core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch.distributed import TCPStore
+
+T = TypeVar("T")
+_MEETINGS = itertools.count()  # the same on all ranks, which come to the same meetings
+_SECONDS = 0.05  # between two looks at the store
+
+
+def is_torchrun() -> bool:
+    """Whether torchrun has started this process."""
+    return variable("TORCHELASTIC_RUN_ID") is not None
+
+
+def _is_srun() -> bool:
+    """Whether srun has started this process and others: a script that sbatch runs is alone, whatever it may start."""
+    return run_dir.is_slurm_job() and variable("SLURM_STEP_ID") is not None
+
+
+def world_size() -> int:
+    """The number of processes that torchrun or srun has started."""
+    return int(variable("WORLD_SIZE" if is_torchrun() else "SLURM_NTASKS", "1"))
 
 
 def agree_on_run_time(proposal: str) -> str:
     """One name for the run's folder on all ranks: rank 0's proposal, or the numbers of the SLURM job and its srun."""
-    if not variable(run_dir.RUN_TIME) and "TORCHELASTIC_RUN_ID" not in os.environ and run_dir.is_slurm_job():
-        proposal = f"slurm-{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_STEP_ID', '0')}"
+    if not variable(run_dir.RUN_TIME) and not is_torchrun() and run_dir.is_slurm_job():
+        proposal = f"slurm-{variable('SLURM_JOB_ID')}.{variable('SLURM_STEP_ID', '0')}"
     return agree(run_dir.RUN_TIME, proposal)
 
 
@@ -21,36 +49,107 @@ def agree(topic: str, proposal: str) -> str:
 
     topic: the environment variable that keeps the answer, for this process and those that it starts.
     """
-    if not variable(topic):
-        os.environ[topic] = _through_store(topic, proposal) if "TORCHELASTIC_RUN_ID" in os.environ else proposal
-    return os.environ[topic]
+    agreed = variable(topic)
+    if agreed is None:
+        agreed = os.environ[topic] = _through_store(topic, proposal) if is_torchrun() else proposal
+    return agreed
 
 
-def _through_store(topic: str, proposal: str) -> str:
-    """Rank 0 writes into the key-value store that torchrun's agent serves (or itself, until all have read).
+@contextmanager
+def together() -> Iterator[None]:
+    """What is done inside is done on all ranks when it ends on any, where torchrun or srun has started them.
 
-    Another rank that is ahead may find the store of the topic before, which is about to close: it tries once more.
+    Raises UserError where another rank has failed in it. Other processes meet nobody.
     """
+    if not (is_torchrun() or _is_srun()):
+        yield
+        return
+    key = f"meeting-{next(_MEETINGS)}/{variable('TORCHELASTIC_RESTART_COUNT', '0')}"
+    store = _twice(lambda: _meeting(key))
+    try:
+        yield
+    except Exception:
+        store.set(f"{key}/failed", "")  # nobody waits for this rank
+        raise
+    _gather(store, key, "done")
+    if _serves():
+        _gather(store, key, "read")
+    else:
+        store.add(f"{key}/read", 1)
+
+
+def _meeting(key: str) -> TCPStore:
+    """The store of this meeting: that of the topic before closes before anybody has written the key there."""
+    store = _open_store()
+    if run_dir.rank() == 0:
+        store.set(f"{key}/open", "")
+    store.get(f"{key}/open")
+    return store
+
+
+def _gather(store: TCPStore, key: str, what: str) -> None:
+    """Wait for all ranks, however long one downloads; in steps, so that a signal ends it."""
     from torch.distributed import DistNetworkError
 
     try:
-        return _from_store(topic, proposal)
+        here = store.add(f"{key}/{what}", 1)
+        while here < world_size() and not store.check([f"{key}/failed"]):
+            time.sleep(_SECONDS)
+            here = store.add(f"{key}/{what}", 0)
+    except DistNetworkError as error:  # rank 0, which serves it, has ended
+        raise UserError("rank 0 has ended while the others were waiting for it; see its message.") from error
+    if here < world_size():
+        raise UserError("another process of this run has failed while this one was waiting for it; see its message.")
+
+
+def _through_store(topic: str, proposal: str) -> str:
+    """Rank 0 writes into the key-value store that torchrun's agent serves (or itself, until all have read)."""
+    return _twice(lambda: _from_store(topic, proposal))
+
+
+def _twice(ask: Callable[[], T]) -> T:
+    """A rank that is ahead may find the store of the topic before, which is about to close: it tries once more."""
+    from torch.distributed import DistNetworkError
+
+    try:
+        return ask()
     except DistNetworkError:
-        return _from_store(topic, proposal)
+        return ask()
 
 
 def _from_store(topic: str, proposal: str) -> str:
-    from torch.distributed import TCPStore
-
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    key = f"{topic}/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
-    serves = run_dir.rank() == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    store = TCPStore(host, port, is_master=serves, timeout=timedelta(minutes=5), wait_for_workers=False)
+    key = f"{topic}/{variable('TORCHELASTIC_RESTART_COUNT', '0')}"
+    store = _open_store()
     if run_dir.rank() == 0:
         store.set(key, proposal)
     agreed = store.get(key).decode()
-    if store.add(f"{key}/read", 1) == int(os.environ["WORLD_SIZE"]):
+    if store.add(f"{key}/read", 1) == world_size():
         store.set(f"{key}/done", "")
-    if serves:
+    if _serves():
         store.wait([f"{key}/done"])
     return agreed
+
+
+def _open_store() -> TCPStore:
+    from torch.distributed import TCPStore
+
+    host, port = _address()
+    return TCPStore(host, port, is_master=_serves(), timeout=timedelta(minutes=5), wait_for_workers=False)
+
+
+def _serves() -> bool:
+    """Does this process keep the store? Under torchrun its agent may."""
+    return run_dir.rank() == 0 and variable("TORCHELASTIC_USE_AGENT_STORE") != "True"
+
+
+def _address() -> tuple[str, int]:
+    """Where rank 0 is: what torchrun says, or what Lightning makes of SLURM's list of nodes and number of the job."""
+    host, port = variable("MASTER_ADDR"), variable("MASTER_PORT")
+    if is_torchrun() and not (host and port):
+        raise UserError("TORCHELASTIC_RUN_ID is set, but not MASTER_ADDR and MASTER_PORT; start the run by torchrun.")
+    if host and port:
+        return host, int(port)
+    from lightning_fabric.plugins.environments import SLURMEnvironment
+
+    slurm = SLURMEnvironment(auto_requeue=False)
+    return slurm.main_address, slurm.main_port
