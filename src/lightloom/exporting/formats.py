@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from lightloom.config.aliases import modernized
+from lightloom.config.aliases import PACKAGES, renamed
 from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.engine.trust import check_trusted
@@ -98,11 +98,22 @@ def write_safetensors(graph: Graph, path: Path, facts: Mapping[str, str]) -> Non
 
 
 def open_safetensors(path: Path, graph: Graph) -> Run:
-    return type(graph)(load_safetensors(path), graph.shape, graph.example)
+    """The module of a file that this process has just written, of a checkpoint that it has found to be trusted."""
+    return type(graph)(_module(*_read_safetensors(path)), graph.shape, graph.example)
 
 
-def load_safetensors(path: Path | str) -> pl.LightningModule:
-    """The module of an exported file, ready to be evaluated. Raises UserError where the file is no such one."""
+def load_safetensors(path: Path | str, trust: Sequence[str] = ()) -> pl.LightningModule:
+    """The module of an exported file, ready to be evaluated. Raises UserError where the file is no such one.
+
+    trust: packages beside our own whose classes it may name.
+    """
+    model, state = _read_safetensors(path)
+    check_trusted(model, str(path), trust)
+    return _module(model, state)
+
+
+def _read_safetensors(path: Path | str) -> tuple[DictConfig, dict[str, Tensor]]:
+    """The configuration of the model, and its weights."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -113,8 +124,12 @@ def load_safetensors(path: Path | str) -> pl.LightningModule:
         raise UserError(f"{path} is no whole safetensors file ({error}); export it anew.") from error
     if "model" not in facts:
         raise UserError(f"{path}: its header has no lightloom model; use a file that src/export.py wrote.")
-    model = OmegaConf.create(modernized(json.loads(facts["model"])))
-    check_trusted(model, str(path))
+    model, versions = json.loads(facts["model"]), json.loads(facts.get("versions", "{}"))
+    is_old = not PACKAGES.keys().isdisjoint(versions)
+    return OmegaConf.create(renamed(model) if is_old else model), state
+
+
+def _module(model: DictConfig, state: dict[str, Tensor]) -> pl.LightningModule:
     module: pl.LightningModule = build(model, "model")
     module.load_state_dict(state)
     return module.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ class TrainedFeatures(ClassifierFeatures):
     """The features of a run's classifier.
 
     checkpoint: a file, a run's folder, or `last` for the newest run named after the network. name: the network's class
-    in lower case. Raises UserError where the checkpoint holds no classifier, or one of another network.
+    in lower case. trust: packages beside our own whose classes the checkpoint may name. Raises UserError where the
+    checkpoint holds no classifier, or one of another network.
     """
 
-    def __init__(self, checkpoint: str, name: str, log_dir: str) -> None:
+    def __init__(self, checkpoint: str, name: str, log_dir: str, trust: Sequence[str] = ()) -> None:
         path = find_classifier(checkpoint, Path(log_dir), name)
         with torch.random.fork_rng(devices=[]):  # building a network draws its first weights
-            cfg, classifier = checkpoints.restore(path)
+            cfg, classifier = checkpoints.restore(path, trust)
         if not hasattr(classifier, "num_classes"):
             raise UserError(f"{OPTION}.checkpoint={checkpoint} is a {type(classifier).__name__}'s, not a classifier's.")
         network = class_of(classifier.network)
@@ -39,7 +41,7 @@ class TrainedFeatures(ClassifierFeatures):
         super().__init__(classifier, name, int(data.channels), int(data.image_size), classes, str(data.name))
 
     @staticmethod
-    def settle(options: DictConfig, begun: DictConfig | None, cfg: DictConfig) -> None:
+    def settle_options(options: DictConfig, begun: DictConfig | None, cfg: DictConfig) -> None:
         """`checkpoint: last` is another file tomorrow: name the one that is meant when a run begins.
 
         begun: the same options as the run has recorded them, where it had begun before this command.
