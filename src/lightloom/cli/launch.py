@@ -19,10 +19,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lightloom.config.aliases import modernized_override
+from lightloom.config.aliases import is_old, modernized_overrides
 from lightloom.config.command_line import quote, refuse
 from lightloom.core import lock, run_dir
-from lightloom.core.environment import variable
+from lightloom.core.environment import drop_empty, variable
 from lightloom.core.errors import Interrupted, UserError, message_of
 from lightloom.engine import rendezvous
 
@@ -41,6 +41,7 @@ def launch(task: Task, config_name: str) -> None:
     def jobs(arguments: Sequence[str]) -> int:
         return max(_run_hydra(task, config_name, prepared(arguments, config_name)), default=0)
 
+    drop_empty()
     _end_with_launcher()
     _end_with_sweep()
     command(jobs, config_name)
@@ -83,7 +84,7 @@ def _listen() -> None:
 
 def _end_with_launcher() -> None:
     """A rank that torchrun or another rank has started ends when that process does, whatever it is doing."""
-    if not variable(run_dir.LAUNCHER) and "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not variable(run_dir.LAUNCHER) and not rendezvous.is_torchrun():
         return
     launcher = int(variable(run_dir.LAUNCHER) or os.getppid())
     if sys.platform == "linux":
@@ -178,9 +179,16 @@ def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> l
     if run is None:
         return [*rest, f"ckpt_path={quote(checkpoint)}"]
     given = {_key(o) for o in rest} | ({"run_name"} if begins_anew else set())
-    kept = [modernized_override(o) for o in run_dir.recorded_overrides(run) if _key(o) not in given]
+    kept = [o for o in _recorded(run) if _key(o) not in given]
     own_folder = [] if begins_anew else [f"hydra.run.dir={quote(run)}"]
     return [*kept, *rest, f"ckpt_path={quote(checkpoint)}", *own_folder]
+
+
+def _recorded(run: Path) -> list[str]:
+    """The options that a run was started with, as they are called today."""
+    overrides, config = run_dir.recorded_overrides(run), run / run_dir.CONFIG
+    was_old = config.is_file() and is_old(config.read_text(encoding="utf-8"))
+    return modernized_overrides(overrides) if was_old else overrides
 
 
 def _given(overrides: list[str], key: str) -> str | None:

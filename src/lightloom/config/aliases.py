@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 # Version 0.1 was called lightlab and had its modules in other places.
@@ -61,7 +62,14 @@ MODULES = {
     "lightlab.video": "lightloom.tracking.video",
 }
 PACKAGES = {"lightlab": "lightloom"}
-DROPPED = ("alternating",)  # options that version 0.1 wrote down and that a class says itself now
+CALLBACKS = {  # the names that the presets gave them
+    "wrong_images": "misclassified",
+    "signals": "preemption",
+    "finite": "nan_guard",
+}
+DROPPED = ("alternating",)  # options beside `model` and `data` that a class says itself now
+_TARGET = re.compile(r"""(_target_['"]?\s*[=:]\s*['"]?)([\w.]+)""")  # in an override, also within a dictionary
+_OLD_TARGET = re.compile(r"_target_: ['\"]?(?:{})\.".format("|".join(PACKAGES)))
 
 
 def current(target: str) -> str:
@@ -75,18 +83,37 @@ def current(target: str) -> str:
     return f"{PACKAGES.get(package, package)}{dot}{rest}"
 
 
-def modernized(node: Any) -> Any:
-    """A configuration from a file with every `_target_` as it is called today, without what no longer is an option."""
+def renamed(node: Any) -> Any:
+    """Plain data of version 0.1 with every `_target_` as it is called today."""
     if isinstance(node, dict):
-        kept = {k: v for k, v in node.items() if k not in DROPPED}
-        return {k: current(v) if k == "_target_" and isinstance(v, str) else modernized(v) for k, v in kept.items()}
+        return {k: current(v) if k == "_target_" and isinstance(v, str) else renamed(v) for k, v in node.items()}
     if isinstance(node, list):
-        return [modernized(child) for child in node]
+        return [renamed(child) for child in node]
     return node
 
 
-def modernized_override(override: str) -> str:
-    """An option of an old command line, its value or its key as they are called today."""
+def modernized(config: dict[str, Any]) -> dict[str, Any]:
+    """The whole configuration of a run of version 0.1 as a run has it today."""
+    kept = {key: value for key, value in renamed(config).items() if key not in DROPPED}
+    if isinstance(callbacks := kept.get("callbacks"), dict):
+        kept["callbacks"] = {CALLBACKS.get(name, name): options for name, options in callbacks.items()}
+    return kept
+
+
+def is_old(config: str) -> bool:
+    """Was this config.yaml, as text, written by version 0.1?"""
+    return _OLD_TARGET.search(config) is not None
+
+
+def modernized_overrides(overrides: list[str]) -> list[str]:
+    """The command line of a run of version 0.1 with keys and objects as they are called today."""
+    return [_modernized(o) for o in overrides if o.partition("=")[0].lstrip("+~") not in DROPPED]
+
+
+def _modernized(override: str) -> str:
     key, equals, value = override.partition("=")
-    is_target = key.endswith("_target_")
-    return f"{key}{equals}{current(value) if is_target else value}"
+    parts = key.split(".")
+    if len(parts) > 1 and parts[0].lstrip("+~") == "callbacks":
+        parts[1] = CALLBACKS.get(parts[1], parts[1])
+    text = f"{'.'.join(parts)}{equals}{value}"
+    return _TARGET.sub(lambda found: found[1] + current(found[2]), text)

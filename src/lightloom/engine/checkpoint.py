@@ -101,8 +101,8 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} holds no lightloom run (no state_dict with its configuration); name a checkpoint of a run."
         )
-    record = content.get(RECORD) or {"config": content[OLD_RECORD], "data": {}}
-    return {**content, "config": modernized(record["config"]), "data_state": record["data"]}
+    record = content.get(RECORD) or {"config": modernized(content[OLD_RECORD]), "data": {}}
+    return {**content, "config": record["config"], "data_state": record["data"]}
 
 
 def config_of(checkpoint: dict[str, Any], path: Path) -> DictConfig:
