@@ -15,6 +15,29 @@ def optimizes_manually(target: str) -> bool:
     return found is not None and _sets_false(found, "automatic_optimization", 0)
 
 
+@cache
+def declares(target: str, attribute: str) -> bool:
+    """Does the class say `attribute = True` in its body, or its nearest base that says either?
+
+    False for what is no class, is a library's, or is not to be found.
+    """
+    found = locate(target)
+    return found is not None and bool(_stated(found, attribute, 0))
+
+
+def _stated(found: Definition, attribute: str, depth: int) -> bool | None:
+    """What the class states; None where neither it nor a base does."""
+    if not isinstance(found.node, ast.ClassDef) or is_library(found.module) or depth > DEEPEST:
+        return None
+    for node in found.node.body:
+        names = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if attribute in [getattr(name, "id", None) for name in names]:
+            value = getattr(node, "value", None)
+            return isinstance(value, ast.Constant) and value.value is True
+    stated = (_stated(base, attribute, depth + 1) for base in bases(found) if base is not None)
+    return next((value for value in stated if value is not None), None)
+
+
 def _sets_false(found: Definition, attribute: str, depth: int) -> bool:
     if not isinstance(found.node, ast.ClassDef) or is_library(found.module) or depth > DEEPEST:
         return False

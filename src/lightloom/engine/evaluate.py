@@ -13,6 +13,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
+from lightloom.config.declarations import declares
 from lightloom.config.instantiate import build, build_datamodule, import_target, literal
 from lightloom.core.errors import UserError
 from lightloom.core.run_dir import find_checkpoint
@@ -123,15 +124,16 @@ def test_callbacks(cfg: DictConfig, trained: DictConfig) -> Iterator[pl.Callback
     them; asked: what the command line says for it.
     """
     for name, options in (trained.get("callbacks") or {}).items():
-        target = str(options.get("_target_")) if options else ""
-        if not (target.startswith(CALLBACKS) and getattr(get_class(target), "at_test", False)):
+        target = str(options.get("_target_")) if isinstance(options, DictConfig) else ""
+        if not (target.startswith(CALLBACKS) and declares(target, "at_test")):
             continue
         if "dirpath" in options:
             options.dirpath = cfg.paths.output_dir
         for_evaluation = getattr(get_class(target), "for_evaluation", None)
         if for_evaluation is not None:
             for_evaluation(options, OmegaConf.select(cfg, f"callbacks.{name}") or {}, cfg.split)
-        check_trusted(DictConfig({k: v for k, v in options.items() if k != "_target_"}), str(cfg.ckpt_path))
+        parts = DictConfig({k: v for k, v in options.items() if k != "_target_"})
+        check_trusted(parts, str(cfg.ckpt_path), cfg.get("trust") or ())
         yield build(options, f"callbacks.{name}")
 
 

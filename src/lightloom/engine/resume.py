@@ -11,8 +11,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from lightloom.callbacks.run.rng import position
+from lightloom.config.declarations import declares
 from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, format_change, matches
-from lightloom.config.instantiate import import_target, plain
+from lightloom.config.instantiate import plain
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
 from lightloom.data import contract
@@ -23,7 +24,7 @@ log = logging.getLogger("lightloom")
 SHOWN = 6  # differences that a message names
 
 # What may change in a run that is continued, as patterns of keys; a * stands for dots too.
-ONLY_ASKED = ("test", "doctor", "preflight")
+ONLY_ASKED = ("test", "doctor", "preflight", "trust", "*.trust")
 LOADING = ("data.num_workers", "data.download")
 LENGTH = ("trainer.max_*", "trainer.min_*")
 WATCHING = (
@@ -140,7 +141,7 @@ def newest_whole(where: Path) -> Path | None:
 def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> None:
     """Raise UserError where the run in the checkpoint was trained with other options; warn where it only rounds so."""
     changed = differences(recorded, now)
-    harmless = (*HARMLESS, *_showing(recorded), *_showing(now))
+    harmless = (*HARMLESS, *_showing(recorded, now))
     grave = [c for c in changed if not matches(c[0], (*harmless, *ROUNDING))]
     if grave:
         more = f" and {len(grave) - SHOWN} more" if len(grave) > SHOWN else ""
@@ -159,17 +160,16 @@ def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> Non
     log.debug("changed since the checkpoint: %s", ", ".join(map(format_change, changed)) or "nothing")
 
 
-def _showing(cfg: dict[str, Any]) -> list[str]:
-    """The keys of callbacks that only show things, as their classes say (`only_shows`)."""
-    callbacks = (cfg.get("callbacks") or {}).items()
-    return [f"callbacks.{name}.*" for name, options in callbacks if options and _only_shows(options.get("_target_"))]
+def _showing(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The keys of callbacks that only show things, before and now where they are there, as their classes say."""
+    before, after = recorded.get("callbacks") or {}, now.get("callbacks") or {}
+    there = {name: [c[name] for c in (before, after) if c.get(name)] for name in {**before, **after}}
+    return [f"callbacks.{name}.*" for name, options in there.items() if all(map(_only_shows, options))]
 
 
-def _only_shows(target: str | None) -> bool:
-    try:
-        return bool(target) and bool(getattr(import_target(str(target)), "only_shows", False))
-    except (ModuleNotFoundError, AttributeError):  # of a run whose callback is no longer there
-        return False
+def _only_shows(options: Any) -> bool:
+    """By the class's source: what a checkpoint names is not imported."""
+    return isinstance(options, dict) and declares(str(options.get("_target_")), "only_shows")
 
 
 def check_same_data(run: Path, datamodule: Any) -> None:

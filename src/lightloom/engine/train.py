@@ -53,13 +53,13 @@ def open_run(cfg: DictConfig) -> DictConfig:
 def settle_options(cfg: DictConfig, run: Path) -> None:
     """Let each object whose options mean something else tomorrow (`last`) write down what they mean now.
 
-    Such a class has a static `settle(options, begun, cfg)`; begun are its options when the run began, or None.
+    Such a class has a static `settle_options(options, begun, cfg)`; begun are its options when the run began, or None.
     """
     recorded = OmegaConf.load(run / run_dir.CONFIG) if (run / run_dir.CONFIG).exists() else None
     for where, options in targets(cfg, ""):
-        settle = getattr(import_target(str(options["_target_"])), "settle", None)
-        if settle is not None:
-            settle(options, None if recorded is None else OmegaConf.select(recorded, where), cfg)
+        hook = getattr(import_target(str(options["_target_"])), "settle_options", None)
+        if hook is not None:
+            hook(options, None if recorded is None else OmegaConf.select(recorded, where), cfg)
 
 
 class _RunLog(logging.FileHandler):
