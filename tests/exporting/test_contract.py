@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import pytorch_lightning as pl
 import torch
+from conftest import compose
 from omegaconf import OmegaConf
 from torch import nn
 
+from lightloom.config import compose as config
 from lightloom.core.errors import UserError
 from lightloom.exporting import steps
 from lightloom.exporting.contract import batch_shape
@@ -50,12 +52,13 @@ def test_one_without_is_told_what_is_needed():
     assert "\n" not in said
     assert said.startswith("mine: Letters, trained on data of kind letters, does none of what export.py records: ")
     assert "find (detect), classify (predict_step" in said
-    assert "forward (forward and a tensor example_input_array)" in said
+    assert "forward (forward, and a tensor example_input_array or data with example())" in said
 
 
-def test_the_shape_of_a_batch_is_the_examples_or_what_the_facts_say():
-    images, signals = {"kind": "image", "channels": 3, "image_size": 8}, {"kind": "signal", "channels": 2, "length": 9}
-    assert batch_shape(nn.Identity(), images) == ("batch", 3, 8, 8)
+def test_the_shape_of_a_batch_is_the_examples_or_what_the_data_draws():
+    images = config.without_hydra(compose("data=digits", "data.image_size=8")).data
+    signals = config.without_hydra(compose("data=signals", "data.length=9", "model=signal_ae")).data
+    assert batch_shape(nn.Identity(), images) == ("batch", 1, 8, 8)
     assert batch_shape(nn.Identity(), signals) == ("batch", 2, 9)
     assert batch_shape(nn.Identity(), {"kind": "letters"}) is None
     assert batch_shape(WithExample(), images) == ("batch", 6)

@@ -4,8 +4,30 @@ from __future__ import annotations
 
 import ast
 from functools import cache
+from pathlib import Path
 
 from lightloom.config.source import DEEPEST, Definition, bases, is_library, locate
+
+PREDICTORS = Path(__file__).parents[1] / "predict"
+
+
+@cache
+def ways_to_predict() -> frozenset[str]:
+    """The options that predictors in lightloom/predict write out in their `ways`."""
+    found: set[str] = set()
+    for path in PREDICTORS.glob("*/predictor.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            found |= _literal_keys(node, "ways")
+    return frozenset(found)
+
+
+def _literal_keys(node: ast.AST, attribute: str) -> set[str]:
+    """Of `attribute = {"key": ...}`, with an annotation or without."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    value = getattr(node, "value", None)
+    if not isinstance(value, ast.Dict) or not any(getattr(target, "id", None) == attribute for target in targets):
+        return set()
+    return {key.value for key in value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
 
 
 @cache

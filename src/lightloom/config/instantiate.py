@@ -16,7 +16,7 @@ from lightloom.config.source import is_library
 from lightloom.core.errors import UserError, did_you_mean, message_of, raise_all, slip
 
 REFUSALS = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError)  # of constructors
-OWN_OPTIONS = {"trainer.loop"}  # which stand among those of another's class, and are not handed to it
+OWN_OPTIONS = {"trainer.loop", "data.state_sha256"}  # which stand among those of a class, and are not handed to it
 KEYWORDS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
@@ -39,10 +39,10 @@ def build(cfg: Any, where: str, **extra: Any) -> Any:
 
 def build_datamodule(cfg: DictConfig) -> Any:
     """The datamodule of `data`. Facts that the configuration states and somebody's class does not take become its
-    attributes, where it has no such.
+    attributes, where it has no such; so does what stands there of a state, in any class.
     """
     takes = _options(import_target(str(cfg["_target_"]))) if _may_state_facts("data", cfg) else None
-    facts = [] if takes is None else [key for key in cfg if key not in KEYWORDS and key not in takes]
+    facts = [key for key in cfg if f"data.{key}" in OWN_OPTIONS or (takes and key not in {*KEYWORDS, *takes})]
     datamodule = build(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in facts]), "data")
     for fact in facts:
         if getattr(datamodule, str(fact), None) is None:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightloom.config.annotations import options_of
+from lightloom.config.declarations import ways_to_predict
 from lightloom.config.rules import type_problem
 from lightloom.config.values import format_value
 from lightloom.core.errors import did_you_mean, slip
@@ -73,6 +74,8 @@ def exists(cfg: DictConfig, key: str) -> bool:
 def may_be_added(base: DictConfig, key: str, adds: bool) -> bool:
     """Will something read the new key? An object's constructor does; what lightloom's take is known without the +."""
     parent, _, leaf = key.rpartition(".")
+    if not parent and _select(base, "hydra.job.config_name") == "predict" and key in ways_to_predict():
+        return True
     node, taker = _select(base, parent) if parent else None, taker_of(base, key)
     options = options_of(taker) if taker else None
     if options is not None:

@@ -70,6 +70,13 @@ class Data(Protocol):
         """Facts that are too big for a configuration, such as a vocabulary: plain data, kept in the checkpoint."""
         ...
 
+    def adopt(self, state: dict[str, Any]) -> None:
+        """Take over the state of the data that a model was trained on, before which this data is put: before `facts`.
+
+        A text is then encoded by the vocabulary that the model knows.
+        """
+        ...
+
     def split(self, name: str) -> Split:
         """`train`, `val` or `test`; raises UserError where there is none."""
         ...
@@ -115,6 +122,12 @@ def facts(data: Any) -> dict[str, Any]:
 def state(data: Any) -> dict[str, Any]:
     """What travels in the checkpoint because it is too big for the configuration."""
     return dict(data.state()) if hasattr(data, "state") else {}
+
+
+def adopt(data: Any, kept: dict[str, Any]) -> None:
+    """Let data that can do so take over a state that a checkpoint kept."""
+    if kept and hasattr(data, "adopt"):
+        data.adopt(kept)
 
 
 def check_agrees(data: Mapping[str, Any], trained: Mapping[str, Any], names: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from lightloom.config.aliases import modernized
 from lightloom.config.instantiate import build, literal
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
+from lightloom.data.contract import STATE_SHA256
 from lightloom.engine.trust import check_trusted
 
 log = logging.getLogger("lightloom")
@@ -111,6 +112,11 @@ def config_of(checkpoint: dict[str, Any], path: Path) -> DictConfig:
     if not {"model", "data"} <= set(config):
         raise UserError(f"{path}: its configuration has no model and data; name a checkpoint of a lightloom run.")
     return OmegaConf.create(literal(config))
+
+
+def state_for(trained: DictConfig, path: Path | str) -> dict[str, Any]:
+    """What the data kept in the checkpoint that has this configuration; the file is not read where that is nothing."""
+    return load(Path(path))["data_state"] if STATE_SHA256 in trained.data else {}
 
 
 def check_hyperparameters(part: Any, where: str) -> None:

@@ -45,7 +45,7 @@ def test_data(cfg: DictConfig, trained: DictConfig) -> pl.LightningDataModule:
         return swapped_data(cfg, trained)
     check_trusted(trained.data, str(cfg.ckpt_path), cfg.get("trust") or ())
     relocate(trained.data, Path(cfg.paths.data_dir))
-    return _built(trained.data, cfg)
+    return _built(trained.data, cfg, trained)
 
 
 def is_swapped(cfg: DictConfig) -> bool:
@@ -65,15 +65,16 @@ def swapped_data(cfg: DictConfig, trained: DictConfig) -> Any:
     for fact in (*getattr(declared, "adopts", ()), *kept):
         if fact in data and fact in known:
             _replace(data, data[fact], known[fact], key=fact)
-    datamodule = _built(data, cfg)
+    datamodule = _built(data, cfg, trained)
     check_same_facts(datamodule, data, known, trained.get("labelled", True))
     return datamodule
 
 
-def _built(data: DictConfig, cfg: DictConfig) -> pl.LightningDataModule:
+def _built(data: DictConfig, cfg: DictConfig, trained: DictConfig) -> pl.LightningDataModule:
     options = {"eval_batch_size": cfg.batch_size or data.get("eval_batch_size"), "num_workers": cfg.num_workers}
     data.update({option: value for option, value in options.items() if option in data})
     datamodule = build_datamodule(data)
+    contract.adopt(datamodule, checkpoints.state_for(trained, cfg.ckpt_path))
     facts.prepare(datamodule)
     data.update(literal({"name": contract.name(datamodule), **contract.facts(datamodule)}))
     return datamodule

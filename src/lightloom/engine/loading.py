@@ -92,6 +92,7 @@ def load_run(where: str | Path, trust: Sequence[str] = ()) -> Run:
     check_trusted(data, str(found.path), trust)
     evaluate.relocate(data, _folder("LIGHTLOOM_DATA_DIR", "data"))
     datamodule = build_datamodule(data)
+    contract.adopt(datamodule, found.state)
     facts.prepare(datamodule)
     data.update(literal(contract.facts(datamodule)))
     return Run(found.module, datamodule, found.config, found.state)

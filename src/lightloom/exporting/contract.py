@@ -8,12 +8,15 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from lightloom.config.instantiate import build_datamodule, import_target
 from lightloom.core.discovery import discover
 from lightloom.exporting.checks import of_values
 
 Shape = tuple[int | str, ...]
+EXAMPLES = 8  # inputs that are drawn to know their shape and their values
 
 
 class Graph(nn.Module):
@@ -99,9 +102,21 @@ def _is_own(found: Any, module: str) -> bool:
 
 
 def batch_shape(module: Any, data: Mapping[str, Any]) -> Shape | None:
-    """Of a batch: Lightning's `example_input_array` of the module, else what the facts of its data say; or None."""
-    example = getattr(module, "example_input_array", None)
-    if isinstance(example, Tensor):
-        return ("batch", *example.shape[1:])
-    known = (kind.shape(data) for kind in discover("lightloom.exporting.shapes", "*.py"))
-    return next((shape for shape in known if shape is not None), None)
+    """Of a batch, as `example_of` has it; or None."""
+    example = example_of(module, data)
+    return None if example is None else ("batch", *example.shape[1:])
+
+
+def example_of(module: Any, data: Mapping[str, Any]) -> Tensor | None:
+    """A batch: Lightning's `example_input_array` of the module, else what its data draws (`Data.example`); or None.
+
+    data: the configuration of a datamodule.
+    """
+    own = getattr(module, "example_input_array", None)
+    if isinstance(own, Tensor):
+        return own
+    target = data.get("_target_")
+    if target is None or not hasattr(import_target(str(target)), "example"):
+        return None
+    drawn = build_datamodule(OmegaConf.create(dict(data))).example(EXAMPLES, 0)
+    return drawn if isinstance(drawn, Tensor) else None

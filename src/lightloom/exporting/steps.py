@@ -19,6 +19,7 @@ from lightloom.core import run_dir
 from lightloom.core.errors import UserError, check_installed
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import evaluate
+from lightloom.engine.trust import check_trusted
 from lightloom.exporting.contract import Graph, graphs
 from lightloom.exporting.formats import FORMATS, Format, Run
 
@@ -36,6 +37,7 @@ def choose_format(name: str) -> Format:
 
 def choose_graph(cfg: DictConfig, trained: DictConfig, module: pl.LightningModule) -> Graph:
     """What is exported of the module, in single precision: the first of its uses, or the one that `use=` names."""
+    check_trusted(trained.data, str(cfg.get("ckpt_path")), cfg.get("trust") or ())  # it draws examples
     known = graphs()
     uses = {graph.use: graph for graph in known if graph.accepts(module, trained.data)}
     name = type(module).__name__
@@ -57,6 +59,7 @@ def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -
     path = place(cfg, trained) / f"{trained.run_name}{f'-{cfg.use}' if cfg.use else ''}{chosen.suffix}"
     inputs = {"random": [graph.draw(cfg.seed + i, sizes) for i, sizes in enumerate(graph.sizes())]}
     if real := real_inputs(cfg, trained, graph):
+        check_shapes(graph, real, trained.data.name)
         inputs["real"] = real
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".saving-{path.name}")
@@ -103,6 +106,20 @@ def write(graph: Graph, chosen: Format, path: Path, about: Mapping[str, str]) ->
             f"{name} cannot be exported as {path.suffix.removeprefix('.')} ({reason}); format=safetensors keeps its "
             f"weights."
         ) from error
+
+
+def check_shapes(graph: Graph, inputs: Iterable[Tensor], name: str) -> None:
+    """Raise UserError where the data's own batches are of another shape than what is exported."""
+    for x in inputs:
+        sizes = tuple(x.shape)
+        if len(sizes) != len(graph.shape) or any(
+            i not in graph.free and sizes[i] != n for i, n in enumerate(graph.shape)
+        ):
+            shape = ", ".join(map(str, graph.shape))
+            raise UserError(
+                f"the batches of {name} are {sizes}, but the example that the file is made from is ({shape}); let "
+                f"example() of the data, or example_input_array of the module, be as a batch is."
+            )
 
 
 def check(differences: Mapping[str, float], tolerance: float, path: Path) -> None:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from lightloom.core.discovery import discover
 from lightloom.core.errors import UserError
 from lightloom.engine import accelerator
+from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine.evaluate import is_swapped
 from lightloom.predict.contract import Command, Predictor, Request
 
@@ -29,7 +30,8 @@ class Capability:
     def run(self, cfg: DictConfig, trained: DictConfig, module: pl.LightningModule) -> None:
         """Do what predict.py was asked for."""
         command = cast(Command, importlib.import_module(f"{PACKAGE}.{self.name}.command"))
-        command.run(cfg, trained, self.predictor(module, trained.data))
+        state = checkpoints.state_for(trained, cfg.ckpt_path)
+        command.run(cfg, trained, self.predictor(module, {**trained.data, **state} if state else trained.data))
 
 
 def capabilities() -> list[Capability]:

@@ -22,7 +22,8 @@ class Request:
 class Predictor(Protocol):
     """Results for inputs in memory: no files, no console. A class that has these names; it inherits from nothing.
 
-    ways: the options that say what to predict, each with how to write it, for a message. needs: the method that a
+    ways: the options that say what to predict, each with how to write it, for a message; one that configs/predict.yaml
+    does not have is known to predict.py as it stands here, in a dictionary written out. needs: the method that a
     module must have, in words. lacks: what is said of a module that is not accepted, after its name. formats: names
     for `format=`, of the files that the command writes.
     """
@@ -32,7 +33,9 @@ class Predictor(Protocol):
     lacks: str
     formats: Sequence[str]
 
-    def __init__(self, module: Any, data: Mapping[str, Any]) -> None: ...
+    def __init__(self, module: Any, data: Mapping[str, Any]) -> None:
+        """data: the facts of the data that the module was trained with, and its state, from the checkpoint."""
+        ...
 
     @staticmethod
     def accepts(module: Any, request: Request) -> bool:

@@ -26,7 +26,7 @@ _DELAYS, _GAINS = 1, 2
 class SignalDataModule(KeyedDataModule):
     """Channel signals, float (B, 2, length) in [0, 1]: real and imaginary part at `length` subcarriers.
 
-    Signal i of a split is a function of (seed, split, i), whatever the sizes. Its label is -1. batch_size: signals
+    Signal i of a split is a function of (seed, split, i), whatever the sizes. There are no labels. batch_size: signals
     per step over all processes. num_workers is what every datamodule takes; batches of a tensor in memory need none.
     paths, delay_spread: see `frequency_responses`.
     """
@@ -87,7 +87,7 @@ class SignalDataModule(KeyedDataModule):
         if name not in self.splits:
             seed, indices = mix(self.seed, SPLITS.index(name)), torch.arange(self.sizes[name])
             found = signals(seed, indices, self.length, self.paths, self.delay_spread)
-            self.splits[name] = Split(images=found, labels=torch.full((len(found),), -1))
+            self.splits[name] = Split(images=found)
         return self.splits[name]
 
     def can_be_tested(self, labelled: bool = True) -> bool:

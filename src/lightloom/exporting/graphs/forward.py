@@ -1,24 +1,32 @@
-"""Of a module that is none of the others: its `forward`, where it has Lightning's `example_input_array`."""
+"""Of a module that is none of the others: its `forward`, on an example of its own or of its data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
-from lightloom.exporting.contract import Graph, Shape
+from lightloom.exporting.contract import Graph, Shape, example_of
+from lightloom.modules.protocols import Detects, Generates, Reconstructs, classifies
 
 
 class Forward(Graph):
-    """A batch, as the module's example_input_array has it, to what the module's forward returns."""
+    """A batch, as the module's example_input_array has it or its data draws it, to what the module's forward returns.
 
-    use, needs, input = "forward", "forward and a tensor example_input_array", "inputs"
+    values: of which inputs are drawn.
+    """
 
-    def __init__(self, module: Any, shape: Shape, example: tuple[int, ...] = (2,)) -> None:
+    use, needs, input = "forward", "forward, and a tensor example_input_array or data with example()", "inputs"
+
+    def __init__(
+        self, module: Any, shape: Shape, example: tuple[int, ...] = (2,), values: Tensor | None = None
+    ) -> None:
         super().__init__(module, shape, example)
-        self.values: Tensor = module.example_input_array
+        self.values: Tensor = module.example_input_array if values is None else values
         self.meaning = f"{str(self.values.dtype).removeprefix('torch.')}, as in training"
         with torch.no_grad():
             count = len(self(self.draw(0, self.example)))
@@ -26,7 +34,18 @@ class Forward(Graph):
 
     @classmethod
     def accepts(cls, module: Any, data: Mapping[str, Any]) -> bool:
-        return isinstance(getattr(module, "example_input_array", None), Tensor)
+        if isinstance(getattr(module, "example_input_array", None), Tensor):
+            return True
+        known = classifies(module) or isinstance(module, Detects | Generates | Reconstructs)
+        return (
+            not known and is_overridden("forward", module, pl.LightningModule) and example_of(module, data) is not None
+        )
+
+    @classmethod
+    def of(cls, module: Any, data: Mapping[str, Any]) -> Self:
+        values = example_of(module, data)
+        assert values is not None
+        return cls(module, ("batch", *values.shape[1:]), values=values)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
         found = self.module(inputs)

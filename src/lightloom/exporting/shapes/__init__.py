@@ -1,1 +1,0 @@
-"""The shape of a batch that facts of data tell: a file for each kind, with a function `shape`."""
