@@ -21,7 +21,8 @@ from lightloom.data.boxes.scenes import DigitScenes
 from lightloom.engine.train import build_data, build_module
 from lightloom.integrations import bolts, bolts_schedules
 from lightloom.integrations.bolts_callbacks import GradientVerification
-from lightloom.integrations.bolts_networks import BoltsYolo, unet
+from lightloom.integrations.bolts_detectors import BoltsYolo
+from lightloom.integrations.bolts_networks import unet
 
 BRIEF = ["data=digits", "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1"]
 BRIEF += ["test=false", "data.batch_size=8", "preflight=false"]

@@ -59,9 +59,9 @@ USAGE = {
         ("data",),
     ),
     "inspect_data": (
-        "Inspect a data set before training: its splits, classes, sizes and faults.",
+        "Look at a data set: its splits and classes; of boxes also sizes, faults, and a contact sheet.",
         "python src/inspect_data.py data=NAME [option=value ...]",
-        ("python src/inspect_data.py data=bccd",),
+        ("python src/inspect_data.py data=digits", "python src/inspect_data.py data=bccd"),
         ("data",),
     ),
     "report": (
@@ -92,12 +92,19 @@ USAGE = {
 def text(config_name: str) -> str:
     """The whole help text of one entry point."""
     purpose, usage, examples, groups = USAGE[config_name]
-    parts = [purpose, "", f"Usage: {usage}", "", "Examples:", *(f"  {e}" for e in examples)]
+    parts = [purpose, "", f"Usage: {usage}", "", "Examples:", *(f"  {e}" for e in examples if _is_possible(e))]
     for group in groups:
         entries = {p.stem: summary(p) for p in sorted((CONFIGS / group).glob("*.yaml"))}
         if entries:
             parts += ["", f"{group}=", *_columns(entries)]
     return "\n".join(parts)
+
+
+def _is_possible(example: str) -> bool:
+    """Is each choice of a group that it makes there? A project may have been made without some."""
+    choices = [option.split("=") for option in example.split() if option.count("=") == 1]
+    files = [CONFIGS / group / f"{name}.yaml" for group, names in choices for name in names.split(",")]
+    return all(file.is_file() for file in files if file.parent.is_dir())
 
 
 def summary(path: Path) -> str:

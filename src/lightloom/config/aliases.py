@@ -11,6 +11,7 @@ OBJECTS = {
     "lightlab.callbacks.signals.Signals": "lightloom.callbacks.run.preemption.Preemption",
     "lightlab.callbacks.wrong_images.WrongImages": "lightloom.callbacks.images.misclassified.Misclassified",
     "lightlab.metrics.extractors.ClassifierFeatures": "lightloom.predict.classes.features.TrainedFeatures",
+    "lightlab.integrations.bolts_networks.BoltsYolo": "lightloom.integrations.bolts_detectors.BoltsYolo",
     "lightlab.loggers.ContinuedCSVLogger": "lightloom.loggers.csv.ContinuedCSVLogger",
 }
 MODULES = {

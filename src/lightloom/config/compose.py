@@ -207,7 +207,8 @@ def _defaults(config_name: str) -> dict[str, Any]:
     """The groups of an entry point, with what it chooses where the command line says nothing."""
     cfg: Any = OmegaConf.load(CONFIGS / f"{config_name}.yaml")
     entries = cfg.get("defaults", [])
-    return {str(k): v for entry in entries if isinstance(entry, DictConfig) for k, v in entry.items()}
+    chosen = [entry for entry in entries if isinstance(entry, DictConfig)]
+    return {str(k).removeprefix("optional "): v for entry in chosen for k, v in entry.items()}
 
 
 def _without_null(config_name: str, override: str, config_dir: str | None) -> str:

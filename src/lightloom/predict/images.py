@@ -17,11 +17,10 @@ from torch.nn.functional import interpolate
 
 from lightloom.core.errors import UserError
 from lightloom.data.images.datamodule import FileImages, resize, to_float
-from lightloom.data.images.readers import SUFFIXES, Split, is_image
+from lightloom.data.images.readers import SUFFIXES, Split, is_image, is_video
 from lightloom.data.sampling import EvenBatches
 from lightloom.engine.evaluate import swapped_data
 from lightloom.ops.images.grid import visible, write_png
-from lightloom.tracking import video
 
 log = logging.getLogger("lightloom")
 MOST_FILES = 1000  # more images than these go into one .npz, uint8 (N, H, W, C)
@@ -68,7 +67,7 @@ def find_images(where: str) -> list[Path]:
     """The image files that a path, a folder (searched to its depths) or a glob means, sorted."""
     path = Path(where).expanduser()
     if path.is_file():
-        if video.is_video(path):
+        if is_video(path):
             raise UserError(f"input={where}: a video, in which only detectors find something; name images.")
         return [path]
     if not path.is_dir() and not set(where) & set("*?["):
@@ -76,7 +75,7 @@ def find_images(where: str) -> list[Path]:
     found = path.rglob("*") if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
     files = sorted(found)
     images = [p for p in files if is_image(p, below=path if path.is_dir() else p.parent)]
-    videos = [str(p) for p in files if video.is_video(p)]
+    videos = [str(p) for p in files if is_video(p)]
     if videos and images:
         log.warning("input=%s: its %d video(s) are left out; name them one by one.", where, len(videos))
     elif videos:

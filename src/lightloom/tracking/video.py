@@ -18,8 +18,6 @@ from torch.nn.functional import pad
 from lightloom.core.errors import UserError, install
 
 log = logging.getLogger("lightloom")
-SUFFIXES = {".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm",
-            ".wmv"}  # fmt: skip
 CLOCK = 90_000  # ticks per second of what is written: whole numbers for all usual frame rates
 RATE = Fraction(30)  # of a source that states none
 FASTEST = 300  # frames per second; a file that states more means the ticks of its clock
@@ -209,11 +207,6 @@ class VideoWriter:
             self._container.close()
             self._container = None
             self._temporary.replace(self.path)
-
-
-def is_video(path: Path) -> bool:
-    """Whether the path is a file with the name of a video."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def libraries() -> Any:

@@ -30,6 +30,8 @@ from lightloom.data.images.decode import read_image
 
 SplitName = Literal["train", "val", "test"]
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+VIDEO_SUFFIXES = {".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts"}
+VIDEO_SUFFIXES |= {".webm", ".wmv"}
 _EVALUATION = ("val", "valid", "validation", "test")
 UNLABELLED = "images"  # the class of images that lie in no class folder
 _AGAIN = "Delete the file and add data.download=true, or copy it again"
@@ -358,6 +360,11 @@ def is_image(path: Path, below: Path) -> bool:
     """A file whose name says image, not hidden on its way down from `below`."""
     hidden = any(part.startswith(".") for part in path.relative_to(below).parts)
     return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
+
+
+def is_video(path: Path) -> bool:
+    """Whether the path is a file with the name of a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
 
 
 def _numeric(id_: str) -> tuple[int, int, str]:

@@ -8,12 +8,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from lightloom.core.errors import UserError
-from lightloom.data.images.readers import SUFFIXES
+from lightloom.data.images import readers
 from lightloom.predict.boxes.images import detect
 from lightloom.predict.boxes.predictor import Predictor
 from lightloom.predict.boxes.video import detect_video, is_camera, open_video
 from lightloom.predict.images import find_images, relative_names
-from lightloom.tracking import video
 
 
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
@@ -30,4 +29,4 @@ def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
 def is_video(where: Any) -> bool:
     """Is `input=` a camera's index or a file that is no image?"""
     path = Path(str(where)).expanduser()
-    return is_camera(where) or video.is_video(path) or (path.is_file() and path.suffix.lower() not in SUFFIXES)
+    return is_camera(where) or readers.is_video(path) or (path.is_file() and path.suffix.lower() not in readers.SUFFIXES)
