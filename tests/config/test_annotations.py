@@ -154,7 +154,13 @@ def test_what_libraries_annotate_is_read_too():
 
 @pytest.mark.parametrize(
     ("name", "manual"),
-    [("gan.GAN", True), ("bigan.BiGAN", True), ("vae_gan.VAEGAN", True), ("vae.VAE", False), ("nothing.Here", False)],
+    [
+        ("lightloom.modules.gan.GAN", True),
+        ("lightloom.modules.bigan.BiGAN", True),
+        ("lightloom.modules.vae_gan.VAEGAN", True),
+        ("lightloom.modules.vae.VAE", False),
+        ("lightloom.modules.nothing.Here", False),
+    ],
 )
 def test_a_module_says_that_it_alternates(name, manual):
-    assert optimizes_manually(f"lightloom.modules.{name}") == manual
+    assert optimizes_manually(name) == manual

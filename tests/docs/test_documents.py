@@ -1,12 +1,12 @@
 """The commands of the README and of the docs pages, as they stand there, each page in a fresh copy of the project."""
 
+import importlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import commands as processes
@@ -14,16 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lightloom.data.boxes.scenes import DigitScenes
-from lightloom.data.boxes.writers import Boxes, write_coco, write_voc, write_yolo
-from lightloom.ops.images.grid import write_png
-from lightloom.tracking.video import VideoWriter
-
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [page for page in PAGES if "\n```bash\n" in page.read_text(encoding="utf-8")]
 PAGES.remove(ROOT / "docs/add-a-data-kind.md")  # which tests/docs/test_add_a_data_kind.py follows
-DIGITS = [str(digit) for digit in range(10)]
 QUICK = """\
 trainer: {max_epochs: 1, limit_train_batches: 5, limit_val_batches: 1, limit_test_batches: 1}
 data: {batch_size: 16, num_workers: 0}
@@ -42,7 +36,10 @@ def commands(text: str) -> list[str]:
 
 @pytest.fixture
 def project(tmp_path):
-    """A copy of the project with small pictures, and limits in the place for a machine's own settings."""
+    """A copy of the project with small pictures, and limits in the place for a machine's own settings.
+
+    Data of other kinds comes from `fill(folder)` of the files page_data_<kind>.py.
+    """
     for name in ("src", "configs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
@@ -54,25 +51,10 @@ def project(tmp_path):
             for i in range(80):
                 pixels = torch.randint(256, (40, 40, 3), dtype=torch.uint8).numpy()
                 Image.fromarray(pixels).convert(channels).save(tmp_path / folder / shape / f"{i}.png")
-    with VideoWriter(tmp_path / "street.mp4", Fraction(25)) as writer:
-        for i in range(12):
-            writer.write(torch.randint(256, (3, 96, 96), dtype=torch.uint8), i / 25)
-    _boxes(tmp_path / "data")
+    for file in sorted((ROOT / "tests/support").glob("page_data_*.py")):
+        importlib.import_module(file.stem).fill(tmp_path)
     _competition(tmp_path / "data/kaggle_cifar10")
     return tmp_path
-
-
-def _boxes(data: Path) -> None:
-    """Scenes of digits as files of Pascal VOC, COCO and YOLO."""
-    scenes = DigitScenes(64, train_size=24).read("train")
-    names = [f"{name}.png" for name in scenes.names]
-    boxes = [Boxes(n, (64, 64), t["boxes"], t["labels"]) for n, (_, t) in zip(names, scenes, strict=False)]
-    for place in ("cells/JPEGImages", "parts/images", "street/images"):
-        for i, name in enumerate(names):
-            write_png(data / place / name, scenes[i][0])
-    write_voc(data / "cells/Annotations", boxes, DIGITS)
-    write_coco(data / "parts/annotations.json", boxes, DIGITS)
-    write_yolo(data / "street", boxes, DIGITS)
 
 
 def _competition(root: Path) -> None:

@@ -23,6 +23,7 @@ from lightloom.exporting.formats import FORMATS
 from lightloom.exporting.graphs.boxes import Detection
 
 SIZES = {"detection": ("data=digit_scenes", "data.image_size=64"), "signal": ("data=signals",), "image": ()}
+KINDS = {"detection": "lightloom.modules.detector", "signal": "lightloom.networks.signal"}  # else of images
 TOLERANCE = 1e-4
 PARTS = ("network", "encoder", "generator")
 
@@ -54,7 +55,7 @@ DETECTORS = [name for name in MODELS if "Detector" in classes(name)[0] and name 
 
 def graph_of(model: str, use: str | None = None) -> Graph:
     """Of untrained weights."""
-    kind = "detection" if model in DETECTORS else "signal" if model.startswith("signal") else "image"
+    kind = next((kind for kind, part in KINDS.items() if any(c.startswith(part) for c in classes(model))), "image")
     cfg = config.without_hydra(compose(f"model={model}", *SIZES[kind]))
     torch.manual_seed(0)
     module = build(cfg.model, "model")

@@ -762,7 +762,13 @@ def _code(text: str) -> str:
 
 
 def rows(page: str) -> list[str]:
-    return [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| mistake", "| ---"))]
+    lines = page.splitlines()
+    return [unlisted(line) for line in lines if line.startswith("| ") and not line.startswith(("| mistake", "| ---"))]
+
+
+def unlisted(row: str) -> str:
+    """A row without the names with which a long list begins: a project that has others says the same."""
+    return re.sub(r"(?:[^\s,]+, ){3}\.\.\.", "...", row)
 
 
 INTRODUCTION = """\

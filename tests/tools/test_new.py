@@ -26,7 +26,7 @@ def python(project: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     where = tmp_path_factory.mktemp("new") / "bird_watch"
-    done = new("bird_watch", "--dir", str(where), "--with", "model/wgan", HOME=str(where.parent))
+    done = new("bird_watch", "--dir", str(where), "--with", "model/resnet34", HOME=str(where.parent))
     assert done.returncode == 0, done.stderr
     return where
 
@@ -51,7 +51,7 @@ def test_it_has_one_example_and_what_was_asked_for(project):
     def names(group: str) -> set[str]:
         return {path.stem for path in (project / "configs" / group).glob("*.yaml")}
 
-    assert names("model") == {"lenet", "mlp", "timm", "wgan", "dcgan"}  # wgan is built on dcgan
+    assert names("model") == {"lenet", "mlp", "timm", "resnet34", "resnet18"}  # one builds on the other
     assert names("data") == {"digits", "image_folder"}
     assert names("experiment") == {"example"}
     assert not [name for name in ("benchmarks", "docs/results.md", "tools") if (project / name).exists()]

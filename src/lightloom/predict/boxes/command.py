@@ -29,4 +29,6 @@ def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
 def is_video(where: Any) -> bool:
     """Is `input=` a camera's index or a file that is no image?"""
     path = Path(str(where)).expanduser()
-    return is_camera(where) or readers.is_video(path) or (path.is_file() and path.suffix.lower() not in readers.SUFFIXES)
+    return (
+        is_camera(where) or readers.is_video(path) or (path.is_file() and path.suffix.lower() not in readers.SUFFIXES)
+    )

@@ -1,0 +1,89 @@
+"""tools/without.py: a family goes with all that is its own, and what is left neither names it nor misses it.
+
+Slow, as each family needs a copy, in which a process imports every module and a pytest process composes everything.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+FAMILIES = {
+    "boxes": ("data.boxes", "modules.detector", "networks.detection", "predict.boxes", "tracking", "callbacks.boxes"),
+    "gan": ("modules.gan", "modules.adversarial", "modules.bigan", "modules.vae_gan", "losses.adversarial"),
+}
+IN_THE_COPY = ("config/test_configs.py", "config/test_annotations.py", "cli/test_help.py", "test_house.py")
+IN_THE_COPY += ("test_repository.py", "core/test_discovery.py", "predict/test_choose.py")
+NOT_AGAIN = (
+    "-k",
+    "not flags_and_options and not help_needs",
+)  # processes of their own, which a family changes nothing of
+
+
+def python(where: Path, *arguments: str) -> str:
+    """The output of a command in the copy, which sees nothing of this project."""
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONPATH" and not k.startswith("LIGHTLOOM_")}
+    own = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(where / "src")}
+    done = subprocess.run([sys.executable, *arguments], cwd=where, env=inherited | own, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def copy(request, tmp_path_factory) -> tuple[Path, str]:
+    where = tmp_path_factory.mktemp("without") / request.param
+    python(ROOT, "tools/without.py", request.param, str(where))
+    return where, request.param
+
+
+def test_nothing_that_is_left_names_a_removed_module(copy):
+    where, family = copy
+    names = "|".join(re.escape(f"lightloom.{name}") for name in FAMILIES[family])
+    pattern = re.compile(rf"(?:{names})\b")
+    files = [path for folder in ("src", "configs", "tests", "benchmarks") for path in (where / folder).rglob("*.*")]
+    texts = {path: path.read_bytes().decode(errors="replace") for path in files if path.is_file()}
+    assert len(texts) > 300
+    assert [f"{p.relative_to(where)}: {found[0]}" for p, t in texts.items() if (found := pattern.search(t))] == []
+
+
+def test_no_source_file_was_edited_but_the_table_of_old_names(copy):
+    where, _ = copy
+    files = [path.relative_to(where) for folder in ("src", "configs") for path in (where / folder).rglob("*.*")]
+    changed = [f for f in files if (where / f).is_file() and (where / f).read_bytes() != (ROOT / f).read_bytes()]
+    assert [str(file) for file in changed] == ["src/lightloom/config/aliases.py"]
+
+
+def test_every_module_that_is_left_imports(copy):
+    where, _ = copy
+    found = [path.relative_to(where / "src") for path in (where / "src/lightloom").rglob("*.py")]
+    names = sorted(".".join(path.with_suffix("").parts) for path in found if path.stem != "__init__")
+    assert len(names) > 150
+    # lightning-bolts is no part of a plain installation; its modules import it when they are used
+    python(where, "-c", f"import importlib\nfor name in {names}: importlib.import_module(name)")
+
+
+def test_everything_that_is_left_composes_and_keeps_the_rules_of_the_house(copy):
+    where, _ = copy
+    said = python(where, "-m", "pytest", "-q", "--fast", *NOT_AGAIN, *(f"tests/{name}" for name in IN_THE_COPY))
+    assert int(re.search(r"(\d+) passed", said)[1]) > 100
+
+
+def test_pages_have_no_command_that_is_no_longer_there(copy):
+    where, family = copy
+    gone = {
+        "boxes": r"model=(yolo|faster_rcnn)|data=(voc|coco|digit_scenes)",
+        "gan": r"model=(gan|wgan|dcgan|vae_gan)\b",
+    }
+    commands = [line for page in where.glob("docs/*.md") for line in page.read_text(encoding="utf-8").splitlines()]
+    assert [line for line in commands if line.startswith("python ") and re.search(gone[family], line)] == []
+
+
+def test_an_unknown_family_is_one_message(tmp_path):
+    command = [sys.executable, str(ROOT / "tools/without.py"), "box", str(tmp_path / "copy")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: box: there is no such family. Did you mean boxes? Known: boxes, gan.\n"
