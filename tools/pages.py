@@ -23,6 +23,8 @@ def without_passages(text: str, named: Named) -> str:
 
 def _code(block: str, named: Named) -> str:
     first, *lines = block.splitlines()
+    if first == "```":  # the tree of the rooms
+        return re.sub(r"\b(\w+)/ ?", lambda m: "" if f"src/lightloom/{m[1]}" in named.paths else m[0], block)
     if not first.startswith("```bash"):
         return block
     commands = re.findall(r"(?:.*\\\n)*.*\n?", "\n".join(lines[:-1]) + "\n")

@@ -66,6 +66,7 @@ class Removal:
     """What was taken away: files, and lines of those that stay."""
 
     files: list[Path] = field(default_factory=list)
+    folders: set[Path] = field(default_factory=set)
     lines: int = 0
     changed: dict[Path, int] = field(default_factory=dict)  # lines less
 
@@ -94,7 +95,7 @@ def create(families: Sequence[str], target: Path) -> Removal:
     named = _python(target, named, removal)
     _rewrite(target, _matches(target, ["tests/**/*.json"]), lambda text: _without_entries(text, named), removal)
     _delete(target, list(_checkpoints(target, named)), removal)
-    named = named.joined(paths=frozenset(map(str, removal.files)) | frozenset(map(str, _matches(ROOT, OWN))))
+    named = named.joined(paths=frozenset(map(str, [*removal.files, *removal.folders, *_matches(ROOT, OWN)])))
     _rewrite(target, _matches(target, PAGES), lambda text: without_passages(text, named), removal)
     _tidy(target)
     return removal
@@ -126,6 +127,7 @@ def _delete(target: Path, files: Iterable[Path], removal: Removal) -> None:
             if any(folder.iterdir()):
                 break
             folder.rmdir()
+            removal.folders.add(folder.relative_to(target))
 
 
 def _rewrite(target: Path, files: Iterable[Path], change: Callable[[str], str | None], removal: Removal) -> list[Path]:

@@ -105,8 +105,8 @@ def test_a_kind_that_nobody_predicts_is_told_what_there_is():
         choose.choose(command(Path(), "input=a.txt"), trained("letters"), Writes())
     assert "\n" not in str(caught.value)
     assert "mine: Writes, trained on data of kind letters, is for none of what" in str(caught.value)
-    for name in ("boxes (detect", "classes (predict_step", "reconstructions (reconstruct", "samples (decode"):
-        assert name in str(caught.value)
+    for one in choose.capabilities():
+        assert f"{one.name} ({one.predictor.needs})" in str(caught.value)
 
 
 def test_a_kind_tells_of_its_data(letters, capsys):

@@ -123,6 +123,7 @@ def _execute(
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     os.environ.clear()
     os.environ.update(environment)
+    sys.path += [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry not in sys.path]
     if cwd:
         os.chdir(cwd)
     for kind, limit in limits.items():

@@ -18,10 +18,7 @@ FAMILIES = {
 }
 IN_THE_COPY = ("config/test_configs.py", "config/test_annotations.py", "cli/test_help.py", "test_house.py")
 IN_THE_COPY += ("test_repository.py", "core/test_discovery.py", "predict/test_choose.py")
-NOT_AGAIN = (
-    "-k",
-    "not flags_and_options and not help_needs",
-)  # processes of their own, which a family changes nothing of
+NOT_AGAIN = ("-k", "not flags_and_options and not help_needs")  # they start processes, about no family
 
 
 def python(where: Path, *arguments: str) -> str:
@@ -62,8 +59,16 @@ def test_every_module_that_is_left_imports(copy):
     found = [path.relative_to(where / "src") for path in (where / "src/lightloom").rglob("*.py")]
     names = sorted(".".join(path.with_suffix("").parts) for path in found if path.stem != "__init__")
     assert len(names) > 150
-    # lightning-bolts is no part of a plain installation; its modules import it when they are used
     python(where, "-c", f"import importlib\nfor name in {names}: importlib.import_module(name)")
+
+
+def test_every_class_that_a_configuration_names_is_there(copy):
+    where, _ = copy
+    texts = [path.read_text(encoding="utf-8") for path in (where / "configs").rglob("*.yaml")]
+    targets = sorted({target for text in texts for target in re.findall(r"_target_: (lightloom\.[\w.]+)", text)})
+    assert len(targets) > 50
+    find = "from importlib import import_module\nfor module, name in {}: getattr(import_module(module), name)"
+    python(where, "-c", find.format([target.rsplit(".", 1) for target in targets]))
 
 
 def test_everything_that_is_left_composes_and_keeps_the_rules_of_the_house(copy):
