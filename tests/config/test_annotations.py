@@ -32,7 +32,16 @@ from .leaf import Ge, Gt, Lt, Small, Kind as Word, Annotated, Optional, Union, t
 class Base:
     def __init__(self, width: Small, rate: Annotated[float, Gt(0), Lt(1)] = 0.5) -> None: ...
 class Own(Base):
-    def __init__(self, kind: Word = "a", **options) -> None: ...
+    def __init__(self, kind: Word = "a", **options) -> None:
+        super().__init__(**options)
+class Keeps(Base):
+    def __init__(self, kind: Word = "a", **options) -> None:
+        super().__init__(3)
+        self.options = options
+class Looks(Base):
+    def __init__(self, **options) -> None:
+        self.extra = options.pop("extra", None)
+        Base.__init__(self, **options)
 class Closed(Base):
     pass
 class Foreign(nowhere.at_all.Net):
@@ -112,6 +121,13 @@ def test_a_base_says_what_is_handed_on(own):
     assert option_rule(f"{own}.Own", "rate") == Number(float, 0, 1, above=True, below=True)
     assert option_rule(f"{own}.Own", "kind") == OneOf(("a", "b"))
     assert options_of(f"{own}.Foreign") is None
+
+
+def test_any_option_is_taken_where_the_rest_is_not_only_handed_on(own):
+    assert options_of(f"{own}.Keeps") is None
+    assert option_rule(f"{own}.Keeps", "width") is None
+    assert options_of(f"{own}.Looks") is None
+    assert option_rule(f"{own}.Looks", "width") == SMALL
 
 
 def test_fields_and_functions(own):

@@ -185,3 +185,41 @@ def test_they_train_and_resume(folder, run_cli, tmp_path):
     assert second.returncode == 0, second.stderr
     assert "Resuming from" in second.stdout
     assert "no longer bit for bit" not in second.stdout
+
+
+DATAMODULE = """
+import pytorch_lightning as pl
+
+
+class Plain(pl.LightningDataModule):
+    def __init__(self, folder: str, batch_size: int = 4) -> None:
+        super().__init__()
+"""
+FACTS = """
+_target_: somebodys_data.Plain
+folder: x
+name: plain
+kind: image
+num_classes: 3
+channels: 1
+image_size: 28
+mean: [0.5]
+std: [0.5]
+"""
+
+
+def test_facts_stand_beside_the_options_of_somebodys_datamodule(tmp_path, monkeypatch):
+    """As docs/as-a-library.md has it: of a class in one's own files, whose constructor says all that it takes."""
+    (tmp_path / "somebodys_data.py").write_text(DATAMODULE)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/plain.yaml").write_text(FACTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    line = (f"--config-dir={tmp_path}", "model=lenet", "data=plain")
+    prepared([*line, "data.num_classes=4", "+data.licence=free"], "train")
+    with pytest.raises(UserError, match=r"batch_sise'\. Did you mean data\.batch_size\?"):
+        prepared([*line, "+data.batch_sise=3"], "train")
+    with pytest.raises(UserError, match=r"To state it as a fact of the data, write \+data\.licence=free\.$"):
+        prepared([*line, "data.licence=free"], "train")
+    (tmp_path / "data/plain.yaml").write_text(FACTS + "foldr: y\n")
+    with pytest.raises(UserError, match=r"^data\.foldr: .* has no option 'foldr'\. Did you mean data\.folder\?"):
+        prepared(line, "train")

@@ -121,3 +121,34 @@ def test_frozen_statistics_need_weights():
     layer.running_mean += 1
     check_frozen_statistics(torch.nn.Sequential(layer))
     check_frozen_statistics(torch.nn.BatchNorm2d(3))
+
+
+class OfItsOwn(TheirDigits):
+    """Uses the contract's words for something else."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self.split, self.facts, self.state = 0.1, {"classes": 10}, "ready"
+        self.splits, self.num_train_batches = {"train": [1, 2]}, lambda: 8
+        self.can_be_tested = True
+
+    def describe(self) -> str:
+        return "digits"
+
+    def eval_loader(self) -> None:
+        raise AssertionError
+
+    def resume_at(self) -> None:
+        raise AssertionError
+
+
+def test_the_words_of_the_contract_are_free_to_data_that_was_not_written_for_it(tmp_path):
+    plain = OfItsOwn(str(tmp_path))
+    contract.prepare(plain)
+    contract.read_splits(plain)
+    contract.check_labelled(plain, "test")
+    assert contract.facts(plain) == contract.state(plain) == contract.describe(plain) == {}
+    assert contract.num_train_batches(plain) is None
+    assert contract.can_be_tested(plain)
+    assert not contract.orders_its_batches(plain)
+    assert sum(len(labels) for _, labels in contract.eval_loader(plain, "val")) == 64

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 from yaml import YAMLError
 
+from lightloom.config import null_facts
 from lightloom.config import overrides as keys
 from lightloom.config.annotations import options_of
 from lightloom.config.declarations import optimizes_manually
@@ -42,7 +43,6 @@ SHORTHAND = {
     "extractor": "extractor@callbacks.quality.extractor",
 }
 NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
-REFERENCE = re.compile(r"\$\{[\w.]+\}")  # an interpolation that is nothing but another key
 MAX_COMBINATIONS = 32  # of a sweep's groups that are checked before its first run
 
 
@@ -85,28 +85,18 @@ def compose(config_name: str, overrides: Sequence[str], config_dir: str | None =
 def without_hydra(cfg: DictConfig) -> DictConfig:
     """A copy with interpolations resolved and Hydra's own part left out, values coerced to their rule's type.
 
-    What refers to a fact that is null, for only the data knows it, goes on referring to it, and is filled in with it.
+    What hangs on a fact that is null, for only the data knows it, stays an interpolation, and is filled in with it.
     """
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    waiting = [(path, text) for path, text in null_facts.waiting(raw) if path[0] != "hydra"]
+    for path, _ in waiting:
+        null_facts.replace(raw, path, None)
+    plain: Any = OmegaConf.to_container(OmegaConf.create(raw), resolve=True)
     plain.pop("hydra", None)
-    resolved = OmegaConf.create(_coerced(plain, ""))
-    for key, reference in _null_references(cfg, ""):
-        OmegaConf.update(resolved, key, reference)
-    return resolved
-
-
-def _null_references(node: Any, where: str) -> Iterator[tuple[str, str]]:
-    """(dotted key, interpolation) of each value that refers to another one, `${data.x}` or `${.x}`, which is null."""
-    for key in map(str, node) if isinstance(node, DictConfig) else ():
-        path = f"{where}.{key}" if where else key
-        if path == "hydra" or OmegaConf.is_missing(node, key):
-            continue
-        if not OmegaConf.is_interpolation(node, key):
-            yield from _null_references(node[key], path)
-        elif node[key] is None:
-            raw: Any = OmegaConf.to_container(node, resolve=False)
-            if REFERENCE.fullmatch(raw[key]):
-                yield path, raw[key]
+    coerced = _coerced(plain, "")
+    for path, text in waiting:
+        null_facts.replace(coerced, path, text)
+    return OmegaConf.create(coerced)
 
 
 def _coerced(node: Any, key: str, taker: str | None = None) -> Any:
@@ -295,7 +285,10 @@ def _check_values(
                 rest.append(override)
         apply_overrides(rest, cfg)
         # Facts that data of another kind does not have are no mistakes of their own.
-        problems += list(_kind_problems(cfg, config_dir)) or [*_node_problems(cfg, ""), *_manual_problems(cfg)]
+        unknown = null_facts.waiting(OmegaConf.to_container(cfg))
+        waiting = {null_facts.dotted(path) for path, _ in unknown if path[0] != "data"}
+        found_in = [*_node_problems(cfg, "", waiting), *_manual_problems(cfg)]
+        problems += list(_kind_problems(cfg, config_dir)) or found_in
     except (HydraException, OmegaConfBaseException) as error:
         problems.append(brief(error))
     return problems
@@ -313,18 +306,21 @@ def _empty_choices(cfg: DictConfig) -> Iterator[str]:
             )
 
 
-def _node_problems(cfg: Any, path: str) -> Iterator[str]:
-    """Each value against its rule, each object of lightloom against its constructor; wherever they came from."""
+def _node_problems(cfg: Any, path: str, waiting: Set[str] = frozenset()) -> Iterator[str]:
+    """Each value against its rule, each object of lightloom against its constructor; wherever they came from.
+
+    waiting: keys whose values only the data will tell.
+    """
     taker = str(cfg._target_) if isinstance(cfg, DictConfig) and "_target_" in cfg else None
     if taker and (takes := options_of(taker)) is not None:
         for key in map(str, cfg):
-            if not key.startswith("_") and key not in takes:
+            if not key.startswith("_") and key not in takes and not keys.is_fact(path, key, taker, takes):
                 yield f"{path}.{key}: {cfg['_target_']} has no option {key!r}.{did_you_mean(key, takes, f'{path}.')}"
     names: Any = cfg if isinstance(cfg, DictConfig) else range(len(cfg))
     for key in names:
         where = f"{path}.{key}" if path else str(key)
         is_own = not OmegaConf.is_interpolation(cfg, key)
-        if where in ("hydra", "sweep.space"):  # a space holds what values may be, no values
+        if where in waiting or where in ("hydra", "sweep.space"):  # a space holds what values may be, no values
             continue
         if OmegaConf.is_missing(cfg, key):
             if is_own:
@@ -339,7 +335,7 @@ def _node_problems(cfg: Any, path: str) -> Iterator[str]:
             continue
         rule = rule_for(where, taker)
         if isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not rule):
-            yield from _node_problems(value, where)
+            yield from _node_problems(value, where, waiting)
         elif rule and (is_own or isinstance(rule, Text)) and (found := rule.problem(where, value)):
             yield found
         if path in keys.OPEN and value is not None and "_target_" not in value:

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lightloom.config.annotations import option_rule
-from lightloom.config.source import is_library
+from lightloom.config.source import is_library, may_state_facts
 from lightloom.core.errors import UserError, did_you_mean, message_of, raise_all, slip
 
 REFUSALS = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError)  # of constructors
@@ -41,12 +41,14 @@ def build_datamodule(cfg: DictConfig) -> Any:
     """The datamodule of `data`. Facts that the configuration states and somebody's class does not take become its
     attributes, where it has no such; so does what stands there of a state, in any class.
     """
-    takes = _options(import_target(str(cfg["_target_"]))) if _may_state_facts("data", cfg) else None
-    facts = [key for key in cfg if f"data.{key}" in OWN_OPTIONS or (takes and key not in {*KEYWORDS, *takes})]
-    datamodule = build(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in facts]), "data")
+    target = str(cfg["_target_"])
+    takes = _options(import_target(target)) if may_state_facts("data", target) else None
+    keys = [str(key) for key in cfg]
+    facts = [key for key in keys if f"data.{key}" in OWN_OPTIONS or (takes and key not in {*KEYWORDS, *takes})]
+    datamodule = build(OmegaConf.masked_copy(cfg, [key for key in keys if key not in facts]), "data")
     for fact in facts:
-        if getattr(datamodule, str(fact), None) is None:
-            setattr(datamodule, str(fact), plain(cfg[fact]))
+        if getattr(datamodule, fact, None) is None:
+            setattr(datamodule, fact, plain(cfg[fact]))
     return datamodule
 
 
@@ -98,11 +100,6 @@ def _problems(cfg: Any, where: str) -> Iterator[str]:
         yield from _option_problems(path, node, found)
 
 
-def _may_state_facts(path: str, node: Any) -> bool:
-    """Beside the options of somebody else's datamodule a configuration states facts; our own take theirs as options."""
-    return path == "data" and not str(node["_target_"]).startswith("lightloom.")
-
-
 def _options(found: Any) -> list[str] | None:
     """The names of what a class or function takes; None where it takes anything or does not say."""
     try:
@@ -123,7 +120,7 @@ def _option_problems(path: str, node: Any, found: Any) -> Iterator[str]:
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     takes = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     unknown = [name for name in given if name not in takes and not open_ended]
-    if _may_state_facts(path, node):
+    if may_state_facts(path, str(node["_target_"])):
         unknown = [name for name in unknown if slip(name, takes)]
     strange = [name for name in unknown if not did_you_mean(name, takes)]
     if len(strange) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, QuotedString
@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lightloom.config.annotations import options_of
 from lightloom.config.declarations import ways_to_predict
 from lightloom.config.rules import type_problem
+from lightloom.config.source import may_state_facts
 from lightloom.config.values import format_value
 from lightloom.core.errors import did_you_mean, slip
 
@@ -78,12 +79,17 @@ def may_be_added(base: DictConfig, key: str, adds: bool) -> bool:
         return True
     node, taker = _select(base, parent) if parent else None, taker_of(base, key)
     options = options_of(taker) if taker else None
-    if options is not None:
-        return leaf in options
+    if taker and options is not None:
+        return leaf in options or (adds and is_fact(parent, leaf, taker, [*options, *map(str, node or ())]))
     if not adds or not parent or (isinstance(node, DictConfig) and slip(leaf, map(str, node))):
         return False
     open_ended = (*(f"hydra.{part}." for part in HYDRA_OPEN), *(f"{group}." for group in OPEN), SUBMITIT)
     return key.startswith(open_ended) or _is_inside_object(base, parent)
+
+
+def is_fact(path: str, key: str, target: str, options: Iterable[str]) -> bool:
+    """May it be a fact that the configuration states beside the options of somebody's datamodule, and no slip?"""
+    return may_state_facts(path, target) and slip(key, options) is None
 
 
 def _is_inside_object(base: DictConfig, key: str) -> bool:
@@ -109,6 +115,8 @@ def unknown_key(base: DictConfig, key: str, line: str) -> str:
     hint = hint or (f" Known: {', '.join(names)}." if names else " It takes none.")
     if target and options_of(target) is None and not slip(leaf, names) and not line.startswith(("+", "~")):
         hint += f" If {target} takes it, write +{line}."
+    elif is_fact(parent, leaf, target, names) and not line.startswith(("+", "~")):
+        hint += f" To state it as a fact of the data, write +{line}."
     return f"{line}: {parent + ' has' if parent else 'there is'} no option {leaf!r}.{hint}"
 
 

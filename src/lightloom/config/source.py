@@ -79,6 +79,11 @@ def is_library(module: str) -> bool:
     return file is None or "site-packages" in file.parts or package in sys.stdlib_module_names
 
 
+def may_state_facts(path: str, target: str) -> bool:
+    """Beside the options of somebody else's datamodule a configuration states facts; our own take theirs as options."""
+    return path == "data" and target.partition(".")[0] != __name__.partition(".")[0]
+
+
 @cache
 def _statements(module: str) -> tuple[ast.stmt, ...]:
     """The statements of a module, those below `if` and `try` included; none of one that cannot be read."""
@@ -190,9 +195,20 @@ def _signature(found: Definition, depth: int) -> Signature | None:
     if own is None:
         return _inherited(found, depth)
     mine = _of_function(found.module, own, is_method=True)
-    if mine.is_open and (inherited := _inherited(found, depth)):  # what is handed on to the base
-        return Signature({**inherited.parameters, **mine.parameters}, inherited.is_open)
+    uses = list(_uses_of_rest(own))
+    if True in uses and (inherited := _inherited(found, depth)):
+        return Signature({**inherited.parameters, **mine.parameters}, inherited.is_open or False in uses)
     return mine
+
+
+def _uses_of_rest(node: ast.FunctionDef) -> Iterator[bool]:
+    """Of each use of a constructor's `**kwargs`: are they handed on to the base's constructor, and so options of it?"""
+    name = node.args.kwarg.arg if node.args.kwarg else None
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(".__init__")]
+    handed_on = [k.value for call in calls for k in call.keywords if k.arg is None]
+    for n in ast.walk(node):
+        if isinstance(n, ast.Name) and n.id == name:
+            yield n in handed_on
 
 
 def _of_function(module: str, node: ast.FunctionDef, is_method: bool) -> Signature:

@@ -6,6 +6,7 @@ Lightning itself promises where it is not there. The engine asks through them on
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -109,19 +110,37 @@ class Data(Protocol):
         ...
 
 
+def offered(data: Any, name: str, *arguments: Any) -> Any:
+    """The method of `Data` with that name; None where the data has no such, or something else of its own so called.
+
+    Common names (`split = 0.1`, `splits`, `state`) are free to data that was not written for this: what is taken for
+    the method can be called with these arguments.
+    """
+    found = getattr(data, name, None)
+    if not callable(found):
+        return None
+    try:
+        inspect.signature(found).bind(*arguments)
+    except (TypeError, ValueError):  # other arguments, or none that Python can tell
+        return None
+    return found
+
+
 # --- facts
 
 
 def facts(data: Any) -> dict[str, Any]:
     """What the data finds out about itself; nothing where it does not say. With a state, its SHA-256."""
-    found = dict(data.facts()) if hasattr(data, "facts") else {}
+    own = offered(data, "facts")
+    found = dict(own()) if own else {}
     kept = state(data)
     return {**found, STATE_SHA256: digest_of_state(kept)} if kept else found
 
 
 def state(data: Any) -> dict[str, Any]:
     """What travels in the checkpoint because it is too big for the configuration."""
-    return dict(data.state()) if hasattr(data, "state") else {}
+    own = offered(data, "state")
+    return dict(own()) if own else {}
 
 
 def adopt(data: Any, kept: dict[str, Any]) -> None:
@@ -171,21 +190,22 @@ def _prepared() -> None:
 
 def read_splits(data: Any) -> None:
     """Read what training needs, so that what is wrong with it is said at once; what is not ours reads in the fit."""
-    if hasattr(data, "split"):
+    if split := offered(data, "split", "train"):
         data.setup("fit")
-        data.split("train")
+        split("train")
 
 
 def can_be_tested(data: Any, labelled: bool = True) -> bool:
     """Is there something to test on, with labels where they are asked for?"""
-    if hasattr(data, "can_be_tested"):
-        return bool(data.can_be_tested(labelled))
+    if own := offered(data, "can_be_tested", labelled):
+        return bool(own(labelled))
     return is_overridden("test_dataloader", data, pl.LightningDataModule)
 
 
 def check_labelled(data: Any, split: str) -> None:
     """Raise UserError where a split has no labels to compare with; data that does not say is taken to have them."""
-    if hasattr(data, "split") and not data.split(split).labelled:
+    own = offered(data, "split", split)
+    if own and not own(split).labelled:
         raise UserError(
             f"The {split} data of {name(data)} has no labels to compare with; use split=val, or predict.py."
         )
@@ -193,9 +213,12 @@ def check_labelled(data: Any, split: str) -> None:
 
 def describe(data: Any, known: Mapping[str, Any] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
     """What identifies each split that has been read, where it is not `known` yet; nothing of splits that do not say."""
-    read = [split for split in getattr(data, "splits", {}) if split not in known]
-    own = getattr(data, "describe", None) or (lambda split: describe_split(data.splits[split]))
-    return {**known, **{split: own(split) for split in read}}
+    splits, own = getattr(data, "splits", None), offered(data, "describe", "train")
+    found = {**known}
+    for split, items in splits.items() if isinstance(splits, Mapping) else ():
+        if split not in known and (own or offered(items, "identity")):
+            found[split] = own(split) if own else describe_split(items)
+    return found
 
 
 def name(data: Any) -> str:
@@ -208,15 +231,16 @@ def name(data: Any) -> str:
 
 def eval_loader(data: Any, split: str) -> Any:
     """A split once and in its order; of a plain LightningDataModule the loader that it has for the split's stage."""
-    if hasattr(data, "eval_loader"):
-        return data.eval_loader(split)
+    if own := offered(data, "eval_loader", split):
+        return own(split)
     data.setup(STAGES[split])
     return getattr(data, f"{split}_dataloader")()
 
 
 def num_train_batches(data: Any) -> int | None:
     """Of an epoch, over all processes together; None where only the training loader knows."""
-    return getattr(data, "num_train_batches", None)
+    batches = getattr(data, "num_train_batches", None)
+    return batches if isinstance(batches, int) else None
 
 
 def total_steps(trainer: pl.Trainer) -> float:
@@ -238,7 +262,7 @@ def total_steps(trainer: pl.Trainer) -> float:
 
 def orders_its_batches(data: Any) -> bool:
     """Does it share batches between processes itself, and begin where a checkpoint says?"""
-    return hasattr(data, "resume_at")
+    return offered(data, "resume_at", 0, 0) is not None
 
 
 def resume_at(data: Any, epoch: int, batch: int) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.data import contract
 from lightloom.ops.indices import evenly
 
 
@@ -21,7 +22,7 @@ def images_of(
     Every world_size-th batch. Of data that is not ours the first ones that its loader gives this process.
     """
     datamodule: Any = getattr(trainer, "datamodule", None)
-    if not hasattr(datamodule, "eval_loader"):
+    if contract.offered(datamodule, "eval_loader", split) is None:
         yield from _first_of(trainer, split, most)
         return
     device = trainer.strategy.root_device

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from lightloom.config import null_facts
 from lightloom.config.instantiate import import_target, literal, plain
 from lightloom.core import run_dir
 from lightloom.core.environment import variable
@@ -35,32 +37,37 @@ def fill_in(cfg: DictConfig, found: Mapping[str, Any]) -> None:
 
     found: the facts that the data states. Raises UserError where a part needs one that is not among them.
     """
-    waiting = list(_waiting(cfg))
-    for node, where, key in waiting:
-        if node[key] is None:
-            _check_optional(node, where, key, found)
-    values = [(node, key, literal(plain(node[key]))) for node, _, key in waiting]
+    for path, text in null_facts.waiting(OmegaConf.to_container(cfg)):
+        if path[0] != "data" and not _may_be_null(cfg, path, text):
+            raise _unstated(null_facts.dotted(path), text, found)
+    values = [(node, key, literal(plain(node[key]))) for node, key in _waiting(cfg)]
     for node, key, value in values:
         node[key] = value
 
 
-def _waiting(node: Any, where: str = "") -> Iterator[tuple[DictConfig, str, str]]:
-    """(node, its dotted key, key in it) of each interpolation outside the data's own part."""
-    for key in map(str, node) if isinstance(node, DictConfig) and where != "data" else ():
+def _waiting(node: Any, where: str = "") -> Iterator[tuple[DictConfig | ListConfig, Any]]:
+    """(node, key in it) of each interpolation outside the data's own part; of a list the place in it."""
+    keys: Any = node if isinstance(node, DictConfig) else range(len(node)) if isinstance(node, ListConfig) else ()
+    for key in keys if where != "data" else ():
         if OmegaConf.is_interpolation(node, key):
-            yield node, where, key
+            yield node, key
         else:
-            yield from _waiting(node[key], f"{where}.{key}" if where else key)
+            yield from _waiting(node[key], f"{where}.{key}" if where else str(key))
 
 
-def _check_optional(node: DictConfig, where: str, key: str, found: Mapping[str, Any]) -> None:
-    """Raise UserError where the object that is to be built needs the value that nobody has stated."""
-    if "_target_" not in node or _takes_none(str(node["_target_"]), key):
-        return
-    raw: Any = OmegaConf.to_container(node, resolve=False)
-    asked, stated = raw[key].strip("${}"), ", ".join(found) or "none"
-    raise UserError(
-        f"{where}.{key} asks for {asked}, which is null: the data does not state it (facts it finds: {stated}); set "
+def _may_be_null(cfg: DictConfig, path: null_facts.Path, text: str) -> bool:
+    """May nobody state what the text asks for? Where it is the whole value, and no object that is built needs one."""
+    if null_facts.REFERENCE.fullmatch(text) is None:
+        return False
+    place = next(i for i in reversed(range(len(path))) if isinstance(path[i], str))  # of the option around a list
+    node = reduce(lambda found, key: found[key], path[:place], cfg)
+    return "_target_" not in node or _takes_none(str(node["_target_"]), str(path[place]))
+
+
+def _unstated(where: str, text: str, found: Mapping[str, Any]) -> UserError:
+    asked, stated = null_facts.REFERENCE.findall(text)[0], ", ".join(found) or "none"
+    return UserError(
+        f"{where} asks for {asked}, which is null: the data does not state it (facts it finds: {stated}); set "
         f"{asked}=<value>, or choose data that states it."
     )
 
