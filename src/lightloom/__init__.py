@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightloom.engine.loading import Loaded, Run, load, load_run
+    from lightloom.predict.loading import Loaded, Run, load, load_run
 
 __all__ = ["Loaded", "Run", "load", "load_run"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from lightloom.engine import loading
+        from lightloom.predict import loading
 
         return getattr(loading, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,6 +17,7 @@ from torch import Tensor
 from lightloom.config.instantiate import plain
 from lightloom.core import run_dir
 from lightloom.core.errors import UserError, check_installed
+from lightloom.data import contract
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import evaluate
 from lightloom.engine.trust import check_trusted
@@ -145,7 +146,7 @@ def real_inputs(cfg: DictConfig, trained: DictConfig, graph: Graph) -> list[Tens
     try:
         datamodule: Any = evaluate.test_data(cfg, trained)
         datamodule.setup("test")
-        loader = datamodule.eval_loader(evaluate.choose_split(None, datamodule, trained))
+        loader = contract.eval_loader(datamodule, evaluate.choose_split(None, datamodule, trained))
         return graph.real(datamodule.on_after_batch_transfer(next(iter(loader)), 0))
     except UserError:
         if evaluate.is_swapped(cfg) or Path(trained.data.get("root") or "").exists():

@@ -14,7 +14,8 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from lightloom.callbacks.images.log import log_image
-from lightloom.callbacks.samples.grid import check_samples, draw, epoch_file, is_shown, sampler
+from lightloom.callbacks.offers import lacks_samples
+from lightloom.callbacks.samples.grid import draw, epoch_file, is_shown, sampler
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, checked
 from lightloom.data.subset import images_of
@@ -115,17 +116,18 @@ class LatentGrid(pl.Callback):
 
     def __init__(self, dirpath: str, reach: Count = 3, steps: Count = 11, every_n_epochs: Count = 1) -> None:
         self.folder, self.steps, self.every_n_epochs = Path(dirpath) / "latent_grid", steps, every_n_epochs
+        self._left_out = False
         interpolator = load("pl_bolts.callbacks").LatentDimInterpolator
         self.interpolator = interpolator(range_start=-reach, range_end=reach, steps=steps, num_samples=1)
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        check_samples(module)
-        if sampler(module).latent_dim < 2:
+        self._left_out = lacks_samples(module, "latent_grid/", self._left_out)
+        if not self._left_out and sampler(module).latent_dim < 2:
             raise UserError("callbacks.latent_grid is drawn over two latents, and this model has one; leave it out.")
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        if not is_shown(trainer) or epoch % self.every_n_epochs:
+        if self._left_out or not is_shown(trainer) or epoch % self.every_n_epochs:
             return
         images = self.interpolator.interpolate_latent_space(_Drawing(module), sampler(module).latent_dim)
         if trainer.is_global_zero:

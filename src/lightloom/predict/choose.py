@@ -80,9 +80,14 @@ def settle(cfg: DictConfig, module: pl.LightningModule) -> pl.LightningModule:
 def _given(cfg: DictConfig, known: Sequence[Capability]) -> Iterator[tuple[str, Any]]:
     """The options that say what to predict and were set; of a data set its name."""
     for option in dict.fromkeys(option for one in known for option in one.predictor.ways):
-        value = (cfg.data.name if is_swapped(cfg) else None) if option == "data" else cfg.get(option)
+        value = cfg.get(option) if option != "data" else _name_of_data(cfg)
         if value is not None:
             yield option, value
+
+
+def _name_of_data(cfg: DictConfig) -> str | None:
+    """As its YAML calls it, or its class; None where no data set was chosen."""
+    return (cfg.data.get("name") or str(cfg.data["_target_"])) if is_swapped(cfg) else None
 
 
 def _asked(given: Mapping[str, Any], able: Sequence[Capability]) -> str:

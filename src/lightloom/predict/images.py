@@ -15,8 +15,10 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from lightloom.callbacks.offers import parts_of
 from lightloom.core.errors import UserError
-from lightloom.data.images.datamodule import FileImages, resize, to_float
+from lightloom.data import contract
+from lightloom.data.images.datamodule import FileImages, ImageDataModule, resize, to_float
 from lightloom.data.images.readers import SUFFIXES, Split, is_image, is_video
 from lightloom.data.sampling import EvenBatches
 from lightloom.engine.evaluate import swapped_data
@@ -33,23 +35,35 @@ def are_images(data: Mapping[str, Any]) -> bool:
     return data.get("kind", "image") == "image"
 
 
-def fitted(images: Tensor, side: int, device: Any) -> Tensor:
-    """Images (B, C, H, W) in [0, 1], or uint8, to float (B, C, side, side) in [0, 1] on the device."""
-    images = images.to(device)
+def fitted(images: Tensor | Sequence[Tensor], data: Mapping[str, Any], device: Any) -> Tensor:
+    """Images (B, C, H, W) in [0, 1], or uint8, to float (B, C, image_size, image_size) in [0, 1] on the device.
+
+    Or a list of (C, H, W) of any sizes. data: facts of the data; where they state no `image_size`, it is left as it is.
+    """
+    if not isinstance(images, Tensor):
+        return torch.cat([fitted(image[None], data, device) for image in images])
+    images, side = images.to(device), data.get("image_size")
     if not images.is_floating_point():
-        return to_float(resize(images, side))
-    if images.shape[-2:] == (side, side):
+        return to_float(images if side is None else resize(images, side))
+    if side is None or images.shape[-2:] == (side, side):
         return images
     return interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 @dataclass(frozen=True)
 class Images:
-    """What is predicted: a split, and the header of a competition's submission file where there is one."""
+    """What is predicted: a split, or batches of images of a plain LightningDataModule.
 
-    split: Split
-    ids: list[str]
+    ids: of each image, where they have any. submission: the header of a competition's file, where there is one.
+    """
+
+    source: Split | Iterable[Tensor]
+    ids: list[str] | None = None
     submission: tuple[str, str] | None = None
+
+    def names(self, count: int) -> list[str]:
+        """The ids of so many images, or their numbers."""
+        return self.ids or [str(i) for i in range(count)]
 
 
 def open_images(cfg: DictConfig, trained: DictConfig) -> Images:
@@ -58,9 +72,25 @@ def open_images(cfg: DictConfig, trained: DictConfig) -> Images:
         paths = find_images(str(cfg.input))
         return Images(Split(paths=paths), [str(p) for p in paths])
     datamodule = swapped_data(cfg, trained)
+    if not isinstance(datamodule, ImageDataModule):
+        return Images(_loaded(datamodule))
     split = datamodule.split("test")
-    submission = getattr(datamodule.reader, "submission", None)
-    return Images(split, split.ids or [str(i) for i in range(len(split))], submission)
+    return Images(split, split.ids, getattr(datamodule.reader, "submission", None))
+
+
+def _loaded(datamodule: Any) -> Iterator[Tensor]:
+    """The images of the test loader of somebody's data, (B, C, H, W), with labels beside them or without."""
+    name = contract.name(datamodule)
+    if not contract.can_be_tested(datamodule, labelled=False):
+        raise UserError(f"data={name} has no test data to predict; write its test_dataloader, or say input=<folder>.")
+    for batch in contract.eval_loader(datamodule, "test"):
+        found = parts_of(datamodule.on_after_batch_transfer(batch, 0), 1)
+        if not found:
+            raise UserError(
+                f"data={name}: its test batches are of type {type(batch).__name__}; expected images, or (images, "
+                f"labels)."
+            )
+        yield found[0]
 
 
 def find_images(where: str) -> list[Path]:
@@ -88,15 +118,23 @@ def find_images(where: str) -> list[Path]:
     return images
 
 
-def batches(cfg: DictConfig, trained: DictConfig, split: Split) -> Iterable[Tensor]:
-    """The images of a split, uint8 (B, C, H, W); of those in files each at the model's size."""
-    size = cfg.batch_size or ON_A_PAGE
-    if split.images is not None:
-        return split.images.split(size)
-    return _read_batches(cfg, trained, split, size)
+def batches(cfg: DictConfig, trained: DictConfig, images: Images) -> Iterable[Tensor]:
+    """The images, uint8 (B, C, H, W), or as a plain loader gives them; of those in files each at the model's size."""
+    source, size = images.source, cfg.batch_size or ON_A_PAGE
+    if not isinstance(source, Split):
+        return source
+    if source.images is not None:
+        return source.images.split(size)
+    return _read_batches(cfg, trained, source, size)
 
 
 def _read_batches(cfg: DictConfig, trained: DictConfig, split: Split, size: int) -> Iterator[Tensor]:
+    for fact in ("channels", "image_size"):
+        if trained.data.get(fact) is None:
+            raise UserError(
+                f"{trained.data.name}, on which the checkpoint was trained, states no {fact}, so images from files "
+                f"cannot be read as the model takes them; state {fact} in the YAML of the data and train with it."
+            )
     dataset = FileImages(split, trained.data.channels, trained.data.image_size)
     sampler = EvenBatches(len(split), size)
     loader = torch.utils.data.DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=cfg.num_workers)

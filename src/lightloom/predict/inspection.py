@@ -7,17 +7,21 @@ writes pictures into `cfg.paths.output_dir`; cfg is the configuration of the com
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
+import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from lightloom.config.instantiate import build
+from lightloom.config.instantiate import build_datamodule
 from lightloom.core.discovery import discover
 from lightloom.core.errors import UserError
+from lightloom.data import contract
+from lightloom.engine import facts
 
 log = logging.getLogger("lightloom")
 SPLITS = ("train", "val", "test")
@@ -25,7 +29,8 @@ SPLITS = ("train", "val", "test")
 
 def read(cfg: DictConfig) -> Any:
     """The datamodule with all its splits."""
-    datamodule = build(cfg.data, "data")
+    datamodule = build_datamodule(cfg.data)
+    facts.prepare(datamodule)
     datamodule.setup("fit")
     datamodule.setup("test")
     return datamodule
@@ -48,15 +53,23 @@ def inspect(datamodule: Any, cfg: DictConfig) -> None:
     table("", ["items", "labelled"], rows, str(cfg.data.get("name") or type(datamodule).__name__))
     for message in missing:
         print(message)
-    facts = datamodule.facts() if hasattr(datamodule, "facts") else {}
-    table("fact", ["value"], [(name, _short(value)) for name, value in facts.items()], "facts")
+    found = contract.facts(datamodule)
+    table("fact", ["value"], [(name, _short(value)) for name, value in found.items()], "facts")
 
 
 def split_of(datamodule: Any, name: str) -> Any:
-    """The data of `train`, `val` or `test`; of a plain LightningDataModule what its loader reads."""
-    if hasattr(datamodule, "split"):
-        return datamodule.split(name)
-    return getattr(datamodule, f"{name}_dataloader")().dataset
+    """The data of `train`, `val` or `test`; of a plain LightningDataModule what its (first) loader reads.
+
+    Raises UserError where there is none.
+    """
+    if own := contract.offered(datamodule, "split", name):
+        return own(name)
+    loader = f"{name}_dataloader"
+    if not is_overridden(loader, datamodule, pl.LightningDataModule):
+        raise UserError(f"{type(datamodule).__name__} has no {loader}.")
+    found = getattr(datamodule, loader)()
+    found = found[0] if isinstance(found, list | tuple) else found
+    return getattr(found, "dataset", found)
 
 
 def table(corner: str, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
@@ -71,7 +84,8 @@ def table(corner: str, columns: Sequence[str], rows: Sequence[Sequence[str]], ti
 
 def _told(split: Any) -> tuple[str, str]:
     labelled: Mapping[Any, str] = {True: "yes", False: "no"}
-    return f"{len(split):,}", labelled.get(getattr(split, "labelled", None), "unknown")
+    count = f"{len(split):,}" if isinstance(split, Sized) else "unknown"
+    return count, labelled.get(getattr(split, "labelled", None), "unknown")
 
 
 def _short(value: Any) -> str:

@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.callbacks.samples.health import DIVERSITY, Health, curves, diversity
-from lightloom.core.errors import UserError
 from lightloom.ops.rng import latents
 
 
@@ -188,8 +187,3 @@ def test_picture_is_written_once_there_is_something_to_show(tmp_path):
     assert (tmp_path / "health.png").stat().st_size > 1000
     fit(tmp_path / "dry", Scripted([1.0], [1.0]), 1, fast_dev_run=True)
     assert not (tmp_path / "dry").exists()
-
-
-def test_a_module_without_samples_is_refused(tmp_path):
-    with pytest.raises(UserError, match="LightningModule has no latent_dim and decode"):
-        Health(str(tmp_path)).setup(None, pl.LightningModule(), "fit")

@@ -260,10 +260,6 @@ def test_a_fast_run_judges_one_batch():
     assert float(found.callback_metrics["val/frechet_pixels"]) > 0
 
 
-class NoSampler(Source):
-    decode = None  # type: ignore[assignment]
-
-
 class Broken(Constant):
     value = float("nan")
 
@@ -280,7 +276,6 @@ class Grey(Pixels):
 @pytest.mark.parametrize(
     ("module", "options", "words"),
     [
-        (NoSampler, {}, "no latent_dim and decode"),
         (Broken, {}, "not finite numbers"),
         (Source, {"extractor": Grey()}, "three channels, please"),
     ],

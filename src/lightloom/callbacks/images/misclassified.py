@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from lightloom.callbacks.offers import lacks_output
+from lightloom.callbacks.offers import lacks_output, lacks_parts, parts_of
 from lightloom.callbacks.samples.grid import is_shown
 from lightloom.core import atomic_io
 from lightloom.core.ranges import Count
@@ -65,8 +65,9 @@ class Misclassified(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        self._left_out = self._left_out or lacks_parts(batch, 2, "misclassified.png")
         if is_shown(trainer) and not self._left_out:
-            images, labels = batch
+            images, labels = parts_of(batch, 2)
             found = wrong(outputs["logits"], images, labels, self.side)
             self._kept = choose([*self._kept, *found], self.per_pair, self.most)
 

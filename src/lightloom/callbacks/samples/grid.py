@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lightloom.callbacks.images.log import log_image
-from lightloom.core.errors import UserError
+from lightloom.callbacks.offers import lacks_samples
 from lightloom.core.ranges import Count, Seed
 from lightloom.modules.protocols import Generates
 from lightloom.ops.images.grid import grid, write_png
@@ -32,13 +32,14 @@ class SampleGrid(pl.Callback):
     def __init__(self, dirpath: str, seed: Seed, num_samples: Count = 64, every_n_epochs: Count = 1) -> None:
         self.folder, self.seed = Path(dirpath) / FOLDER, seed
         self.num_samples, self.every_n_epochs = num_samples, every_n_epochs
+        self._left_out = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        check_samples(module)
+        self._left_out = lacks_samples(module, "samples/", self._left_out)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        if not is_shown(trainer) or (epoch > 1 and epoch % self.every_n_epochs):
+        if self._left_out or not is_shown(trainer) or (epoch > 1 and epoch % self.every_n_epochs):
             return
         images = draw(module, latents(self.seed, self.num_samples, sampler(module).latent_dim))
         if trainer.is_global_zero:
@@ -58,15 +59,6 @@ def epoch_file(folder: Path, epoch: int) -> Path:
 
 def sampler(module: pl.LightningModule) -> Generates:
     return cast(Generates, module)
-
-
-def check_samples(module: pl.LightningModule) -> None:
-    """Raise UserError where a module makes no images from noise."""
-    if not isinstance(module, Generates):
-        raise UserError(
-            f"{type(module).__name__} has no latent_dim and decode, so there are no samples of it to show; leave the "
-            f"callbacks samples, interpolation and health out (~callbacks.samples), or write both."
-        )
 
 
 @torch.no_grad()

@@ -13,7 +13,8 @@ from annotated_types import Ge
 from torch import Tensor
 
 from lightloom.callbacks.images.log import log_picture
-from lightloom.callbacks.samples.grid import check_samples, draw, sampler
+from lightloom.callbacks.offers import lacks_parts, lacks_samples, parts_of
+from lightloom.callbacks.samples.grid import draw, sampler
 from lightloom.core.ranges import Seed
 from lightloom.ops.indices import share
 from lightloom.ops.rng import latents
@@ -46,11 +47,12 @@ class Health(pl.Callback):
         self.history: dict[str, dict[int, float]] = {}  # name -> epoch -> value
         self.faults: list[str] = []
         self._images: list[Tensor] = []
+        self._left_out = False  # the diversity; curves are drawn of what is logged
         self._ended: int | None = None  # the epoch whose metrics of training are still to be read
 
     @property
     def logged(self) -> list[str]:
-        return [DIVERSITY]
+        return [] if self._left_out else [DIVERSITY]
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": {name: dict(curve) for name, curve in self.history.items()}, "faults": list(self.faults)}
@@ -59,7 +61,7 @@ class Health(pl.Callback):
         self.history, self.faults = state_dict["history"], state_dict["faults"]
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        check_samples(module)
+        self._left_out = lacks_samples(module, DIVERSITY, self._left_out)
 
     # --- diversity
 
@@ -72,7 +74,9 @@ class Health(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._images.append(share(batch[0], self.num_images, trainer.num_val_batches))
+        self._left_out = self._left_out or lacks_parts(batch, 1, DIVERSITY)
+        if not self._left_out:
+            self._images.append(share(parts_of(batch, 1)[0], self.num_images, trainer.num_val_batches))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         collected, self._images = self._images, []

@@ -10,7 +10,8 @@ import torch
 from annotated_types import Ge
 
 from lightloom.callbacks.images.log import log_image
-from lightloom.callbacks.samples.grid import check_samples, draw, is_shown, sampler
+from lightloom.callbacks.offers import lacks_samples
+from lightloom.callbacks.samples.grid import draw, is_shown, sampler
 from lightloom.core.ranges import Count, Seed
 from lightloom.ops.images.grid import captioned, grid, write_png
 from lightloom.ops.interpolation import lerp, slerp
@@ -28,12 +29,13 @@ class Interpolation(pl.Callback):
 
     def __init__(self, dirpath: str, seed: Seed, pairs: Count = 4, steps: Annotated[int, Ge(2)] = 9) -> None:
         self.folder, self.seed, self.pairs, self.steps = Path(dirpath), seed, pairs, steps
+        self._left_out = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        check_samples(module)
+        self._left_out = lacks_samples(module, "interpolation.png", self._left_out)
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if not is_shown(trainer):
+        if self._left_out or not is_shown(trainer):
             return
         ends = latents(self.seed, 2 * self.pairs, sampler(module).latent_dim)
         t = torch.linspace(0, 1, self.steps)

@@ -7,12 +7,13 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
+from lightloom.callbacks.offers import lacks, lacks_parts, parts_of
 from lightloom.callbacks.samples.quality import gather
-from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count
 from lightloom.data.subset import images_of
 from lightloom.metrics.neighbours import nearest_neighbour_accuracy
 
+ACCURACY = "test/nearest_neighbour_acc"
 Kept = tuple[list[Tensor], list[Tensor]]  # features (B, D) and labels (B,) of each batch
 
 
@@ -30,36 +31,38 @@ class NearestNeighbours(pl.Callback):
         self.most, self.batch_size = most, batch_size
         self._train: Kept = ([], [])
         self._test: Kept = ([], [])
+        self._left_out = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        if not callable(getattr(module, "features", None)):
-            raise UserError(
-                f"{type(module).__name__} has no features(images) to compare; leave callbacks.neighbours out "
-                f"(~callbacks.neighbours), or write it."
-            )
+        self._left_out = lacks(module, "features", ACCURACY, self._left_out)
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
+        self._left_out = self._left_out or lacks_parts(batch, 2, ACCURACY)
+        if self._left_out:
+            return
         if batch_idx == 0:
             self._train, self._test = ([], []), ([], [])
             for part in images_of(
                 trainer, "train", self._most(trainer), self.batch_size, trainer.global_rank, trainer.world_size
             ):
                 self._take(self._train, module, part)
-        self._take(self._test, module, batch)
+        self._take(self._test, module, parts_of(batch, 2))
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self._left_out:
+            return
         train, test = (self._known(trainer, module, kept) for kept in (self._train, self._test))
         self._train, self._test = ([], []), ([], [])
         if len(train[1]) and len(test[1]):
             accuracy = nearest_neighbour_accuracy(*train, *test)
-            module.log("test/nearest_neighbour_acc", accuracy, rank_zero_only=False, sync_dist=False)
+            module.log(ACCURACY, accuracy, rank_zero_only=False, sync_dist=False)
 
     def _most(self, trainer: pl.Trainer) -> int:
         return self.batch_size if trainer.fast_dev_run else self.most  # type: ignore[attr-defined]
 
-    def _take(self, kept: Kept, module: Any, batch: tuple[Tensor, Tensor]) -> None:
+    def _take(self, kept: Kept, module: Any, batch: tuple[Tensor, ...]) -> None:
         kept[0].append(module.features(batch[0].to(module.dtype)).float().cpu())
         kept[1].append(batch[1].cpu())
 

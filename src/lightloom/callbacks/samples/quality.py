@@ -14,6 +14,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from lightloom.callbacks.images.log import log_picture
+from lightloom.callbacks.offers import lacks_parts, lacks_samples, parts_of
 from lightloom.callbacks.samples.class_histogram import draw_histogram, write_table
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Seed, checked
@@ -23,7 +24,6 @@ from lightloom.metrics.distances import frechet_distance, kernel_distance
 from lightloom.metrics.histogram import class_counts, confidence, smallest_class_share
 from lightloom.metrics.parzen import choose_bandwidth, log_likelihood, mean_and_standard_error
 from lightloom.metrics.precision_recall import precision_recall
-from lightloom.modules.protocols import Generates
 from lightloom.ops.indices import evenly
 from lightloom.ops.rng import latents, mix
 
@@ -77,6 +77,7 @@ class SampleQuality(pl.Callback):
         self.batch_size, self.parzen = batch_size, parzen
         self.name: str = extractor.name  # type: ignore[assignment]
         self._kept = Kept()
+        self._left_out = False
 
     @staticmethod
     def for_evaluation(options: Any, asked: Any, split: str) -> None:
@@ -88,35 +89,41 @@ class SampleQuality(pl.Callback):
     @property
     def logged(self) -> list[str]:
         """The names of the metrics that each validation logs."""
-        return [f"val/frechet_{self.name}"]
+        return [] if self._left_out else [f"val/frechet_{self.name}"]
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        if not isinstance(module, Generates):
-            raise UserError(
-                f"{type(module).__name__} has no latent_dim and decode, so there are no samples of it to judge; leave "
-                f"callbacks.quality out (~callbacks.quality), or write both."
-            )
+        self._left_out = lacks_samples(module, f"the quality of samples on {self.name}", self._left_out)
+        if self._left_out:
+            return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         name, trained_on = contract.name(data), getattr(self.extractor, "trained_on", None)
         if data is not None and trained_on not in (None, name) and stage == "fit":
             log.warning("Features of a %s that was trained on %s, not on %s.", self.name, trained_on, name)
-        if hasattr(data, "example"):  # an extractor of other images says so now, not after the first epoch
+        if example := contract.offered(
+            data, "example", 1, 0
+        ):  # an extractor of other images says so now, not after the first epoch
             with torch.no_grad():
-                self.extractor.to(module.device)(data.example(1, 0).to(module.device))
+                self.extractor.to(module.device)(example(1, 0).to(module.device))
 
     # --- images become features
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if not trainer.sanity_checking:
-            self._take(trainer, module, batch[0], batch_idx, self.val_samples, pixels=False)
+        if not trainer.sanity_checking and self._can_take(batch):
+            self._take(trainer, module, parts_of(batch, 1)[0], batch_idx, self.val_samples, pixels=False)
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        pixels = self.parzen and batch[0][0].numel() <= PARZEN_VALUES
-        self._take(trainer, module, batch[0], batch_idx, self.test_samples, pixels)
+        if self._can_take(batch):
+            images = parts_of(batch, 1)[0]
+            pixels = self.parzen and images[0].numel() <= PARZEN_VALUES
+            self._take(trainer, module, images, batch_idx, self.test_samples, pixels)
+
+    def _can_take(self, batch: Any) -> bool:
+        self._left_out = self._left_out or lacks_parts(batch, 1, f"the quality of samples on {self.name}")
+        return not self._left_out
 
     def _take(
         self, trainer: pl.Trainer, module: Any, images: Tensor, batch_idx: int, samples: int, pixels: bool
@@ -146,13 +153,15 @@ class SampleQuality(pl.Callback):
     # --- features become figures
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if trainer.sanity_checking:
+        if self._left_out or trainer.sanity_checking:
             return
         kept, self._kept = self._kept, Kept()
         real, fake = (gather(trainer, batches, module.device) for batches in (kept.real, kept.fake))
         self._log(module, {f"val/frechet_{self.name}": frechet_distance(real, fake)})
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self._left_out:
+            return
         kept, self._kept = self._kept, Kept()
         real, fake = (gather(trainer, batches, module.device) for batches in (kept.real, kept.fake))
         self._log(module, {f"test/{key}_{self.name}": value for key, value in compare(real, fake).items()})

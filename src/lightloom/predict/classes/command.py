@@ -17,9 +17,10 @@ log = logging.getLogger("lightloom")
 
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
     images, output = open_images(cfg, trained), Path(cfg.paths.output_dir)
-    best, labels = torch.cat([predictor.predict(batch) for batch in batches(cfg, trained, images.split)]).max(1)
-    names = [list(trained.data.classes)[i] for i in labels.tolist()]
-    rows = list(zip(images.ids, names, best.tolist(), strict=True))
+    probabilities = torch.cat([predictor.predict(batch) for batch in batches(cfg, trained, images)])
+    best, labels = probabilities.max(1)
+    classes = list(trained.data.get("classes") or map(str, range(probabilities.shape[1])))
+    rows = list(zip(images.names(len(best)), [classes[i] for i in labels.tolist()], best.tolist(), strict=True))
     write_predictions(output, ("file", "label", "probability"), rows)
     if images.submission:
         path = output / "submission.csv"

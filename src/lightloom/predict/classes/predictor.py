@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,13 +22,13 @@ class Predictor:
     formats = ()
 
     def __init__(self, module: Any, data: Mapping[str, Any]) -> None:
-        self.module, self.side = module, int(data["image_size"])
+        self.module, self.data = module, data
 
     @staticmethod
     def accepts(module: Any, request: Request) -> bool:
         return classifies(module) and are_images(request.data)
 
     @torch.inference_mode()
-    def predict(self, inputs: Tensor) -> Tensor:
+    def predict(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
         """Probabilities (B, num_classes) of images (B, C, H, W) in [0, 1] or uint8, of any size."""
-        return self.module.predict_step((fitted(inputs, self.side, self.module.device),), 0).cpu()
+        return self.module.predict_step((fitted(inputs, self.data, self.module.device),), 0).cpu()

@@ -18,12 +18,13 @@ from lightloom.predict.tables import write_predictions
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
     images, output = open_images(cfg, trained), cfg.paths.output_dir
     before, after, errors = [], [], []
-    for batch in batches(cfg, trained, images.split):
+    for batch in batches(cfg, trained, images):
         seen, again = predictor.predict(batch)
         before.append(to_uint8(seen))
         after.append(to_uint8(again))
         errors += (again - seen).square().flatten(1).mean(1).tolist()
     reconstructed = torch.cat(after)
     page = pairs(torch.cat(before)[: ON_A_PAGE // 2], reconstructed[: ON_A_PAGE // 2], COLUMNS)
-    write_images(output, "reconstructions", deduplicate(Path(id_).stem for id_ in images.ids), reconstructed, page)
-    write_predictions(output, ("file", "mse"), list(zip(images.ids, errors, strict=True)))
+    ids = images.names(len(errors))
+    write_images(output, "reconstructions", deduplicate(Path(id_).stem for id_ in ids), reconstructed, page)
+    write_predictions(output, ("file", "mse"), list(zip(ids, errors, strict=True)))

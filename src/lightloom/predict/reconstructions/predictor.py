@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ class Predictor:
     formats = ()
 
     def __init__(self, module: Any, data: Mapping[str, Any]) -> None:
-        self.module, self.side = module, int(data["image_size"])
+        self.module, self.data = module, data
 
     @staticmethod
     def accepts(module: Any, request: Request) -> bool:
@@ -30,7 +30,7 @@ class Predictor:
         return isinstance(module, Reconstructs) and not other and are_images(request.data)
 
     @torch.inference_mode()
-    def predict(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def predict(self, inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) in [0, 1] or uint8, of any size, as the module saw them, and again: in [0, 1] both."""
-        seen = fitted(inputs, self.side, self.module.device)
+        seen = fitted(inputs, self.data, self.module.device)
         return seen.cpu(), self.module.reconstruct(seen).cpu()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,15 @@ from torch import Tensor
 
 from lightloom.config.compose import ROOT
 from lightloom.config.instantiate import build_datamodule, literal
+from lightloom.core.environment import variable
 from lightloom.core.errors import UserError
 from lightloom.core.run_dir import find_checkpoint
 from lightloom.data import contract
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import evaluate, facts
 from lightloom.engine.trust import check_trusted
-from lightloom.modules.protocols import Detects, Reconstructs
+from lightloom.predict import choose
+from lightloom.predict.contract import Request
 
 
 @dataclass(frozen=True)
@@ -35,34 +36,26 @@ class Loaded:
     path: Path
 
     @torch.inference_mode()
-    def predict(self, inputs: Tensor | Sequence[Tensor]) -> Any:
-        """What the module makes of a batch, on the CPU: class probabilities (B, K), found objects, reconstructions, ...
+    def predict(self, inputs: Any) -> Any:
+        """What predict.py makes of a batch, on the CPU: class probabilities (B, K), found objects, reconstructions, ...
 
-        inputs: (B, ...) as the module was trained on, or a list; integers in [0, 255] are taken to [0, 1].
+        inputs: as the first predictor takes them that accepts the module: images (B, C, H, W) in [0, 1] or uint8, of
+        any size, or a list of them; latents (B, latent_dim) for new images. Where none accepts it, a batch for the
+        module's own `predict_step`, which by default hands it on to `forward`.
         """
-        module = self.module
-        if isinstance(module, Detects):
-            return _on_cpu(module.detect([self._at_hand(one) for one in inputs]))
-        batch = self._at_hand(inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs)))
-        if is_overridden("predict_step", module):
-            return _on_cpu(module.predict_step((batch,), 0))  # type: ignore[call-arg]
-        if isinstance(module, Reconstructs):
-            return _on_cpu(module.reconstruct(batch))
-        if is_overridden("forward", module):
-            return _on_cpu(module(batch))
-        raise UserError(
-            f"{type(module).__name__} has no predict_step, detect, reconstruct or forward to predict with; write one."
-        )
+        request = Request({}, self.config.data)
+        able = (one.predictor for one in choose.capabilities() if one.predictor.accepts(self.module, request))
+        if predictor := next(able, None):
+            return predictor(self.module, self.config.data).predict(inputs)
+        if not any(is_overridden(method, self.module) for method in ("predict_step", "forward")):
+            raise UserError(f"{type(self.module).__name__} has no predict_step or forward to predict with; write one.")
+        batch = self.module.transfer_batch_to_device(inputs, self.module.device, 0)
+        return _on_cpu(self.module.predict_step(batch, 0))
 
     def to(self, device: torch.device | str) -> Loaded:
         """The same object, with its module there."""
         self.module.to(device)
         return self
-
-    def _at_hand(self, values: Tensor) -> Tensor:
-        """As the module takes it: on its device, integers in [0, 255] as floats in [0, 1]."""
-        scaled = values.float() / 255 if values.dtype == torch.uint8 else values
-        return scaled.to(self.module.device)
 
 
 @dataclass(frozen=True)
@@ -98,8 +91,8 @@ def load_run(where: str | Path, trust: Sequence[str] = ()) -> Run:
     return Run(found.module, datamodule, found.config, found.state)
 
 
-def _folder(variable: str, name: str) -> Path:
-    return Path(os.environ.get(variable) or ROOT / name)
+def _folder(environment: str, name: str) -> Path:
+    return Path(variable(environment) or ROOT / name)
 
 
 def _on_cpu(found: Any) -> Any:
