@@ -55,13 +55,17 @@ def _class(node: ast.ClassDef, where: str, interfaces: dict[str, list[str]]) -> 
         yield _function(method, f"{where}.{method.name}", [*interfaces.get(method.name, []), *shapes_too])
 
 
+def _is_overload(node: ast.FunctionDef) -> bool:
+    return any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list)
+
+
 def public_names(path: Path, source: str | None = None) -> Iterator[Named]:
     """The public functions, classes and methods of a module."""
     module = ast.parse(path.read_text(encoding="utf-8") if source is None else source)
     for node in module.body:
         if isinstance(node, ast.ClassDef) and _is_public(node.name):
             yield from _class(node, f"{path}:{node.lineno} {node.name}", _interfaces(module))
-        elif isinstance(node, ast.FunctionDef) and _is_public(node.name):
+        elif isinstance(node, ast.FunctionDef) and _is_public(node.name) and not _is_overload(node):
             yield _function(node, f"{path}:{node.lineno} {node.name}", [])
 
 
