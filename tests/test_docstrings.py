@@ -1,4 +1,4 @@
-"""Every public name of the leaves is documented, and whoever takes or returns tensors names their shapes."""
+"""Every public function and class is documented; of the leaves every method, and the shapes of their tensors too."""
 
 from __future__ import annotations
 
@@ -69,7 +69,19 @@ def public_names(path: Path, source: str | None = None) -> Iterator[Named]:
             yield _function(node, f"{path}:{node.lineno} {node.name}", [])
 
 
+def undocumented(path: Path) -> list[str]:
+    """The public functions and classes of a module without a docstring. (Methods are often hooks of Lightning's.)"""
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
+    public = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef) and _is_public(n.name)]
+    return [f"{path}:{node.lineno} {node.name}" for node in public if not ast.get_docstring(node)]
+
+
 MODULES = [path for leaf in LEAVES for path in sorted((SRC / leaf).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("room", sorted(path.name for path in SRC.iterdir() if path.is_dir()))
+def test_public_functions_and_classes_of_every_room_are_documented(room):
+    assert [name for path in sorted((SRC / room).rglob("*.py")) for name in undocumented(path)] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SRC).as_posix())
@@ -110,3 +122,8 @@ def test_a_silent_function_is_found():
     assert a.has_tensors
     assert not SHAPE.search(a.docstrings[0])
     assert b.docstrings == []
+
+
+def test_an_undocumented_class_is_found(tmp_path):
+    (tmp_path / "m.py").write_text('class A:\n    """A."""\n\n\nclass B: ...\n\n\nclass _C: ...\n')
+    assert [name.split()[1] for name in undocumented(tmp_path / "m.py")] == ["B"]

@@ -94,6 +94,11 @@ def test_shorthand(group, sign):
     assert expand_shorthand(f"{sign}model.{group}.lr=x") == f"{sign}model.{group}.lr=x"
 
 
+def test_a_part_that_a_task_places_has_a_shorthand():
+    assert expand_shorthand("extractor=x") == "extractor@callbacks.quality.extractor=x"
+    assert expand_shorthand("base=x") == "base=x"
+
+
 def test_an_option_of_a_constructor_is_added_where_the_yaml_has_none(tmp_path):
     (tmp_path / "model").mkdir()
     network = "network:\n  _target_: lightloom.networks.mlp.MLP\n  hidden: [4]\n"

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import commands
 import pytest
@@ -21,6 +22,8 @@ from lightloom.exporting import checks, formats, steps
 from lightloom.exporting.contract import Graph
 from lightloom.exporting.formats import FORMATS
 from lightloom.exporting.graphs.boxes import Detection
+from lightloom.exporting.graphs.boxes import difference as detections_apart
+from lightloom.exporting.options import Options
 
 SIZES = {"detection": ("data=digit_scenes", "data.image_size=64"), "signal": ("data=signals",), "image": ()}
 KINDS = {"detection": "lightloom.modules.detector", "signal": "lightloom.networks.signal"}  # else of images
@@ -133,6 +136,10 @@ def test_a_missing_library_is_one_sentence(monkeypatch):
         steps.choose_format("onnx")
 
 
+def test_each_format_may_be_asked_for():
+    assert get_args(get_type_hints(Options)["format"]) == tuple(FORMATS)
+
+
 # --- how answers are compared
 
 
@@ -149,14 +156,12 @@ def test_detections_are_compared_whatever_their_order():
     scores, masks = torch.tensor([0.5, 0.5]), torch.eye(2).byte()[:, None].repeat(1, 4, 2)
     found = (boxes, labels, scores, masks)
     other = [part.flip(0) for part in found]
-    assert checks.of_detections(other, found) == 0
-    assert checks.of_detections([boxes.flip(0) + torch.tensor([0, 0, 0, 7.0]), *other[1:]], found) == pytest.approx(
-        0.07
-    )
-    assert checks.of_detections([other[0], labels, *other[2:]], found) >= 0.9
-    assert checks.of_detections([*other[:3], masks], found) == 1
-    assert checks.of_detections([part[:1] for part in found], found) == math.inf
-    assert checks.of_detections([part[:0] for part in found], [part[:0] for part in found]) == 0
+    assert detections_apart(other, found) == 0
+    assert detections_apart([boxes.flip(0) + torch.tensor([0, 0, 0, 7.0]), *other[1:]], found) == pytest.approx(0.07)
+    assert detections_apart([other[0], labels, *other[2:]], found) >= 0.9
+    assert detections_apart([*other[:3], masks], found) == 1
+    assert detections_apart([part[:1] for part in found], found) == math.inf
+    assert detections_apart([part[:0] for part in found], [part[:0] for part in found]) == 0
 
 
 # --- the command

@@ -9,6 +9,7 @@ from lightloom.core.errors import UserError
 
 
 def refuse(message: str) -> NoReturn:
+    """Raise UserError with the message and where help is to be had."""
     raise UserError(f"{message}; python src/<command>.py --help shows how the command line is written.")
 
 

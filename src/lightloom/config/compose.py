@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence, Set
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,9 @@ from lightloom.core.run_dir import RUN_TIME
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = ROOT / "configs"
-SHORTHAND = {
-    "optimizer": "optimizer@model.optimizer",
-    "scheduler": "scheduler@model.scheduler",
-    "extractor": "extractor@callbacks.quality.extractor",
-}
+OF_A_MODEL = ("optimizer", "scheduler")  # groups that choose a part of any model
 NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
+PLACED = re.compile(r"^ *- /(\w+)(@[\w.]+): ", re.MULTILINE)  # a part in the defaults of a YAML file
 MAX_COMBINATIONS = 32  # of a sweep's groups that are checked before its first run
 
 
@@ -110,10 +108,18 @@ def _coerced(node: Any, key: str, taker: str | None = None) -> Any:
 
 
 def expand_shorthand(override: str) -> str:
-    """`optimizer=sgd` for `optimizer@model.optimizer=sgd`; the same for scheduler and extractor."""
+    """`optimizer=sgd` for `optimizer@model.optimizer=sgd`; the same for scheduler and for what a task places."""
     key, equals, value = override.partition("=")
     sign = key[: len(key) - len(key.lstrip("+~"))]
-    return sign + SHORTHAND.get(key.lstrip("+~"), key.lstrip("+~")) + equals + value
+    return sign + shorthand().get(key.lstrip("+~"), key.lstrip("+~")) + equals + value
+
+
+@cache
+def shorthand() -> dict[str, str]:
+    """Group -> `group@place`: of a model's parts, and of each `/group@place: choice` in the defaults of a task."""
+    tasks = (path.read_text(encoding="utf-8") for path in sorted((CONFIGS / "task").glob("*.yaml")))
+    placed = {group: group + place for text in tasks for group, place in PLACED.findall(text)}
+    return placed | {group: f"{group}@model.{group}" for group in OF_A_MODEL}
 
 
 def check(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
@@ -159,6 +165,7 @@ def literal(line: str) -> str:
 
 
 def parse(lines: Sequence[str]) -> tuple[list[Override], list[str]]:
+    """Each override as Hydra's grammar reads it, and one sentence about each that it cannot read."""
     parser, parsed, problems = OverridesParser.create(), [], []
     for line in lines:
         key, _, value = line.partition("=")
@@ -190,6 +197,7 @@ def _roots(config_dir: str | None) -> list[Path]:
 
 
 def is_group(key: str, config_dir: str | None) -> bool:
+    """Is it a folder of YAML files to choose from, and no option?"""
     return key.startswith("hydra/") or any((root / key).is_dir() for root in _roots(config_dir) if key)
 
 

@@ -41,9 +41,11 @@ def _leaves(node: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 
 def matches(key: str, patterns: tuple[str, ...]) -> bool:
+    """Does a dotted key match one of the patterns, in which * stands for any characters?"""
     return any(fnmatchcase(key, pattern) for pattern in patterns)
 
 
 def format_change(change: Change) -> str:
+    """`key: old -> new`, for a message."""
     key, old, new = change
     return f"{key}: {format_value(old)} -> {format_value(new)}"

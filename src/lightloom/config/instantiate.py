@@ -154,6 +154,10 @@ def _empty_options(cfg: Any, where: str) -> Iterator[str]:
 
 
 def import_target(target: str) -> Any:
+    """Import an object by its dotted name.
+
+    Raises ModuleNotFoundError or AttributeError where there is none, and what its module raises when it is imported.
+    """
     parts = target.split(".")
     for split in range(len(parts) - 1, 0, -1):
         try:

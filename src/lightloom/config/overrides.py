@@ -65,6 +65,7 @@ def taker_of(cfg: DictConfig, key: str) -> str | None:
 
 
 def exists(cfg: DictConfig, key: str) -> bool:
+    """Has the configuration this dotted key? Of a list the indices are its keys."""
     parent, _, leaf = key.rpartition(".")
     node = _select(cfg, parent) if parent else cfg
     if isinstance(node, ListConfig):

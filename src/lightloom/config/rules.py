@@ -1,24 +1,28 @@
-"""The rule of a key: that of whoever takes the option, and here those of the keys that no constructor of ours takes."""
+"""The rule of a key: that of whoever takes the option, and here those of the keys that no constructor of ours takes.
+
+An option of a command that belongs to one capability or one command is annotated in the `options.py` beside it.
+"""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
 from lightloom.config.annotations import option_rule
-from lightloom.config.values import BatchCount, Devices, Items, Number, OneOf, Parts, Rule, Text, format_value
+from lightloom.config.values import AnyOf, BatchCount, Devices, Items, Number, OneOf, Parts, Rule, Text, format_value
 
+SOURCE = Path(__file__).parents[1]
 COUNT = Number(int, 1)
 LIMIT = BatchCount(int, 0, also=(None,))
 NOT_NEGATIVE = Number(float, 0)
 PLACE = Text(".*\\S.*", "a folder")
 POSITIVE = Number(float, 0, above=True)
-SHARE = Number(float, 0, 1)
 
-# Of the entry points, of Hydra and of the Trainer, whose own annotations say less.
+# Of all entry points, of Hydra and of the Trainer, whose own annotations say less.
 RULES: dict[str, Rule] = {
     "seed": Number(int, 0, 2**32 - 1),
     "resume": OneOf(("auto", "never", "must")),
@@ -49,13 +53,6 @@ RULES: dict[str, Rule] = {
     "split": OneOf(("train", "val", "test"), also=(None,)),
     "batch_size": Number(int, 1, also=(None,)),  # null: as the data says
     "num_workers": Number(int, 0, 256),
-    "format": OneOf(("coco", "voc", "yolo", "csv", "onnx", "torch_export", "safetensors"), also=(None,)),
-    "min_score": SHARE,
-    "max_frames": Number(int, 1, also=(None,)),
-    "seconds": Number(float, 0, above=True, also=(None,)),
-    "num_samples": Number(int, 1, also=(None,)),
-    "num_images": COUNT,
-    "tolerance": POSITIVE,
     # the Trainer
     "trainer.accelerator": OneOf(("auto", "cpu", "gpu", "mps"), also=("cuda",)),
     "trainer.precision": OneOf(
@@ -99,10 +96,23 @@ def rule_for(key: str, target: str | None = None) -> Rule | None:
     if key in RULES:
         return RULES[key]
     option = key.rpartition(".")[2]
+    if target is None and option == key:
+        return _command_rule(option)
     if target is None or option.startswith("_"):
         return None
     given = [rule for (taker, name), rule in LIBRARIES.items() if name == option and fnmatchcase(target, taker)]
     return given[0] if given else option_rule(target, option)
+
+
+def _command_rule(option: str) -> Rule | None:
+    """The rule of an option of a command, as the `Options` of a file `options.py` annotate it; of several, either."""
+    files = sorted(SOURCE.glob("*/**/options.py"))
+    takers = [".".join((SOURCE.name, *file.relative_to(SOURCE).with_suffix("").parts, "Options")) for file in files]
+    rules = list(dict.fromkeys(rule for taker in takers if (rule := option_rule(taker, option)) is not None))
+    if len(rules) > 1 and all(isinstance(rule, OneOf) for rule in rules):
+        words, also = ([v for rule in rules for v in getattr(rule, part)] for part in ("words", "also"))
+        return OneOf(tuple(words), tuple(dict.fromkeys(also)))
+    return AnyOf(tuple(rules)) if len(rules) > 1 else next(iter(rules), None)
 
 
 def type_problem(key: str, current: Any, value: Any, target: str | None = None) -> str | None:

@@ -109,7 +109,7 @@ def _flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 @cache
 def define(module: str, name: str, depth: int = 0) -> Definition | None:
-    """What a dotted name means in a module, through imports; None where that cannot be told from the source."""
+    """What a dotted name means in a module, through imports; None where the source does not show it."""
     head, _, rest = name.partition(".")
     found = _define_head(module, head, depth)
     if found is None or not rest:

@@ -48,8 +48,9 @@ class Data(Protocol):
     """A datamodule that states facts, can begin at any batch, and has splits by name.
 
     must_match, labels_must_match: facts in which a set must agree with the one that a model was trained on, always or
-    where its task needs labels. adopts: facts that it takes over from that one where it is put in its place. splits_by:
-    options that decide what a split holds, taken over by a set of the same name.
+    where its task needs labels. names_of_labels: facts in which it may differ then, with a warning. adopts: facts that
+    it takes over from that one where it is put in its place. splits_by: options that decide what a split holds, taken
+    over by a set of the same name.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Data(Protocol):
     batch_size: int
     must_match: ClassVar[tuple[str, ...]]
     labels_must_match: ClassVar[tuple[str, ...]]
+    names_of_labels: ClassVar[tuple[str, ...]]
     adopts: ClassVar[tuple[str, ...]]
     splits_by: ClassVar[tuple[str, ...]]
 

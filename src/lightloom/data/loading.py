@@ -61,6 +61,7 @@ class KeyedDataModule(pl.LightningDataModule):
 
     must_match: ClassVar[tuple[str, ...]] = ()
     labels_must_match: ClassVar[tuple[str, ...]] = ()
+    names_of_labels: ClassVar[tuple[str, ...]] = ()
     adopts: ClassVar[tuple[str, ...]] = ()
     splits_by: ClassVar[tuple[str, ...]] = ("seed", "val_fraction")
 

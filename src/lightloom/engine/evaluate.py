@@ -86,12 +86,14 @@ def check_same_facts(datamodule: Any, data: DictConfig, trained: DictConfig, lab
     if labelled:
         must = (*must, *getattr(datamodule, "labels_must_match", ()))
     contract.check_agrees(data, trained, must)
-    if labelled and list(data.get("classes") or []) != list(trained.get("classes") or []):
-        log.warning(
-            "The classes of %s are called otherwise than those of %s; they are compared by number.",
-            data.name,
-            trained.name,
-        )
+    for fact in getattr(datamodule, "names_of_labels", ()) if labelled else ():
+        if list(data.get(fact) or []) != list(trained.get(fact) or []):
+            log.warning(
+                "The %s of %s are called otherwise than those of %s; they are compared by number.",
+                fact,
+                data.name,
+                trained.name,
+            )
 
 
 def relocate(data: DictConfig, data_dir: Path) -> None:

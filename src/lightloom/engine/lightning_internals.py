@@ -170,7 +170,7 @@ def count_epochs_by_data(trainer: pl.Trainer) -> None:
 def replace_signal_handlers(trainer: pl.Trainer) -> None:
     """None of Lightning's, which end a run with exit code 0 or 1, and let SLURM requeue it from another file."""
     connector = getattr(trainer, "_signal_connector", None)
-    if _has(connector, "register_signal_handlers", "a run that is told to end may end with exit code 0"):
+    if _has(connector, "register_signal_handlers", "an interrupted run may end with exit code 0"):
         connector.register_signal_handlers = _do_nothing  # type: ignore[union-attr]
 
 

@@ -146,7 +146,7 @@ class Trial:
         if hasattr(self.module, "scheduler"):
             self.module.scheduler = None  # type: ignore[assignment]  # it would ask for the length of the run
         record = checkpoint.RunRecord(plain(cfg), contract.state(datamodule))
-        self.trainer = _trainer_of_one_batch(cfg, getattr(module, "n_critic", 1), record)
+        self.trainer = _trainer_of_one_batch(cfg, getattr(module, "batches_per_step", 1), record)
         self.elsewhere = [name for c in trainer.callbacks for name in getattr(c, "logged", ())]  # type: ignore[attr-defined]
 
     def __enter__(self) -> Trial:
@@ -225,7 +225,7 @@ def _few(datamodule: Any, most: int | None, world_size: int) -> Any:
 
 
 def _trainer_of_one_batch(cfg: DictConfig, batches: int, record: pl.Callback) -> pl.Trainer:
-    """The run's trainer in one process, for as many training batches as every player needs for a step."""
+    """The run's trainer in one process, for as many training batches as the module says that one of its steps takes."""
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     devices = options["devices"]
     options |= {"strategy": "auto", "num_nodes": 1, "devices": devices[:1] if isinstance(devices, list) else 1}

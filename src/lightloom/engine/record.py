@@ -85,6 +85,7 @@ def origin_of(path: Path | None, content: dict[str, Any], weights_only: Any, now
 
 
 def write(run: Path, starts: list[dict[str, Any]]) -> None:
+    """Write run.json anew: the record of each start of the run."""
     atomic_io.write_text(run / run_dir.RECORD, json.dumps({"starts": starts}, indent=2) + "\n")
 
 
@@ -121,6 +122,7 @@ def _git(*arguments: str) -> bytes:
 
 
 def versions() -> dict[str, str]:
+    """Of Python, torch and the packages that decide what a run computes, as far as they are installed."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -131,6 +133,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware(trainer: pl.Trainer) -> dict[str, Any]:
+    """What the run computes on: system, processor, cores, threads, GPUs, processes and precision."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {

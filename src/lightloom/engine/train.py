@@ -63,7 +63,7 @@ def settle_options(cfg: DictConfig, run: Path) -> None:
 
 
 class _RunLog(logging.FileHandler):
-    """A full disk is told once, by what the run has to write; not at each line of its log."""
+    """A full disk is reported once, by what the run has to write; not at each line of its log."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
@@ -127,11 +127,14 @@ def build_data(cfg: DictConfig) -> tuple[DictConfig, pl.LightningDataModule]:
 
 
 def build_module(cfg: DictConfig) -> pl.LightningModule:
-    """The algorithm with its network."""
-    network = cfg.model.get("network")
-    given = isinstance(network, DictConfig) and (network.get("pretrained") or network.get("checkpoint"))
-    if given and cfg.model.get("init", "default") != "default":
-        raise UserError(f"model.init={cfg.model.init} would draw the pretrained weights anew; set model.init=default.")
+    """The algorithm with its network.
+
+    A class whose options may contradict each other has a static `check_options(options)`, which raises UserError before
+    anything is built.
+    """
+    check_options = getattr(import_target(str(cfg.model["_target_"])), "check_options", None)
+    if check_options is not None:
+        check_options(cfg.model)
     module = build(cfg.model, "model")
     checkpoints.check_hyperparameters(module, "model")
     parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
@@ -249,7 +252,7 @@ def _record(cfg: DictConfig) -> None:
 
 
 def _logged_step(content: dict[str, Any], module: pl.LightningModule) -> int:
-    """Where a checkpoint is on the logs' axis, which counts batches where players take turns."""
+    """Where a checkpoint is on the logs' axis, which counts batches under manual optimization."""
     if module.automatic_optimization:
         return content["global_step"]
     return content["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]

@@ -29,7 +29,7 @@ def profiler(options: DictConfig) -> dict[str, Any]:
 
 
 def prepare(trainer: pl.Trainer, loop: str) -> pl.Trainer:
-    """Make a trainer fit for a run that may be told to end, and resumed. loop: `fast` or `lightning`."""
+    """Make a trainer fit for a run that may be interrupted and resumed. loop: `fast` or `lightning`."""
     launcher.replace_launcher(trainer)
     internals.replace_signal_handlers(trainer)
     internals.count_epochs_by_data(trainer)

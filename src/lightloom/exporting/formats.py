@@ -57,6 +57,7 @@ def write_onnx(graph: Graph, path: Path, facts: Mapping[str, str]) -> None:
 
 
 def open_onnx(path: Path, graph: Graph) -> Run:
+    """Run the file in onnxruntime, on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -83,6 +84,7 @@ def write_torch_export(graph: Graph, path: Path, facts: Mapping[str, str]) -> No
 
 
 def open_torch_export(path: Path, graph: Graph) -> Run:
+    """Run the program of the file."""
     return torch.export.load(path).module()
 
 
@@ -98,7 +100,7 @@ def write_safetensors(graph: Graph, path: Path, facts: Mapping[str, str]) -> Non
 
 
 def open_safetensors(path: Path, graph: Graph) -> Run:
-    """The module of a file that this process has just written, of a checkpoint that it has found to be trusted."""
+    """Run the module of a file that this process has just written, of a checkpoint that it has found to be trusted."""
     return type(graph)(_module(*_read_safetensors(path)), graph.shape, graph.example)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.offers import lacks_samples
-from lightloom.callbacks.samples.grid import draw, epoch_file, is_shown, sampler
+from lightloom.callbacks.samples.grid import as_generator, draw, epoch_file, is_shown
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, checked
 from lightloom.data.subset import images_of
@@ -122,14 +122,14 @@ class LatentGrid(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         self._left_out = lacks_samples(module, "latent_grid/", self._left_out)
-        if not self._left_out and sampler(module).latent_dim < 2:
+        if not self._left_out and as_generator(module).latent_dim < 2:
             raise UserError("callbacks.latent_grid is drawn over two latents, and this model has one; leave it out.")
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
         if self._left_out or not is_shown(trainer) or epoch % self.every_n_epochs:
             return
-        images = self.interpolator.interpolate_latent_space(_Drawing(module), sampler(module).latent_dim)
+        images = self.interpolator.interpolate_latent_space(_Drawing(module), as_generator(module).latent_dim)
         if trainer.is_global_zero:
             page = grid(torch.cat(images), self.steps)
             write_png(epoch_file(self.folder, epoch), page)

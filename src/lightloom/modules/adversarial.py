@@ -1,4 +1,4 @@
-"""What the adversarial algorithms share: whose turn it is, a player's step, and the two ranges of an image."""
+"""What the adversarial algorithms share: when the generator steps, a single step, and the two ranges of an image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_generators_turn(trainer: pl.Trainer, n_critic: int) -> bool:
 
 
 def check_turns(trainer: pl.Trainer, n_critic: int) -> None:
-    """Raise UserError where the run would end before the generator's first turn."""
+    """Raise UserError where the run would end before the generator's first step."""
     epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs > 0 else math.inf
     batches = epochs * trainer.num_training_batches
     if batches < n_critic and not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -39,9 +39,9 @@ def check_turns(trainer: pl.Trainer, n_critic: int) -> None:
 def descend(
     module: pl.LightningModule, optimizer: LightningOptimizer, loss: Callable[[], Tensor], counts: bool = False
 ) -> None:
-    """One step of one player down its loss; the other players' weights take no part in it.
+    """One step of one optimizer down its loss; the weights of the others take no part in it.
 
-    counts: is this the step that `global_step` counts? Lightning would count every player's (its issue #17958).
+    counts: is this the step that `global_step` counts? Lightning would count every optimizer's (its issue #17958).
     """
     with module.toggled_optimizer(optimizer):
         optimizer.zero_grad()

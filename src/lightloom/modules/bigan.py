@@ -62,6 +62,11 @@ class BiGAN(pl.LightningModule):
         self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
         self.means = TrainingMeans(*measured, "d_real", "d_fake", remedy=REMEDY)
 
+    @property
+    def batches_per_step(self) -> int:
+        """Training batches until each optimizer has taken a step."""
+        return self.n_critic
+
     def on_train_start(self) -> None:
         check_turns(self.trainer, self.n_critic)
 

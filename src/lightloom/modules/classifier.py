@@ -98,6 +98,14 @@ class Classifier(pl.LightningModule):
         self.confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
         self.sums = RunningTotals(torch.zeros(3))
 
+    @staticmethod
+    def check_options(options: Mapping[str, Any]) -> None:
+        """Raise UserError where `init` would draw the network's given weights anew."""
+        network, init = options.get("network"), options.get("init", "default")
+        given = isinstance(network, Mapping) and (network.get("pretrained") or network.get("checkpoint"))
+        if given and init != "default":
+            raise UserError(f"model.init={init} would draw the pretrained weights anew; set model.init=default.")
+
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes each of the 40 hooks of a step here; nn.Module would look for parameters in their names.
         if name == "_current_fx_name":

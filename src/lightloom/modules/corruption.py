@@ -16,6 +16,8 @@ from lightloom.ops.rng import normals, uniforms
 
 
 class Corruption(Protocol):
+    """Damages the inputs (B, ...) that a denoising autoencoder restores."""
+
     def __call__(self, x: Tensor, keys: Tensor | None = None) -> Tensor:
         """The corrupted x, of the same shape."""
         ...

@@ -28,10 +28,10 @@ PLAYERS = ("encoder", "decoder", "discriminator")
 
 
 class VAEGAN(pl.LightningModule):
-    """Three players and three losses: the prior's KL, the likelihood in a discriminator's layer, and the game.
+    """Encoder, decoder and discriminator, each with its loss: KL, likelihood in a discriminator's layer, adversarial.
 
-    Algorithm 1, but that the players take turns, each with draws of its own, and that the decoder plays the game in its
-    non-saturating form, as Goodfellow et al. 2014 advise.
+    Algorithm 1, but that the three step one after the other, each with draws of its own, and that the decoder's
+    adversarial loss is the non-saturating one, as Goodfellow et al. 2014 advise.
 
     encoder: images in [-1, 1] to (B, 2 latent_dim), mean and log variance. decoder: z to such images.
     discriminator: such images to scores (B,); its `features` are the layer, Dis_l. gamma: weight of the likelihood

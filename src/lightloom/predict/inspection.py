@@ -47,7 +47,7 @@ def inspect(datamodule: Any, cfg: DictConfig) -> None:
     rows, missing = [], []
     for name in SPLITS:
         try:
-            rows.append((name, *_told(split_of(datamodule, name))))
+            rows.append((name, *_count_and_labels(split_of(datamodule, name))))
         except UserError as error:
             missing.append(str(error))
     table("", ["items", "labelled"], rows, str(cfg.data.get("name") or type(datamodule).__name__))
@@ -82,7 +82,7 @@ def table(corner: str, columns: Sequence[str], rows: Sequence[Sequence[str]], ti
     log.debug("%s: %s", title, [list(row) for row in rows])
 
 
-def _told(split: Any) -> tuple[str, str]:
+def _count_and_labels(split: Any) -> tuple[str, str]:
     labelled: Mapping[Any, str] = {True: "yes", False: "no"}
     count = f"{len(split):,}" if isinstance(split, Sized) else "unknown"
     return count, labelled.get(getattr(split, "labelled", None), "unknown")

@@ -26,7 +26,7 @@ SUMMED_UP = ("epochs", "steps", "train_seconds")  # of results.json, what is no 
 
 @dataclass(frozen=True)
 class Curve:
-    """A metric over a run: steps (batches where players take turns), epochs from 0 and values, finite ones only."""
+    """A metric over a run: steps (batches under manual optimization), epochs from 0 and values, finite ones only."""
 
     steps: list[int]
     epochs: list[int]
@@ -96,7 +96,7 @@ class Run:
 
     @property
     def train_seconds(self) -> float | None:
-        """Of all starts together; None where one was killed, which has not told, or none has."""
+        """Of all starts together; None where one was killed, and recorded none, or none has ended."""
         told = [start["train_seconds"] for start in self.starts if "train_seconds" in start]
         return sum(told) if told and len(told) == len(self.starts) else None
 

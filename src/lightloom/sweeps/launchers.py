@@ -20,7 +20,7 @@ from lightloom.sweeps.plan import Plan
 OUTPUT = "output.txt"
 JOB, STOP, CODE, BEAT = "job.txt", "job.stop", "job.exit_code", "job.beat"  # files of a job of a cluster
 BEAT_SECONDS = 2.0
-PATIENCE = 120.0  # seconds for a run that was told to end, or that gives no sign of life
+PATIENCE = 120.0  # seconds for a run that was asked to end, or that gives no sign of life
 OWN = (run_dir.RUN_TIME, run_dir.RESUMED, run_dir.LAUNCHER, run_dir.SWEEP)  # of each run
 
 
@@ -51,6 +51,7 @@ def build(plan: Plan) -> Launcher:
 
 
 def train_command(options: Sequence[str], prefix: Sequence[str] = ()) -> list[str]:
+    """The words of a command that runs train.py with these options. prefix: words before Python, such as srun."""
     return [*map(str, prefix), sys.executable, str(ROOT / "src" / "train.py"), *options]
 
 
@@ -143,7 +144,7 @@ class Submitit:
 
 
 class SubmititJob:
-    """A job that says how it is and is told to end by files: so it goes wherever it runs, and for one found again."""
+    """A job that reports and is asked to end by files: so it goes wherever it runs, and for one found again."""
 
     def __init__(self, job: Any, run: Path) -> None:
         self.job, self.run = job, run
@@ -162,7 +163,7 @@ class SubmititJob:
 
 
 def execute(command: Sequence[str], where: str) -> None:
-    """In the job: run a command until it ends, or until it is told to by a file in its folder."""
+    """In the job: run a command until it ends, or until a file in its folder asks it to end."""
     run = Path(where)
     alive, _open = os.pipe()
     environment = {k: v for k, v in os.environ.items() if k not in OWN and not k.startswith("SLURM_")}

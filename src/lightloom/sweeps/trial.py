@@ -25,6 +25,7 @@ TICK = 0.1  # seconds
 
 
 def pruner(plan: Plan) -> optuna.pruners.BasePruner:
+    """The pruner of optuna that `sweep.pruner` names; one that never prunes for `none`."""
     settings = plan.settings
     if settings["pruner"] == "median":
         return optuna.pruners.MedianPruner(settings["prune_startup"], n_warmup_steps=settings["prune_after"])
@@ -61,7 +62,7 @@ class Running:
         return self.launcher.start(options, self.run, self.slot)
 
     def is_over(self) -> bool:
-        """Poll the run: report progress, take its result, start the next seed's. True once the trial is told."""
+        """Poll the run: report progress, take its result, start the next seed's. True once its result is reported."""
         self._prune()
         code = self.job.poll()
         if code is None:

@@ -20,6 +20,8 @@ STANDSTILL = 10.0  # the deviation of a velocity that is not known yet, in the d
 
 
 class Method(Protocol):
+    """Smooths the box of one object. lag: frames that it waits for, to use them too."""
+
     lag: int
 
     def step(self, state: Any, box: np.ndarray | None, seconds: float, score: float = 1.0) -> Any:

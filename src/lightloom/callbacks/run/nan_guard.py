@@ -21,7 +21,7 @@ LOOK_EVERY = 50  # steps, at the scale
 
 
 class NaNGuard(pl.Callback):
-    """Raises UserError at the first optimizer step, of any player, whose loss or gradients are not finite.
+    """Raises UserError at the first step, of any optimizer, whose loss or gradients are not finite.
 
     One look at the gradients and one synchronisation with the device for each step. A GradScaler leaves out the
     steps that overflow; it is stopped where its scale has collapsed, so that nothing is learned any more. No checkpoint

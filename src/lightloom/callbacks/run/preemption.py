@@ -37,7 +37,7 @@ class Preemption(Checkpoint):
 
     def __init__(self, seconds_to_agree: Positive = 1.0) -> None:
         self.seconds_to_agree = seconds_to_agree
-        self._told = 0  # 1 + index in HEARD
+        self._received = 0  # 1 + index in HEARD
         self._leaving = 0  # the signal that ends the run, once all is saved
         self._usual: dict[int, Any] = {}  # handlers to be put back at the end of a fit
         self._before: dict[int, Any] = {}
@@ -47,17 +47,17 @@ class Preemption(Checkpoint):
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         if stage != "fit" or threading.current_thread() is not threading.main_thread():
             return
-        self._told, self._leaving, self._alone = 0, 0, trainer.world_size == 1
+        self._received, self._leaving, self._alone = 0, 0, trainer.world_size == 1
         self._interval, self._passed, self._agreed_at = 1, 0, time.monotonic()
         self._usual = {number: signal.signal(number, self._hear) for number in HEARD}
 
     def on_sanity_check_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._listen_alone()
+        self._heed_own_signal()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._listen_alone()
+        self._heed_own_signal()
 
-    def _listen_alone(self) -> None:
+    def _heed_own_signal(self) -> None:
         """A plain Trainer has put its own handlers in front since `setup`: they would end the run with 0 or 1."""
         for number in self._usual:
             signal.signal(number, self._hear)
@@ -79,22 +79,22 @@ class Preemption(Checkpoint):
             signal.signal(number, self._before[number])
             signal.raise_signal(number)
             return
-        if number == signal.SIGINT and self._told and HEARD[self._told - 1] == signal.SIGINT:
+        if number == signal.SIGINT and self._received and HEARD[self._received - 1] == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             raise Interrupted(number)
-        self._told = max(self._told, 1 + HEARD.index(signal.Signals(number)))
+        self._received = max(self._received, 1 + HEARD.index(signal.Signals(number)))
 
     # --- the points at which a signal is answered
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._alone and not self._told:
+        if self._alone and not self._received:
             return
         if is_between_steps(trainer) and not validation_follows(trainer) and (number := self._agreed(trainer)):
             saved = _save(trainer)
             self._say(trainer, number, f"saved {saved}" if saved else "this run keeps no checkpoints")
-            self._told, self._leaving = 0, number if number in ENDING else 0
+            self._received, self._leaving = 0, number if number in ENDING else 0
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         if self._leaving:  # not before what the last step has logged is written
@@ -103,7 +103,7 @@ class Preemption(Checkpoint):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and not (self._alone and not self._told):
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and not (self._alone and not self._received):
             self._leave_unsaved(trainer, self._agreed(trainer))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -114,18 +114,18 @@ class Preemption(Checkpoint):
 
     def _agreed(self, trainer: pl.Trainer, at_once: bool = False) -> int:
         """The signal that some process has heard, the same on all; 0 for none, or where it is not yet time to ask."""
-        told = self._told
+        received = self._received
         if not self._alone:
             self._passed += 1
             if self._passed < self._interval and not at_once:
                 return 0
-            own = torch.tensor([told, time.monotonic() - self._agreed_at], device=trainer.strategy.root_device)
-            told, elapsed = trainer.strategy.reduce(own, reduce_op="max").tolist()
+            own = torch.tensor([received, time.monotonic() - self._agreed_at], device=trainer.strategy.root_device)
+            received, elapsed = trainer.strategy.reduce(own, reduce_op="max").tolist()
             if not at_once:
                 wanted = self._passed * self.seconds_to_agree / max(elapsed, 1e-3)
                 self._interval = int(min(max(wanted, 1), MOST_STEPS))
             self._passed, self._agreed_at = 0, time.monotonic()
-        return HEARD[int(told) - 1] if told else 0
+        return HEARD[int(received) - 1] if received else 0
 
     def _leave_unsaved(self, trainer: pl.Trainer, number: int) -> None:
         """Between epochs last.ckpt is of this very state; inside a validation it is the last safe one."""

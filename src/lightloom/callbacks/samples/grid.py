@@ -41,7 +41,7 @@ class SampleGrid(pl.Callback):
         epoch = trainer.current_epoch + 1
         if self._left_out or not is_shown(trainer) or (epoch > 1 and epoch % self.every_n_epochs):
             return
-        images = draw(module, latents(self.seed, self.num_samples, sampler(module).latent_dim))
+        images = draw(module, latents(self.seed, self.num_samples, as_generator(module).latent_dim))
         if trainer.is_global_zero:
             page = grid(images, COLUMNS)
             write_png(epoch_file(self.folder, epoch), page, height=images.shape[-2], width=images.shape[-1])
@@ -54,10 +54,12 @@ def is_shown(trainer: pl.Trainer) -> bool:
 
 
 def epoch_file(folder: Path, epoch: int) -> Path:
+    """The picture of an epoch, counted from 1; names sort by it."""
     return folder / f"epoch-{epoch:04d}.png"
 
 
-def sampler(module: pl.LightningModule) -> Generates:
+def as_generator(module: pl.LightningModule) -> Generates:
+    """The module, which `check_samples` has found to make images from latents."""
     return cast(Generates, module)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lightloom.callbacks.images.log import log_picture
 from lightloom.callbacks.offers import lacks_parts, lacks_samples, parts_of
-from lightloom.callbacks.samples.grid import draw, sampler
+from lightloom.callbacks.samples.grid import as_generator, draw
 from lightloom.core.ranges import Seed
 from lightloom.ops.indices import share
 from lightloom.ops.rng import latents
@@ -82,7 +82,7 @@ class Health(pl.Callback):
         collected, self._images = self._images, []
         if trainer.sanity_checking or trainer.state.fn != "fit" or not collected:
             return
-        samples = draw(module, latents(self.seed, self.num_images, sampler(module).latent_dim))
+        samples = draw(module, latents(self.seed, self.num_images, as_generator(module).latent_dim))
         real = diversity(torch.cat(collected)[: self.num_images])
         ratio: float | None = trainer.strategy.broadcast(diversity(samples) / real if real else None)
         if ratio is None:

@@ -11,7 +11,7 @@ from annotated_types import Ge
 
 from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.offers import lacks_samples
-from lightloom.callbacks.samples.grid import draw, is_shown, sampler
+from lightloom.callbacks.samples.grid import as_generator, draw, is_shown
 from lightloom.core.ranges import Count, Seed
 from lightloom.ops.images.grid import captioned, grid, write_png
 from lightloom.ops.interpolation import lerp, slerp
@@ -37,7 +37,7 @@ class Interpolation(pl.Callback):
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self._left_out or not is_shown(trainer):
             return
-        ends = latents(self.seed, 2 * self.pairs, sampler(module).latent_dim)
+        ends = latents(self.seed, 2 * self.pairs, as_generator(module).latent_dim)
         t = torch.linspace(0, 1, self.steps)
         paths = torch.stack([slerp(ends[::2], ends[1::2], t), lerp(ends[::2], ends[1::2], t)], dim=1)
         images = draw(module, paths.flatten(0, 2))

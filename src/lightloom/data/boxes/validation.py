@@ -27,7 +27,7 @@ ALIKE = 0.8  # IoU from which two boxes of a class are reported as one object dr
 ROUNDING = 0.02  # pixels by which a box may leave its image and be clipped without a word
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 
-# Kinds of fault, in the order in which they are told, and what is done about them or is to be done.
+# Kinds of fault, in the order in which they are reported, and what is done about them or is to be done.
 MENDED = {
     "empty": "empty annotation files, whose images are kept as negatives: {}",
     "size": "images of another size than their annotation states, boxes are taken as the file's pixels: {}",

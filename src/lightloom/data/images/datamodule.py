@@ -44,6 +44,7 @@ class ImageDataModule(KeyedDataModule):
 
     must_match: ClassVar[tuple[str, ...]] = ("channels",)
     labels_must_match: ClassVar[tuple[str, ...]] = ("num_classes",)
+    names_of_labels: ClassVar[tuple[str, ...]] = ("classes",)
     adopts: ClassVar[tuple[str, ...]] = ("image_size",)
 
     def __init__(

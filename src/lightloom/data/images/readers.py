@@ -81,6 +81,8 @@ def _picked(values: list | None, indices: Tensor) -> list | None:
 
 
 class Reader(Protocol):
+    """What reads the files of one layout: an object of `data.reader`."""
+
     @property
     def classes(self) -> list[str]: ...
 

@@ -16,6 +16,7 @@ from lightloom.predict.images import find_images, relative_names
 
 
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
+    """Detect in the images of `input=`, or track through its video. See `lightloom.predict.contract`."""
     if is_video(cfg.input):
         reader, name = open_video(cfg.input)
         detect_video(cfg, trained, predictor, reader, name)

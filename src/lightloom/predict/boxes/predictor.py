@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from lightloom.data.images.datamodule import to_float
 from lightloom.modules.protocols import Detects
+from lightloom.predict.boxes.options import Format
 from lightloom.predict.contract import Request
 
 WAYS = {"input": "input=<image | folder | glob | video | camera index>"}
-FORMATS = ("coco", "voc", "yolo", "csv")
 
 
 class Predictor:
@@ -22,7 +22,7 @@ class Predictor:
     ways = WAYS
     needs = "detect, of images"
     lacks = "finds no objects"
-    formats = FORMATS
+    formats = get_args(Format)
 
     def __init__(self, module: Any, data: Mapping[str, Any]) -> None:
         self.module = module

@@ -16,6 +16,7 @@ log = logging.getLogger("lightloom")
 
 
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
+    """Classify what `input=` or `data=` names. See `lightloom.predict.contract`."""
     images, output = open_images(cfg, trained), Path(cfg.paths.output_dir)
     probabilities = torch.cat([predictor.predict(batch) for batch in batches(cfg, trained, images)])
     best, labels = probabilities.max(1)

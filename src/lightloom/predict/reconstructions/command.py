@@ -16,6 +16,7 @@ from lightloom.predict.tables import write_predictions
 
 
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
+    """Reconstruct the inputs of `input=`. See `lightloom.predict.contract`."""
     images, output = open_images(cfg, trained), cfg.paths.output_dir
     before, after, errors = [], [], []
     for batch in batches(cfg, trained, images):

@@ -14,6 +14,7 @@ from lightloom.predict.samples.predictor import Predictor
 
 
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
+    """Draw `num_samples=` new images. See `lightloom.predict.contract`."""
     z = latents(cfg.seed, cfg.num_samples, predictor.latent_dim)
     size = min(cfg.batch_size or ON_A_PAGE, ON_A_PAGE)
     # Batches all of one size: with another, sums may be taken in another order and pixels be rounded otherwise.

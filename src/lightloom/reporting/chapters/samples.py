@@ -21,7 +21,7 @@ class Samples(OfImages):
         return {
             "interpolation.png": "Between two latents: along the great arc, and along the straight line",
             "filmstrip.png": "The same latents over the epochs",
-            "health.png": "Losses, outputs of the players, gradients and diversity",
+            "health.png": "Losses, outputs of the discriminator, gradients and diversity",
             "class_histogram.png": "Classes of the samples, as a classifier sees them",
         }
 
