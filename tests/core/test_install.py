@@ -13,7 +13,7 @@ WHERE = [
     *(ROOT / "src").rglob("*.py"),
     *(ROOT / "configs").rglob("*.yaml"),
     *(ROOT / "docs").glob("*.md"),
-    ROOT / "README.md",
+    *ROOT.glob("*.md"),
 ]
 TEXTS = {path: path.read_text(encoding="utf-8") for path in WHERE}
 
