@@ -1,6 +1,6 @@
 """A call from Python is judged by the annotations that the command line is judged by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import pytest
@@ -62,3 +62,31 @@ def test_both_ends_may_be_left_out():
 def test_the_message_of_a_call_with_wrong_names_is_pythons_own():
     with pytest.raises(TypeError, match="width"):
         make()
+
+
+@checked
+def make_many(widths: Sequence[Count] | None = None, rates: Mapping[str, Positive] | None = None, name: str = ""):
+    return widths, rates, name
+
+
+def test_what_is_in_a_list_or_a_mapping_is_judged_too():
+    assert make_many([1, 2], {"a": 0.1}, "x") == ([1, 2], {"a": 0.1}, "x")
+    assert make_many((3,))[0] == (3,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"widths": [1, 0]}, "widths[1] is 0; expected at least 1."),
+        ({"widths": [1.5]}, "widths[0] is 1.5; expected an integer and at least 1."),
+        ({"widths": "12"}, "widths is 12; expected a list."),
+        ({"widths": 3}, "widths is 3; expected a list."),
+        ({"rates": {"a": 1, "b": "much"}}, "rates.b is much; expected a number above 0."),
+        ({"rates": 0.1}, "rates is 0.1; expected a mapping, {name: value}."),
+        ({"rates": {"a": True}}, "rates.a is True; expected a number above 0."),
+    ],
+)
+def test_a_list_or_a_mapping_names_the_entry(arguments, said):
+    with pytest.raises(UserError) as caught:
+        make_many(**arguments)
+    assert str(caught.value) == said

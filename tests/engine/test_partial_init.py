@@ -12,6 +12,7 @@ from torch import nn
 
 from lightloom.core.errors import UserError
 from lightloom.engine.partial_init import chosen, load_parts
+from lightloom.modules.classifier import Classifier
 
 
 class Body(nn.Module):
@@ -34,6 +35,9 @@ class Net(nn.Module):
         (["body.layer1.bias"], {"body.layer1.bias"}),
         (["*.bias"], {"body.layer1.bias", "body.layer2.bias", "head.bias"}),
         (["layer"], set()),
+        (["layer?.bias"], {"body.layer1.bias", "body.layer2.bias"}),
+        (["body.*.bias"], {"body.layer1.bias", "body.layer2.bias"}),
+        (["body*bias"], set()),  # a wildcard stops at a dot, as in optim/patterns.py
         (["head", "layer2.weight"], {"head.weight", "head.bias", "body.layer2.weight"}),
     ],
 )
@@ -57,9 +61,24 @@ def test_what_fits_is_taken_and_the_rest_stays_new(caplog):
     assert "4 of 6 weights of x.ckpt; new: head.weight, head.bias." in caplog.text
 
 
-def test_a_pattern_that_fits_nothing_is_refused():
-    with pytest.raises(UserError, match=r"weights_only_init=\[hed\]"):
-        load_parts(Net(3), {"state_dict": Net(3).state_dict()}, ["hed"], Path("x.ckpt"))
+@pytest.mark.parametrize("beside", [[], ["body"], ["backbone"]])
+def test_a_pattern_that_names_nothing_is_refused_beside_others_too(beside):
+    with pytest.raises(UserError, match=r"weights_only_init: 'hed' matches no parameter .* Did you mean head"):
+        load_parts(Net(3), {"state_dict": Net(3).state_dict()}, [*beside, "hed"], Path("x.ckpt"))
+
+
+def test_where_no_shape_fits_it_is_refused():
+    with pytest.raises(UserError, match=r"weights_only_init=\[head\]: x.ckpt has no weights of that name and shape"):
+        load_parts(Net(3), {"state_dict": Net(7).state_dict()}, ["head"], Path("x.ckpt"))
+
+
+def test_the_backbone_is_learned_and_leaves_the_normalisation_of_the_images():
+    """The mean and std of a classifier are the configuration's; the statistics of batch norm are the network's."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 3))
+    made = chosen(Classifier(network, torch.optim.SGD, 3, mean=[0.5], std=[0.5]), ["backbone"])
+    assert {"network.0.weight", "network.1.running_mean"} <= made
+    assert all(name.startswith(("network.0.", "network.1.")) for name in made)
+    assert "mean" in chosen(Classifier(network, torch.optim.SGD, 3, mean=[0.5], std=[0.5]), ["mean"])
 
 
 def test_a_run_begins_with_a_backbone(tmp_path):

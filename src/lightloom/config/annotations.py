@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from lightloom.config.source import DEEPEST, Parameter, define, is_library, signature
+from lightloom.config.source import DEEPEST, Parameter, define, is_dataclass, is_library, signature
 from lightloom.config.values import AnyOf, Flag, Items, Number, OneOf, Rule, Word
 
 PLAIN: dict[str, Rule] = {
@@ -41,6 +41,24 @@ def option_rule(target: str, option: str) -> Rule | None:
     found = signature(target)
     parameter = found.parameters.get(option) if found else None
     return _rule_of(parameter) if parameter else None
+
+
+@cache
+def options_class(target: str, option: str) -> str | None:
+    """The dataclass whose fields stand below an option: `groups: Mapping[str, Any] | OptimizerGroups | None`."""
+    found = signature(target)
+    parameter = found.parameters.get(option) if found else None
+    for part in _alternatives(parameter.annotation) if parameter and parameter.annotation else ():
+        defined = define(parameter.module, ast.unparse(part)) if isinstance(part, ast.Name | ast.Attribute) else None
+        if defined and isinstance(defined.node, ast.ClassDef) and is_dataclass(defined.node):
+            return defined.dotted
+    return None
+
+
+def _alternatives(annotation: ast.expr) -> list[ast.expr]:
+    if isinstance(annotation, ast.BinOp):
+        return [*_alternatives(annotation.left), *_alternatives(annotation.right)]
+    return [annotation]
 
 
 def _rule_of(parameter: Parameter) -> Rule | None:

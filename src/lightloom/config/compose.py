@@ -27,7 +27,7 @@ from yaml import YAMLError
 
 from lightloom.config import null_facts
 from lightloom.config import overrides as keys
-from lightloom.config.annotations import options_of
+from lightloom.config.annotations import options_class, options_of
 from lightloom.config.declarations import optimizes_manually
 from lightloom.config.hydra_internals import apply_overrides
 from lightloom.config.rules import rule_for
@@ -100,7 +100,8 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 def _coerced(node: Any, key: str, taker: str | None = None) -> Any:
     """Each value that has a rule as the rule's type: '1e-3' becomes 0.001."""
     if isinstance(node, dict):
-        return {k: _coerced(v, f"{key}.{k}", node.get("_target_")) for k, v in node.items()}
+        below = node.get("_target_") or (options_class(taker, key.rpartition(".")[2]) if taker else None)
+        return {k: _coerced(v, f"{key}.{k}", below) for k, v in node.items()}
     rule = rule_for(key.removeprefix("."), taker)
     if rule is None and isinstance(node, list):
         return [_coerced(v, key) for v in node]
@@ -314,16 +315,16 @@ def _empty_choices(cfg: DictConfig) -> Iterator[str]:
             )
 
 
-def _node_problems(cfg: Any, path: str, waiting: Set[str] = frozenset()) -> Iterator[str]:
+def _node_problems(cfg: Any, path: str, waiting: Set[str] = frozenset(), below: str | None = None) -> Iterator[str]:
     """Each value against its rule, each object of lightloom against its constructor; wherever they came from.
 
-    waiting: keys whose values only the data will tell.
+    waiting: keys whose values only the data will tell. below: the class of which a mapping without `_target_` has options.
     """
-    taker = str(cfg._target_) if isinstance(cfg, DictConfig) and "_target_" in cfg else None
+    taker = str(cfg._target_) if isinstance(cfg, DictConfig) and "_target_" in cfg else below
     if taker and (takes := options_of(taker)) is not None:
         for key in map(str, cfg):
             if not key.startswith("_") and key not in takes and not keys.is_fact(path, key, taker, takes):
-                yield f"{path}.{key}: {cfg['_target_']} has no option {key!r}.{did_you_mean(key, takes, f'{path}.')}"
+                yield f"{path}.{key}: {taker} has no option {key!r}.{did_you_mean(key, takes, f'{path}.')}"
     names: Any = cfg if isinstance(cfg, DictConfig) else range(len(cfg))
     for key in names:
         where = f"{path}.{key}" if path else str(key)
@@ -343,7 +344,7 @@ def _node_problems(cfg: Any, path: str, waiting: Set[str] = frozenset()) -> Iter
             continue
         rule = rule_for(where, taker)
         if isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not rule):
-            yield from _node_problems(value, where, waiting)
+            yield from _node_problems(value, where, waiting, options_class(taker, str(key)) if taker else None)
         elif rule and (is_own or isinstance(rule, Text)) and (found := rule.problem(where, value)):
             yield found
         if path in keys.OPEN and value is not None and "_target_" not in value:

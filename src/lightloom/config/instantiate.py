@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -146,11 +147,17 @@ def _empty_options(cfg: Any, where: str) -> Iterator[str]:
         if is_library(target.rpartition(".")[0]):
             continue
         for name, parameter in inspect.signature(import_target(target)).parameters.items():
-            allowed = any(word in str(parameter.annotation) for word in ("None", "Any", "Optional", "_empty"))
-            if name in node and node[name] is None and not allowed:
+            is_silent = parameter.annotation is parameter.empty
+            if name in node and node[name] is None and not (is_silent or takes_none(parameter)):
                 rule = option_rule(target, name)
                 kind = rule.expected() if rule else f"a value of type {parameter.annotation}"
                 yield f"{path}.{name} is empty; {target} needs {kind}."
+
+
+def takes_none(parameter: inspect.Parameter) -> bool:
+    """Do the annotation or the default say that it may be None?"""
+    said = re.search(r"\b(None|Any|Optional)\b", str(parameter.annotation))
+    return said is not None or parameter.default is None
 
 
 def import_target(target: str) -> Any:

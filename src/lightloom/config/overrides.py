@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Quot
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lightloom.config.annotations import options_of
+from lightloom.config.annotations import options_class, options_of
 from lightloom.config.declarations import ways_to_predict
 from lightloom.config.rules import type_problem
 from lightloom.config.source import may_state_facts
@@ -60,8 +60,12 @@ def _unquoted(value: Any) -> Any:
 
 def taker_of(cfg: DictConfig, key: str) -> str | None:
     """The dotted name of the class or function that takes the option, where its object is written down."""
-    node = _select(cfg, key.rpartition(".")[0]) if "." in key else None
-    return str(node._target_) if isinstance(node, DictConfig) and "_target_" in node else None
+    parent = key.rpartition(".")[0]
+    node = _select(cfg, parent) if parent else None
+    if not isinstance(node, DictConfig) or "_target_" in node:
+        return str(node._target_) if isinstance(node, DictConfig) else None
+    above = taker_of(cfg, parent)
+    return options_class(above, parent.rpartition(".")[2]) if above else None
 
 
 def exists(cfg: DictConfig, key: str) -> bool:

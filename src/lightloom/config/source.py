@@ -190,7 +190,7 @@ def _signature(found: Definition, depth: int) -> Signature | None:
     if not isinstance(found.node, ast.ClassDef) or depth > DEEPEST:
         return None
     own = next((n for n in found.node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
-    if own is None and _is_dataclass(found.node):
+    if own is None and is_dataclass(found.node):
         return _of_fields(found)
     if own is None:
         return _inherited(found, depth)
@@ -220,7 +220,8 @@ def _of_function(module: str, node: ast.FunctionDef, is_method: bool) -> Signatu
     return Signature(found, is_open=args.kwarg is not None)
 
 
-def _is_dataclass(node: ast.ClassDef) -> bool:
+def is_dataclass(node: ast.ClassDef) -> bool:
+    """Does a decorator make it one?"""
     return any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 

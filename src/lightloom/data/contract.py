@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.core.text import first_of
 from lightloom.data.identity import Identity, describe_split, digest_of_state
 
 log = logging.getLogger("lightloom")
@@ -170,9 +171,9 @@ def _listed(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    if not isinstance(value, list):
-        return "null" if value is None else str(value)
-    return ", ".join(map(str, value[:5])) + (", ..." if len(value) > 5 else "")
+    if isinstance(value, list):
+        return first_of(value, 5)
+    return "null" if value is None else str(value)
 
 
 # --- splits

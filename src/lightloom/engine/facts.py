@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from lightloom.config import null_facts
-from lightloom.config.instantiate import import_target, literal, plain
+from lightloom.config.instantiate import import_target, literal, plain, takes_none
 from lightloom.core import run_dir
 from lightloom.core.environment import variable
 from lightloom.core.errors import UserError
@@ -74,9 +74,7 @@ def _unstated(where: str, text: str, found: Mapping[str, Any]) -> UserError:
 
 def _takes_none(target: str, option: str) -> bool:
     parameter = inspect.signature(import_target(target)).parameters.get(option)
-    if parameter is None:
-        return True
-    return "None" in f"{parameter.annotation} {parameter.default}" or "Any" in str(parameter.annotation)
+    return parameter is None or takes_none(parameter)
 
 
 def shown(found: Mapping[str, Any]) -> str:

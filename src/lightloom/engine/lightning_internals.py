@@ -1,4 +1,5 @@
-"""The private names of Lightning that lightloom uses, each under a public name. No other file mentions one.
+"""The private names of Lightning that lightloom uses, each under a public name. No other file mentions one,
+but for `CURRENT_HOOK` of ops/torch_internals.
 
 Seen in pytorch-lightning 2.6.0, 2.6.1, 2.6.4, 2.6.5 and 2.6.6, whose loops are the same but for one check of
 `val_check_interval` (new after 2.6.1). On another version:
@@ -23,6 +24,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.trainer import call
 
+from lightloom.ops.torch_internals import CURRENT_HOOK as CURRENT_HOOK  # which modules set too
+
 try:
     from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
     from pytorch_lightning.loops.fetchers import _PrefetchDataFetcher, _profile_nothing
@@ -46,7 +49,6 @@ KNOWN = ("2.6.6",)  # tests/engine/test_fast_loop.py passed under each
 
 PrefetchDataFetcher = _PrefetchDataFetcher
 limit_threads = _set_num_threads_if_needed  # (num_processes): OMP_NUM_THREADS for each of them, where it is not set
-CURRENT_HOOK = "_current_fx_name"  # of a LightningModule: the hook that runs, by which `log` finds its defaults
 
 
 def is_known(version: str = VERSION) -> bool:

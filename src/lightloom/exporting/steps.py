@@ -17,6 +17,7 @@ from torch import Tensor
 from lightloom.config.instantiate import plain
 from lightloom.core import run_dir
 from lightloom.core.errors import UserError, check_installed
+from lightloom.core.text import megabytes
 from lightloom.data import contract
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import evaluate
@@ -78,7 +79,12 @@ def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -
         log.warning("%s", remark)
     shape = ", ".join(map(str, graph.shape))
     log.info(
-        "%s (%s), %s, to %s: %.1f MB", graph.input, shape, graph.meaning, ", ".join(graph.outputs), _megabytes(path)
+        "%s (%s), %s, to %s: %s",
+        graph.input,
+        shape,
+        graph.meaning,
+        ", ".join(graph.outputs),
+        megabytes(path.stat().st_size),
     )
     log.info("Exported: %s", path)
     return path
@@ -195,7 +201,3 @@ def _version() -> str:
         return metadata.version("lightloom")
     except metadata.PackageNotFoundError:  # it runs from src/, not installed
         return "unknown"
-
-
-def _megabytes(path: Path) -> float:
-    return path.stat().st_size / 1e6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, cast, get_args
+from typing import Any, ClassVar, cast
 
 import pytorch_lightning as pl
 import torch
@@ -18,16 +18,16 @@ from torchmetrics.classification import (
 )
 
 from lightloom.core.errors import UserError
-from lightloom.core.ranges import BelowOne, Count, Positive
+from lightloom.core.ranges import BelowOne, Count, Natural, Positive, checked
 from lightloom.data.subset import images_of
 from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.tta import Views, mean_logits
 from lightloom.networks.attention import Attention, add_attention
-from lightloom.networks.choices import one_of
 from lightloom.networks.dropconnect import add_drop_connect
 from lightloom.networks.initialization import Init, initialize
 from lightloom.networks.whitening import Whitening
+from lightloom.ops.torch_internals import CURRENT_HOOK, leave_out_of_ddp
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
@@ -53,11 +53,12 @@ class Classifier(pl.LightningModule):
     metrics: nn.ModuleDict
     confusion: MulticlassConfusionMatrix
 
+    @checked
     def __init__(
         self,
         network: nn.Module,
         optimizer: OptimizerFactory,
-        num_classes: Count,
+        num_classes: Natural,
         mean: Sequence[float],
         std: Sequence[float],
         scheduler: Callable[..., Schedule] | None = None,
@@ -79,7 +80,6 @@ class Classifier(pl.LightningModule):
                 f"data.num_classes is {num_classes}: images without labels, or all of one class, cannot be classified; "
                 f"choose data with two classes or more, or a model that needs no labels (model=vae, model=dcgan)."
             )
-        one_of("test_views", test_views, get_args(Views), "model.test_views")
         initialize(network, init)
         add_attention(network, attention, attention_at, attention_stages)
         add_drop_connect(network, drop_connect)
@@ -91,7 +91,7 @@ class Classifier(pl.LightningModule):
             network.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
-        self._ddp_params_and_buffers_to_ignore = ["mean", "std"]  # which are the same everywhere, and stay so
+        leave_out_of_ddp(self, ["mean", "std"])
         if compile:
             network.compile()  # in place: the state_dict keeps its keys
         self.metrics = nn.ModuleDict({"val": val_metrics(num_classes), "test": test_metrics(num_classes)})
@@ -108,7 +108,7 @@ class Classifier(pl.LightningModule):
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes each of the 40 hooks of a step here; nn.Module would look for parameters in their names.
-        if name == "_current_fx_name":
+        if name == CURRENT_HOOK:
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightloom.core.errors import UserError
-from lightloom.core.ranges import Count, Share
+from lightloom.core.ranges import Count, Share, checked
 from lightloom.metrics.detection import SUMMARY, BoxConfusion, Boxes, CocoPrecision
 from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
@@ -42,6 +42,7 @@ class Detector(pl.LightningModule):
     better: ClassVar[dict[str, str]] = {"loss": "min", **dict.fromkeys(("map", "map50", "map75", "mar", "mask"), "max")}
     test_outputs = ("detections",)
 
+    @checked
     def __init__(
         self,
         network: nn.Module,

@@ -1,8 +1,9 @@
-"""The private names of torch and torchmetrics that lightloom uses, each under a public name.
+"""The private names of torch and torchmetrics that lightloom uses, and one of Lightning, each under a public name.
 
 Seen in torch 2.15 and torchmetrics 1.9. Where torch has a fused function no more, each tensor is taken
-by itself: the same numbers, later. Where torchmetrics calls `_sync_dist` no more, `gather_states` is not called, and
-tests/metrics/test_detection_measures.py says so.
+by itself: the same numbers, later. Where DDP reads `_ddp_params_and_buffers_to_ignore` no more, it copies a few numbers
+more; a OneCycleLR without `_schedule_phases` raises AttributeError when it is loaded. Where torchmetrics calls
+`_sync_dist` no more, `gather_states` is not called, and tests/metrics/test_detection_measures.py says so.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+CURRENT_HOOK = "_current_fx_name"  # of a LightningModule (2.6): the hook that runs, by which `log` finds its defaults
+ONE_CYCLE_LENGTH = ("total_steps", "_schedule_phases")  # of a OneCycleLR: what follows from the length of a run
 
 _check = getattr(torch, "_amp_foreach_non_finite_check_and_unscale_", None)
 _norms = getattr(torch, "_foreach_norm", None)
@@ -43,6 +47,11 @@ def clamp_(tensors: list[Tensor], low: float, high: float) -> None:
         return
     for x in tensors:
         x.clamp_(low, high)
+
+
+def leave_out_of_ddp(module: nn.Module, names: Sequence[str]) -> None:
+    """Let DDP exchange neither these parameters nor these buffers, which are the same everywhere."""
+    module._ddp_params_and_buffers_to_ignore = list(names)  # type: ignore[assignment]
 
 
 class GathersAsWhole:

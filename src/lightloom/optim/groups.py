@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
+from annotated_types import Gt, Le
 from torch import nn
 
 from lightloom.core.errors import UserError, did_you_mean, raise_all
+from lightloom.core.ranges import Count, NotNegative, Positive, problems
 from lightloom.optim.patterns import matches, most_specific, reach, unmatched
 
 NamedParameters = list[tuple[str, nn.Parameter]]
@@ -27,15 +29,21 @@ class OptimizerGroups:
     `unfreeze_at_epoch` epochs. Raises UserError for a value out of range.
     """
 
-    lr_multipliers: Mapping[str, float] | None = None
-    decay: Mapping[str, float] | None = None
-    layer_decay: float | None = None
+    lr_multipliers: Mapping[str, Positive] | None = None
+    decay: Mapping[str, NotNegative] | None = None
+    layer_decay: Annotated[float, Gt(0), Le(1)] | None = None
     freeze: Sequence[str] | None = None
-    unfreeze_at_epoch: int | None = None
-    bias_lr_multiplier: float | None = None
+    unfreeze_at_epoch: Count | None = None
+    bias_lr_multiplier: Positive | None = None
 
     def __post_init__(self) -> None:
-        raise_all(_problems(self))
+        found = problems(vars(self), get_type_hints(type(self), include_extras=True))
+        raise_all(f"{WHERE}.{problem}" for problem in found)
+        if self.unfreeze_at_epoch is not None and not self.freeze:
+            raise UserError(
+                f"{WHERE}.unfreeze_at_epoch={self.unfreeze_at_epoch}, but nothing is frozen; set "
+                f"{WHERE}.freeze=[<patterns>]."
+            )
 
     @classmethod
     def of(cls, options: Mapping[str, Any] | OptimizerGroups | None, bias_lr: float = 1.0) -> OptimizerGroups:
@@ -85,38 +93,6 @@ class OptimizerGroups:
         if pattern is not None and named:
             return (self.decay or {})[pattern]
         return usual if parameter.ndim > 1 else 0.0
-
-
-def _problems(groups: OptimizerGroups) -> Iterator[str]:
-    """What is out of range, one sentence each."""
-    yield from _pattern_problems("lr_multipliers", groups.lr_multipliers, lambda x: x > 0, "numbers above 0")
-    yield from _pattern_problems("decay", groups.decay, lambda x: x >= 0, "numbers of at least 0")
-    share, multiple, epoch = groups.layer_decay, groups.bias_lr_multiplier, groups.unfreeze_at_epoch
-    if share is not None and not (_is_number(share) and 0 < share <= 1):
-        yield f"{WHERE}.layer_decay={share}: expected a number above 0, at most 1."
-    if multiple is not None and not (_is_number(multiple) and multiple > 0):
-        yield f"{WHERE}.bias_lr_multiplier={multiple}: expected a number above 0."
-    if isinstance(groups.freeze, str):
-        yield f"{WHERE}.freeze={groups.freeze}: expected a list of patterns, such as [{groups.freeze}]."
-    if epoch is not None and not (type(epoch) is int and epoch >= 1):
-        yield f"{WHERE}.unfreeze_at_epoch={epoch}: expected an integer of at least 1, or null to freeze for good."
-    elif epoch is not None and not groups.freeze:
-        yield f"{WHERE}.unfreeze_at_epoch={epoch}, but nothing is frozen; set {WHERE}.freeze=[<patterns>]."
-
-
-def _pattern_problems(option: str, values: Any, fits: Callable[[float], bool], expected: str) -> Iterator[str]:
-    if values is None:
-        return
-    if not isinstance(values, Mapping):
-        yield f"{WHERE}.{option}={values}: expected patterns with {expected}, such as {{backbone: 0.1}}."
-        return
-    for pattern, value in values.items():
-        if not (_is_number(value) and fits(value)):
-            yield f"{WHERE}.{option}: {pattern} has {value}; expected {expected}."
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 PLAIN = OptimizerGroups()

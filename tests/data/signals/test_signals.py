@@ -109,10 +109,11 @@ def test_it_can_be_tested_where_no_labels_are_needed():
     ("options", "message"),
     [
         ({"channels": 1}, r"data\.channels is 1, .*; set data\.channels=2"),
-        ({"length": 0}, r"data\.length is 0; expected at least 1"),
-        ({"val_size": 0}, r"data\.val_size is 0; expected at least 1"),
-        ({"paths": 0}, r"data\.paths is 0; expected at least 1"),
-        ({"delay_spread": -1.0}, r"data\.delay_spread is -1\.0; expected a mean of at least 0"),
+        ({"length": 0}, "length is 0; expected at least 1"),
+        ({"val_size": 0}, "val_size is 0; expected at least 1"),
+        ({"paths": 0}, "paths is 0; expected at least 1"),
+        ({"delay_spread": -1.0}, r"delay_spread is -1\.0; expected a number above 0"),
+        ({"delay_spread": 0}, "delay_spread is 0; expected a number above 0"),
         ({"batch_size": 27}, r"data\.batch_size is 27, .*; set data\.batch_size=26 or less"),
     ],
 )

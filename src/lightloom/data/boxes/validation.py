@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from lightloom.core.errors import raise_all
+from lightloom.core.text import first_of
 from lightloom.data.boxes.annotations import Annotation
 from lightloom.data.cache import fingerprint
 
@@ -73,8 +74,7 @@ class Faults:
         for kind, sentence in kinds.items():
             names = list(dict.fromkeys(self.found.get(kind, ())))
             if names:
-                rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-                yield sentence.format(f"{len(self.found[kind])} ({', '.join(names[:SHOWN])}{rest})")
+                yield sentence.format(f"{len(self.found[kind])} ({first_of(names, SHOWN)})")
 
 
 def look(annotations: Sequence[Annotation], num_classes: int, files: Sequence[File]) -> tuple[list[Annotation], Faults]:

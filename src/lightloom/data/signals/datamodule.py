@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightloom.core.errors import UserError
-from lightloom.core.ranges import Count, Positive, Seed, Workers
+from lightloom.core.ranges import Count, Positive, Seed, Workers, checked
 from lightloom.data.images.datamodule import Batch, MemoryImages
 from lightloom.data.images.readers import Split
 from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, training_order
@@ -33,6 +33,7 @@ class SignalDataModule(KeyedDataModule):
 
     must_match: ClassVar[tuple[str, ...]] = ("channels", "length")
 
+    @checked
     def __init__(
         self,
         name: str,
@@ -65,12 +66,6 @@ class SignalDataModule(KeyedDataModule):
         """Signals have no classes; raises UserError where the options contradict what is generated."""
         if self.channels != 2:
             raise UserError(f"data.channels is {self.channels}, but a complex signal has 2; set data.channels=2.")
-        sizes = {f"{split}_size": size for split, size in self.sizes.items()}
-        for option, value in {"length": self.length, "paths": self.paths, **sizes}.items():
-            if value < 1:
-                raise UserError(f"data.{option} is {value}; expected at least 1.")
-        if self.delay_spread < 0:
-            raise UserError(f"data.delay_spread is {self.delay_spread}; expected a mean of at least 0.")
         if self.batch_size > self.sizes["train"]:
             raise UserError(
                 f"data.batch_size is {self.batch_size}, but data.train_size is {self.sizes['train']}; "
