@@ -48,7 +48,9 @@ def options_class(target: str, option: str) -> str | None:
     """The dataclass whose fields stand below an option: `groups: Mapping[str, Any] | OptimizerGroups | None`."""
     found = signature(target)
     parameter = found.parameters.get(option) if found else None
-    for part in _alternatives(parameter.annotation) if parameter and parameter.annotation else ():
+    if parameter is None or parameter.annotation is None:
+        return None
+    for part in _alternatives(parameter.annotation):
         defined = define(parameter.module, ast.unparse(part)) if isinstance(part, ast.Name | ast.Attribute) else None
         if defined and isinstance(defined.node, ast.ClassDef) and is_dataclass(defined.node):
             return defined.dotted

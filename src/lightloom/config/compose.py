@@ -318,7 +318,7 @@ def _empty_choices(cfg: DictConfig) -> Iterator[str]:
 def _node_problems(cfg: Any, path: str, waiting: Set[str] = frozenset(), below: str | None = None) -> Iterator[str]:
     """Each value against its rule, each object of lightloom against its constructor; wherever they came from.
 
-    waiting: keys whose values only the data will tell. below: the class of which a mapping without `_target_` has options.
+    waiting: keys whose values only the data will tell. below: whose options a mapping without a `_target_` holds.
     """
     taker = str(cfg._target_) if isinstance(cfg, DictConfig) and "_target_" in cfg else below
     if taker and (takes := options_of(taker)) is not None:
