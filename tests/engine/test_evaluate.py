@@ -2,12 +2,17 @@
 
 import csv
 import json
+import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import commands
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
+
+from lightloom.engine import evaluate
 
 QUICK = ("trainer.max_epochs=1", "trainer.limit_train_batches=4", "trainer=cpu")
 
@@ -123,3 +128,14 @@ def test_nothing_in_a_checkpoint_but_its_model_and_data_is_built(trained, tmp_pa
     torch.save(checkpoint, tmp_path / "trap.ckpt")
     commands.run(tmp_path, f"ckpt_path={tmp_path}/trap.ckpt", "trainer=cpu", script="eval")
     assert not list(tmp_path.glob("trap?*/"))
+
+
+@pytest.mark.parametrize(
+    ("declared", "labelled", "warned"), [(("classes",), True, 1), (("classes",), False, 0), ((), True, 0)]
+)
+def test_other_names_of_labels_are_warned_of_where_the_data_says_which_they_are(declared, labelled, warned, caplog):
+    data = OmegaConf.create({"name": "a", "classes": ["cat"]})
+    trained = OmegaConf.create({"name": "b", "classes": ["dog"]})
+    with caplog.at_level(logging.WARNING):
+        evaluate.check_same_facts(SimpleNamespace(names_of_labels=declared), data, trained, labelled)
+    assert caplog.text.count("The classes of a are called otherwise than those of b") == warned
