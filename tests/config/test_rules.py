@@ -5,6 +5,8 @@ import math
 import pytest
 from omegaconf import OmegaConf
 
+from lightloom.config.annotations import options_class
+from lightloom.config.overrides import taker_of
 from lightloom.config.rules import LIBRARIES, RULES, rule_for, type_problem
 
 ADAM, EARLY = "torch.optim.Adam", "pytorch_lightning.callbacks.EarlyStopping"
@@ -94,3 +96,28 @@ def test_no_component_of_ours_is_in_a_table():
 @pytest.mark.parametrize("key", RULES)
 def test_each_rule_names_its_key(key):
     assert key in str(RULES[key].problem(key, ""))
+
+
+GROUPS = "lightloom.optim.groups.OptimizerGroups"
+
+
+@pytest.mark.parametrize("module", ["classifier.Classifier", "detector.Detector", "gan.GAN"])
+def test_the_fields_of_a_dataclass_are_the_rules_below_an_option(module):
+    assert options_class(f"lightloom.modules.{module}", "optimizer_groups") == GROUPS
+    assert options_class(f"lightloom.modules.{module}", "network") is None
+
+
+@pytest.mark.parametrize(
+    ("option", "good", "bad"),
+    [
+        ("layer_decay", [0.75, 1, None], [0, 2, "abc"]),
+        ("freeze", [["layer1"], None], ["layer1", 3]),
+        ("unfreeze_at_epoch", [1, None], [0, 1.5]),
+        ("bias_lr_multiplier", [8, None], [0, -1]),
+    ],
+)
+def test_what_stands_below_optimizer_groups_is_judged_before_torch_is_there(option, good, bad):
+    cfg = OmegaConf.create({"model": {"_target_": "lightloom.modules.vae.VAE", "optimizer_groups": {option: None}}})
+    key = f"model.optimizer_groups.{option}"
+    assert [v for v in good if type_problem(key, None, v, taker_of(cfg, key))] == []
+    assert [v for v in bad if not type_problem(key, None, v, taker_of(cfg, key))] == []

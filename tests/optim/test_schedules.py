@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.modules.optimization import total_steps
 from lightloom.optim import schedules
 
@@ -171,3 +172,40 @@ def test_planned_steps_are_the_steps_taken(tmp_path, limits, batches, accumulate
     assert module.planned == trainer.global_step
     epochs = 1 if "fast_dev_run" in limits else 2
     assert trainer.global_step == min(limits.get("max_steps", math.inf), epochs * math.ceil(batches / accumulate))
+
+
+class Flat(pl.LightningModule):
+    """Never improves; its plateau schedule halves the rate after each epoch, or each `frequency` epochs."""
+
+    def __init__(self, frequency: int = 1) -> None:
+        super().__init__()
+        self.layer, self.frequency, self.rates = torch.nn.Linear(1, 1), frequency, []
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        return 0 * self.layer(batch).sum()
+
+    def on_train_epoch_start(self) -> None:
+        self.rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train/loss", 1.0)
+
+    def configure_optimizers(self) -> dict:
+        optimizer = torch.optim.SGD(self.parameters(), lr=RATE)
+        options = {"monitor": "train/loss", "mode": "min", "factor": 0.5, "patience": 0}
+        schedule = schedules.plateau(optimizer, 0, **options)
+        return {"optimizer": optimizer, "lr_scheduler": schedule | {"frequency": self.frequency}}
+
+
+@pytest.mark.parametrize("keepers", [0, 1, 2])
+@pytest.mark.parametrize(("frequency", "halvings"), [(1, [0, 0, 1, 2, 3]), (2, [0, 0, 0, 0, 1])])
+def test_a_plateau_falls_once_an_epoch_whoever_keeps_the_checkpoints(tmp_path, keepers, frequency, halvings):
+    class Other(RunCheckpoint):
+        state_key = "Other"
+
+    kept = [kind(str(tmp_path / kind.__name__), "train/loss", "min") for kind in (RunCheckpoint, Other)[:keepers]]
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": bool(kept)}
+    trainer = pl.Trainer(max_epochs=5, accelerator="cpu", callbacks=kept, logger=False, **quiet)
+    module = Flat(frequency)
+    trainer.fit(module, DataLoader(torch.ones(1, 1)))
+    assert module.rates == [RATE / 2**n for n in halvings]

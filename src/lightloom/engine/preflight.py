@@ -26,10 +26,12 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from rich.console import Console
 from rich.table import Table
 
+from lightloom.callbacks.run.checkpoints import checkpoint_keeper
 from lightloom.callbacks.run.nan_guard import NaNGuard
 from lightloom.config.instantiate import plain
 from lightloom.core import run_dir
 from lightloom.core.errors import UserError, did_you_mean, message_of, raise_all
+from lightloom.core.text import megabytes
 from lightloom.data import contract
 from lightloom.engine import checkpoint, facts, lightning_internals, train
 from lightloom.engine import trainer as trainers
@@ -147,7 +149,9 @@ class Trial:
             self.module.scheduler = None  # type: ignore[assignment]  # it would ask for the length of the run
         record = checkpoint.RunRecord(plain(cfg), contract.state(datamodule))
         self.trainer = _trainer_of_one_batch(cfg, getattr(module, "batches_per_step", 1), record)
-        self.elsewhere = [name for c in trainer.callbacks for name in getattr(c, "logged", ())]  # type: ignore[attr-defined]
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        self.elsewhere = [name for callback in callbacks for name in getattr(callback, "logged", ())]
+        self.others_may_log = checkpoint_keeper(trainer) is not None and any(map(train.may_log, callbacks))
 
     def __enter__(self) -> Trial:
         self._quiet = _without_trace(self.trainer)
@@ -176,9 +180,12 @@ class Trial:
         return f"{time.monotonic() - started:.1f} s; {', '.join(seen) or 'nothing'} logged"
 
     def _check_monitor(self, key: str, metric: str, seen: list[str]) -> None:
-        """Raise UserError where neither the steps nor a callback log what is monitored."""
+        """Raise UserError where neither the steps nor a callback log what is monitored.
+
+        Of a callback that does not say what it logs RunCheckpoint sees it, when the first epoch ends.
+        """
         unvalidated = self.trainer.limit_val_batches == 0 and metric.startswith("val")
-        if metric in (*seen, *self.elsewhere) or unvalidated:
+        if metric in (*seen, *self.elsewhere) or unvalidated or self.others_may_log:
             return
         told = f"they log {', '.join(seen)}" if seen else "they log nothing"
         raise UserError(
@@ -198,16 +205,16 @@ class Trial:
         own = self.module.state_dict()
         if saved.keys() != own.keys():
             raise UserError(f"a checkpoint loses {', '.join(own.keys() ^ saved.keys())}; mend the module's state_dict.")
-        return f"written and read as plain data: {_megabytes(self.file.stat().st_size)}"
+        return f"written and read as plain data: {megabytes(self.file.stat().st_size)}"
 
     def _disk(self) -> str:
         needed, free = FILES * self.file.stat().st_size, shutil.disk_usage(self.file.parent).free
         if free < needed:
             raise UserError(
-                f"{self.file.parent} has {_megabytes(free)} free, but {FILES} checkpoints take {_megabytes(needed)}; "
+                f"{self.file.parent} has {megabytes(free)} free, but {FILES} checkpoints take {megabytes(needed)}; "
                 f"free some space or set paths.log_dir=<a folder on a larger disk>."
             )
-        return f"{_megabytes(free)} free, {FILES} checkpoints take {_megabytes(needed)}"
+        return f"{megabytes(free)} free, {FILES} checkpoints take {megabytes(needed)}"
 
 
 def _few(datamodule: Any, most: int | None, world_size: int) -> Any:
@@ -260,7 +267,3 @@ def _without_trace(trainer: pl.Trainer) -> Iterator[None]:
 def _is_sharded(cfg: DictConfig) -> bool:
     """A model that needs several GPUs has no room for a copy on one."""
     return "FSDP" in str(OmegaConf.select(cfg, "trainer.strategy._target_"))
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 2**20:,.1f} MB"

@@ -159,13 +159,21 @@ def check_monitors(node: Any, where: str, sources: Sequence[Any]) -> None:
     """Raise UserError where a metric that is monitored is never logged in training, or kept at its worst.
 
     sources: the module and the callbacks, whose `logged` names what they log, and whose `better` says which way. Of a
-    module that does not say, the preflight sees it.
+    module that does not say, the preflight sees it; of such a callback, the end of the first epoch.
     """
     logged = [name for source in sources for name in getattr(source, "logged", ()) if not name.startswith("test/")]
     if not logged or not hasattr(sources[0], "logged"):
         return
+    others_may_log = any(map(may_log, sources[1:]))
     for key, metric, mode in monitors(node, where):
-        _check_monitor(key, metric, mode, logged, better(metric, sources))
+        if metric in logged or not others_may_log:
+            _check_monitor(key, metric, mode, logged, better(metric, sources))
+
+
+def may_log(callback: Any) -> bool:
+    """Is it somebody's own callback, which does not say what it logs?"""
+    ours = type(callback).__module__.startswith(("lightloom.", "pytorch_lightning."))
+    return not ours and not hasattr(callback, "logged")
 
 
 def monitors(node: Any, where: str) -> Iterator[tuple[str, str, str | None]]:

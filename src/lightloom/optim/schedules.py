@@ -16,6 +16,7 @@ from torch.optim import lr_scheduler as torch_schedules
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Natural, Share
+from lightloom.ops.torch_internals import ONE_CYCLE_LENGTH
 
 Schedule = dict[str, Any]
 
@@ -92,18 +93,18 @@ def plateau(
 ) -> Schedule:
     """Multiply by `factor` when `monitor` has not improved for `patience` epochs.
 
-    Lightning takes this step after the epoch's checkpoint is written and would lose it when a run is resumed, so
-    `RunCheckpoint` takes it before; the endless frequency keeps Lightning from taking it again.
+    Lightning takes this step after the epoch's checkpoint is written and would lose it when a run is resumed;
+    where there is a `RunCheckpoint`, that takes it before.
     """
     scheduler = torch_schedules.ReduceLROnPlateau(optimizer, mode=mode, factor=factor, patience=patience)
-    return {"scheduler": scheduler, "monitor": monitor, "interval": "epoch", "frequency": sys.maxsize}
+    return {"scheduler": scheduler, "monitor": monitor, "interval": "epoch", "frequency": 1}
 
 
 class _OneCycle(torch_schedules.OneCycleLR):
     """OneCycleLR that keeps its own length on load: a resumed run may have become longer."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        own = {name: getattr(self, name) for name in ("total_steps", "_schedule_phases")}
+        own = {name: getattr(self, name) for name in ONE_CYCLE_LENGTH}
         super().load_state_dict({**state_dict, **own})
 
 

@@ -4,6 +4,7 @@ before it, `previous.ckpt`."""
 from __future__ import annotations
 
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from lightloom.core import atomic_io, run_dir
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, did_you_mean
 from lightloom.core.ranges import Count, NotNegative, Positive
 
 AGREE_EVERY = 50  # optimizer steps
@@ -22,11 +23,15 @@ AGREE_EVERY = 50  # optimizer steps
 class RunCheckpoint(Checkpoint):
     """Saves last.ckpt after each epoch (validation included), and inside one as often as asked; best.ckpt when better.
 
+    every_n_epochs: save after every n-th epoch only, and after the last. best.ckpt is then the best of these epochs.
     every_n_minutes, every_n_steps: also save last.ckpt inside an epoch; None switches off. Inside an epoch it is saved
     between two optimizer steps only, so that the run can be continued exactly; also where max_steps or max_time ends
     the run. every_n_seconds_synced: files are flushed to the disk at most so often, and when training ends; between,
     they are written all the same, so that a process that is killed loses nothing and a machine that crashes these
     seconds: previous.ckpt then is the last that was flushed. 0: each at once.
+
+    The plateau schedules are stepped here, before the epoch's checkpoint is written: see `take_plateaus`. Raises
+    UserError at the end of the first validated epoch where `monitor` was not logged and nobody announces it (`logged`).
     """
 
     def __init__(
@@ -37,15 +42,18 @@ class RunCheckpoint(Checkpoint):
         every_n_minutes: Positive | None = None,
         every_n_steps: Count | None = None,
         every_n_seconds_synced: NotNegative = 0.0,
+        every_n_epochs: Count = 1,
     ) -> None:
         self.folder, self.monitor, self.mode = Path(dirpath), monitor, mode
         self.every_n_minutes, self.every_n_steps = every_n_minutes, every_n_steps
-        self.every_n_seconds_synced = every_n_seconds_synced
+        self.every_n_seconds_synced, self.every_n_epochs = every_n_seconds_synced, every_n_epochs
         self.best_score: float | None = None
         self._synced_at, self._unsynced = -math.inf, set[Path]()
         self._saved_at, self._saved_step = time.monotonic(), 0
         self._postponed = False  # last.ckpt is due when the validation that follows has ended
         self._best_is_now = False  # best.ckpt was written in the state that last.ckpt is about to hold
+        self._plateaus: list[tuple[Any, int]] = []
+        self._validated, self._monitor_is_known = False, False
 
     @property
     def best(self) -> Path:
@@ -63,6 +71,8 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        self._plateaus = take_plateaus(trainer)
+        self._validated, self._monitor_is_known = False, is_announced(self.monitor, trainer)
         if trainer.world_size > 1:
             self._check_beginning(trainer, module)
 
@@ -81,8 +91,10 @@ class RunCheckpoint(Checkpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
+        self._validated |= fitting
         if fitting and not ends_epoch(trainer):
-            self._save_if_better(trainer)
+            if self._is_nth(trainer):
+                self._save_if_better(trainer)
             if self._postponed:
                 self._save(trainer, self.last)
         self._postponed = False
@@ -91,9 +103,12 @@ class RunCheckpoint(Checkpoint):
         cut_short = not ends_epoch(trainer)
         if cut_short and self._saved_step == trainer.global_step:
             return  # last.ckpt continues inside this epoch
-        step_plateaus(trainer)
-        self._best_is_now = self._save_if_better(trainer)
-        self._save(trainer, self.last)
+        self._check_monitor(trainer)
+        step_plateaus(trainer, self._plateaus)
+        counts = self._is_nth(trainer) or reaches_its_length(trainer)
+        self._best_is_now = counts and self._save_if_better(trainer)
+        if counts or self._due(trainer) or may_stop_now(trainer):
+            self._save(trainer, self.last)
         self._best_is_now = False
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -101,6 +116,24 @@ class RunCheckpoint(Checkpoint):
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         self._sync()
+
+    def _is_nth(self, trainer: pl.Trainer) -> bool:
+        return (trainer.current_epoch + 1) % self.every_n_epochs == 0
+
+    def _check_monitor(self, trainer: pl.Trainer) -> None:
+        """Raise UserError, on all processes, where what is monitored is not among what the epoch has logged."""
+        awaits_validation = trainer.enable_validation and not self._validated
+        never_validates = not trainer.enable_validation and self.monitor.startswith("val")
+        if self._monitor_is_known or awaits_validation or never_validates:
+            return
+        seen = sorted(trainer.callback_metrics)
+        self._monitor_is_known = True  # or it is refused now: asked once
+        if trainer.strategy.reduce_boolean_decision(self.monitor not in seen):
+            raise UserError(
+                f"monitor={self.monitor}: the first epoch logged no such metric, it logged {', '.join(seen) or 'none'}."
+                f"{did_you_mean(self.monitor, seen)} Monitor one that is logged, or name it in `logged` of the "
+                f"callback that logs it in some epochs only."
+            )
 
     def _check_beginning(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Raise UserError, on all processes, where they have not loaded the same checkpoint."""
@@ -111,6 +144,10 @@ class RunCheckpoint(Checkpoint):
                 f"the processes begin at different steps ({', '.join(map(str, steps))}): they do not see the same "
                 f"{self.folder}; set paths.log_dir to a folder that all machines share."
             )
+
+    def holds(self, trainer: pl.Trainer) -> bool:
+        """Is last.ckpt of this step, or has nothing been trained since the beginning?"""
+        return self._saved_step == trainer.global_step
 
     def save_last(self, trainer: pl.Trainer) -> None:
         """Write last.ckpt now; the caller sees to it that the run can be continued from here."""
@@ -215,7 +252,7 @@ def validation_follows(trainer: pl.Trainer) -> bool:
     every, each = trainer.val_check_batch, trainer.check_val_every_n_epoch  # type: ignore[attr-defined]
     if not trainer.enable_validation or (each is not None and (trainer.current_epoch + 1) % each):
         return False
-    if trainer.should_stop and _may_stop(trainer):
+    if may_stop_now(trainer):
         return True
     loop = trainer.fit_loop.epoch_loop
     if every == math.inf:  # data without a length
@@ -223,6 +260,17 @@ def validation_follows(trainer: pl.Trainer) -> bool:
         return isinstance(limit, int) and (loop.batch_idx + 1) % limit == 0
     batches = loop.total_batch_idx if each is None else loop.batch_idx
     return every is not None and (batches + 1) % every == 0
+
+
+def reaches_its_length(trainer: pl.Trainer) -> bool:
+    """At the end of an epoch: is it the last of `max_epochs`, or that of `max_steps`?"""
+    ends = trainer.current_epoch + 1 == trainer.max_epochs
+    return ends or (trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps)
+
+
+def may_stop_now(trainer: pl.Trainer) -> bool:
+    """Has somebody asked to end the run (early stopping, `max_time`), who may?"""
+    return bool(trainer.should_stop) and _may_stop(trainer)
 
 
 def _may_stop(trainer: pl.Trainer) -> bool:
@@ -237,8 +285,26 @@ def checkpoint_keeper(trainer: pl.Trainer) -> RunCheckpoint | None:
     return next((c for c in trainer.callbacks if isinstance(c, RunCheckpoint)), None)  # type: ignore[attr-defined]
 
 
-def step_plateaus(trainer: pl.Trainer) -> None:
-    """Tell the plateau schedules the epoch's value of what they monitor."""
-    for config in trainer.lr_scheduler_configs:
-        if config.reduce_on_plateau and config.monitor in trainer.callback_metrics:
-            config.scheduler.step(trainer.callback_metrics[config.monitor])  # type: ignore[arg-type]
+def is_announced(metric: str, trainer: pl.Trainer) -> bool:
+    """Does the module or a callback say that it logs the metric (`logged`), if only in some epochs?"""
+    sources = [trainer.lightning_module, *trainer.callbacks]  # type: ignore[attr-defined]
+    return any(metric in getattr(source, "logged", ()) for source in sources)
+
+
+def take_plateaus(trainer: pl.Trainer) -> list[tuple[Any, int]]:
+    """The plateau schedules of epochs, each with its number of epochs, which Lightning from here on does not step.
+
+    It would step them after the epoch's checkpoint is written, and a run resumed from there would lose the step.
+    """
+    plateaus = [c for c in trainer.lr_scheduler_configs if c.reduce_on_plateau and c.interval == "epoch"]
+    found = [(config, config.frequency) for config in plateaus]
+    for config in plateaus:
+        config.frequency = sys.maxsize
+    return found
+
+
+def step_plateaus(trainer: pl.Trainer, plateaus: list[tuple[Any, int]]) -> None:
+    """Tell the schedules, each after so many epochs, the value of what they monitor."""
+    for config, epochs in plateaus:
+        if config.monitor in trainer.callback_metrics and (trainer.current_epoch + 1) % epochs == 0:
+            config.scheduler.step(trainer.callback_metrics[config.monitor])

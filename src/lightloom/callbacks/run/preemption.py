@@ -107,7 +107,9 @@ class Preemption(Checkpoint):
             self._leave_unsaved(trainer, self._agreed(trainer))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._leave_unsaved(trainer, self._agreed(trainer, at_once=True))
+        number, keeper = self._agreed(trainer, at_once=True), checkpoint_keeper(trainer)
+        if self._leaving or keeper is None or keeper.holds(trainer):  # else at the next safe point, where it is saved
+            self._leave_unsaved(trainer, number)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._leave_unsaved(trainer, self._agreed(trainer, at_once=True))
