@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import random
 import shutil
+from argparse import Namespace
 from collections import namedtuple
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ import numpy as np
 import pytest
 import torch
 from interruptions import HERE, WATCHED, diary, differences, saved
+from pytorch_lightning import Callback
 
+from lightloom.callbacks.run.nan_guard import NaNGuard
 from lightloom.config import compose
 from lightloom.core.errors import UserError
 from lightloom.engine import preflight, train
@@ -130,3 +134,20 @@ def test_workers_within_the_cores(tmp_path, monkeypatch, workers, processes, say
     cfg, made, *_ = built(tmp_path, "model=mlp", f"data.num_workers={workers}", *trainer)
     assert says in (preflight.too_many_workers(cfg, made) or "")
     assert bool(says) == (preflight.too_many_workers(cfg, made) is not None)
+
+
+class LogsOwn(Callback):
+    """Somebody's callback, which does not say what it logs."""
+
+    def on_validation_epoch_end(self, trainer: Any, module: Any) -> None:
+        module.log("val/own", 1.0)
+
+
+@pytest.mark.parametrize(("callbacks", "refused"), [([], True), ([NaNGuard()], True), ([LogsOwn()], False)])
+def test_a_callback_that_does_not_say_what_it_logs_may_log_what_is_monitored(callbacks, refused):
+    module = Namespace(logged=["val/acc"], better={"acc": "max"})
+    node = {"metric": "val/own", "mode": "max"}
+    with pytest.raises(UserError, match="val/own") if refused else nullcontext():
+        train.check_monitors(node, "monitor", [module, *callbacks])
+    with pytest.raises(UserError, match="would prefer the worst"):
+        train.check_monitors({"metric": "val/acc", "mode": "min"}, "monitor", [module, *callbacks])
