@@ -186,7 +186,7 @@ def test_a_character_lstm(project):
 def test_a_gcn(project):
     said = project.follow(GRAPHS)
     check_whole(project, "nodes", example="")
-    check_resumed(project, line_with(said, "train.py"), "nodes", 14)
+    check_resumed(project, line_with(said, "train.py"), "nodes", 43)
     assert accuracy(project.folder("nodes")) > 0.7
     rows = list(csv.DictReader((project.newest("predict") / "predictions.csv").open()))
     assert len(rows) == 100

@@ -45,6 +45,13 @@ def test_a_module_with_an_example_is_exported_for_any_batch(tmp_path):
     assert steps.largest_difference(graph, run, inputs) <= 1e-6
 
 
+def test_data_of_another_shape_than_the_example_is_refused_in_one_sentence():
+    graph = steps.choose_graph(ANY, TRAINED, WithExample())
+    steps.check_shapes(graph, [torch.zeros(3, 6)], "poems")
+    with pytest.raises(UserError, match=r"^The batches of poems are \(3, 7\), but .* is \(batch, 6\); let example\(\)"):
+        steps.check_shapes(graph, [torch.zeros(3, 7)], "poems")
+
+
 def test_one_without_is_told_what_is_needed():
     with pytest.raises(UserError) as caught:
         steps.choose_graph(ANY, TRAINED, Letters())

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from conftest import ROOT, compose, names
 from omegaconf import DictConfig, OmegaConf
 
 import lightloom.predict
 from lightloom.config import compose as config
+from lightloom.config import declarations
 from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.exporting.contract import graphs
@@ -21,13 +23,13 @@ from lightloom.predict.contract import Request
 
 PREDICTOR = """
 class Predictor:
-    ways = {"input": "input=<text>"}
+    ways = {"input": "input=<text>", "prompt": "prompt=<text>"}
     needs = "write"
     lacks = "writes no text"
     formats = ()
 
     def __init__(self, module, data):
-        self.module = module
+        self.module, self.data = module, data
 
     @staticmethod
     def accepts(module, request):
@@ -40,7 +42,8 @@ COMMAND = """
 from pathlib import Path
 
 def run(cfg, trained, predictor):
-    Path(cfg.paths.output_dir, "text.txt").write_text(predictor.predict(cfg.input))
+    text = cfg.input if cfg.get("prompt") is None else cfg.prompt + predictor.data["vocabulary"]
+    Path(cfg.paths.output_dir, "text.txt").write_text(predictor.predict(text))
 """
 INSPECTION = """
 def accepts(datamodule):
@@ -84,6 +87,23 @@ def test_a_folder_is_enough_to_predict_a_new_kind_of_data(letters):
     assert (letters / "text.txt").read_text() == "ABC"
 
 
+def test_an_option_of_its_own_is_known_and_the_state_of_its_data_is_at_hand(letters, monkeypatch):
+    monkeypatch.setattr(declarations, "PREDICTORS", letters)
+    declarations.ways_to_predict.cache_clear()
+    try:
+        assert config.check("predict", ["prompt=abc"]) == ["++prompt=abc"]
+        with pytest.raises(UserError, match="there is no option 'prompt'"):
+            config.check("eval", ["prompt=abc"])
+        cfg, about = command(letters, "++prompt=abc"), trained("letters", state_sha256="0")
+    finally:
+        declarations.ways_to_predict.cache_clear()
+    cfg.ckpt_path = str(letters / "some.ckpt")
+    record = {"config": {"model": {}, "data": {}}, "data": {"vocabulary": "xyz"}}
+    torch.save({"state_dict": {}, "lightloom": record}, cfg.ckpt_path)
+    choose.choose(cfg, about, Writes()).run(cfg, about, Writes())
+    assert (letters / "text.txt").read_text() == "ABCXYZ"
+
+
 def test_its_words_are_in_the_messages_of_all(letters):
     class Draws(pl.LightningModule):
         latent_dim = 3
@@ -96,7 +116,7 @@ def test_its_words_are_in_the_messages_of_all(letters):
         match=r"^input=abc: Draws .*, writes no text and reconstructs nothing; say num",
     ):
         choose.choose(command(letters, "input=abc"), trained("image"), Draws())
-    with pytest.raises(UserError, match=r"^Say what to predict: input=<text>\.$"):
+    with pytest.raises(UserError, match=r"^Say what to predict: input=<text>, or prompt=<text>\.$"):
         choose.choose(command(letters), trained("letters"), Writes())
 
 

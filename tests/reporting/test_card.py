@@ -6,7 +6,7 @@ import shutil
 import reported
 import yaml
 
-from lightloom.reporting import card, facts
+from lightloom.reporting import card, facts, page
 
 
 def parts(text: str) -> tuple[dict, str]:
@@ -68,3 +68,15 @@ def test_names_with_marks_of_yaml_stay_names(tmp_path):
     (where / "config.yaml").write_text(config.replace("run_name: classifier", "run_name: 'a: [b] # c'"))
     about, _ = parts(card.text(facts.read(where)))
     assert about["model-index"][0]["name"] == "a: [b] # c"
+
+
+def test_a_split_that_does_not_identify_itself_has_its_count_or_nothing(tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(reported.run("classifier"), run)
+    record = json.loads((run / "run.json").read_text())
+    record["starts"][-1]["data"]["splits"] = {"train": {"count": 1234}, "val": {}}
+    (run / "run.json").write_text(json.dumps(record))
+    told = facts.read(run)
+    assert ", train | 1,234 |  |  |" in card.text(told)
+    assert ", val |  |  |  |" in card.text(told)
+    assert ', train</td><td class="number">1,234</td><td></td><td></td>' in page.html(told)

@@ -45,7 +45,8 @@ def build_datamodule(cfg: DictConfig) -> Any:
     target = str(cfg["_target_"])
     takes = _options(import_target(target)) if may_state_facts("data", target) else None
     keys = [str(key) for key in cfg]
-    facts = [key for key in keys if f"data.{key}" in OWN_OPTIONS or (takes and key not in {*KEYWORDS, *takes})]
+    known = keys if takes is None else [*KEYWORDS, *takes]
+    facts = [key for key in keys if key not in known or f"data.{key}" in OWN_OPTIONS]
     datamodule = build(OmegaConf.masked_copy(cfg, [key for key in keys if key not in facts]), "data")
     for fact in facts:
         if getattr(datamodule, fact, None) is None:

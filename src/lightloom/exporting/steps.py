@@ -124,7 +124,7 @@ def check_shapes(graph: Graph, inputs: Iterable[Tensor], name: str) -> None:
         ):
             shape = ", ".join(map(str, graph.shape))
             raise UserError(
-                f"the batches of {name} are {sizes}, but the example that the file is made from is ({shape}); let "
+                f"The batches of {name} are {sizes}, but the example that the file is made from is ({shape}); let "
                 f"example() of the data, or example_input_array of the module, be as a batch is."
             )
 
