@@ -54,21 +54,17 @@ def test_no_source_file_was_edited_but_the_table_of_old_names(copy):
     assert [str(file) for file in changed] == ["src/lightloom/config/aliases.py"]
 
 
-def test_every_module_that_is_left_imports(copy):
+def test_every_module_imports_and_every_class_of_a_configuration_is_there(copy):
     where, _ = copy
     found = [path.relative_to(where / "src") for path in (where / "src/lightloom").rglob("*.py")]
-    names = sorted(".".join(path.with_suffix("").parts) for path in found if path.stem != "__init__")
-    assert len(names) > 150
-    python(where, "-c", f"import importlib\nfor name in {names}: importlib.import_module(name)")
-
-
-def test_every_class_that_a_configuration_names_is_there(copy):
-    where, _ = copy
+    modules = sorted(".".join(path.with_suffix("").parts) for path in found if path.stem != "__init__")
     texts = [path.read_text(encoding="utf-8") for path in (where / "configs").rglob("*.yaml")]
     targets = sorted({target for text in texts for target in re.findall(r"_target_: (lightloom\.[\w.]+)", text)})
+    assert len(modules) > 150
     assert len(targets) > 50
-    find = "from importlib import import_module\nfor module, name in {}: getattr(import_module(module), name)"
-    python(where, "-c", find.format([target.rsplit(".", 1) for target in targets]))
+    lines = ("from importlib import import_module", f"for name in {modules}: import_module(name)")
+    find = f"for module, name in {[target.rsplit('.', 1) for target in targets]}: getattr(import_module(module), name)"
+    python(where, "-c", "\n".join((*lines, find)))
 
 
 def test_everything_that_is_left_composes_and_keeps_the_rules_of_the_house(copy):
