@@ -69,7 +69,7 @@ def compare(options: list[str], scratch: Path, what: str) -> None:
 
 def find_cifar10(scratch: Path, images: int) -> tuple[Path, str]:
     """The folder that has it, and what to call it; random images in its files where it is missing."""
-    folder = Path(variable("LIGHTLOOM_DATA_DIR", str(ROOT / "data")))
+    folder = Path(variable("LIGHTLOOM_DATA_DIR") or ROOT / "data")
     if (folder / "cifar10").is_dir():
         return folder, "cifar10"
     place, generator = scratch / "cifar10/cifar-10-batches-py", np.random.default_rng(0)

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def load(kind: str, n: int) -> tuple[Tensor, str]:
-    root = Path(variable("LIGHTLOOM_DATA_DIR", "data")) / "fashion_mnist"
+    root = Path(variable("LIGHTLOOM_DATA_DIR") or "data") / "fashion_mnist"
     if kind == "grey" and root.is_dir():
         return Idx(root, "FashionMNIST").read("train").images[:n], "fashion_mnist"
     channels, size = SIZES[kind]

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--draws", type=int, default=200)
     args = parser.parse_args()
-    logs = Path(variable("LIGHTLOOM_LOG_DIR", str(ROOT / "logs")))
+    logs = Path(variable("LIGHTLOOM_LOG_DIR") or ROOT / "logs")
     cfg, module = checkpoint.restore(run_dir.find_checkpoint(args.checkpoint, logs, prefer="best"))
     assert isinstance(module, VAE)
     datamodule = build(cfg.data, "data")

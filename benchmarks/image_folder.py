@@ -53,7 +53,7 @@ def collect(folder: Path) -> str:
     """Photographs in class folders; says where they are from."""
     for label in range(CLASSES):
         (folder / str(label)).mkdir(parents=True)
-    found = sorted((Path(variable("LIGHTLOOM_DATA_DIR", "data")) / "coco128").rglob("*.jpg"))
+    found = sorted((Path(variable("LIGHTLOOM_DATA_DIR") or "data") / "coco128").rglob("*.jpg"))
     for i, path in enumerate(found):
         (folder / str(i % CLASSES) / path.name).symlink_to(path.absolute())
     if found:

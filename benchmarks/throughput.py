@@ -62,7 +62,7 @@ def compare(model: str, epochs: int, scratch: Path, peers: bool) -> None:
 
 def find_data(name: str, scratch: Path) -> tuple[Path, str]:
     """The folder that has the data set, and what to call it; random images of its layout where it is missing."""
-    folder = Path(variable("LIGHTLOOM_DATA_DIR", str(ROOT / "data")))
+    folder = Path(variable("LIGHTLOOM_DATA_DIR") or ROOT / "data")
     if (folder / name).is_dir():
         return folder, name
     if name == "fashion_mnist":

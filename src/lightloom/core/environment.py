@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import overload
 
 # By which torchrun, srun and Lightning tell a process what it is: the libraries take an empty one for set.
 LAUNCHERS = (
@@ -19,10 +18,6 @@ LAUNCHERS = (
 PREFIXES = ("TORCHELASTIC_", "SLURM_", "LIGHTLOOM_")
 
 
-@overload
-def variable(name: str) -> str | None: ...
-@overload
-def variable(name: str, default: str) -> str: ...
 def variable(name: str, default: str | None = None) -> str | None:
     """The variable's value; `default` where it is not set, or empty."""
     return os.environ.get(name) or default

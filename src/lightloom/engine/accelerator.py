@@ -63,10 +63,10 @@ def settle(trainer: DictConfig) -> None:
 def _settle_devices(trainer: DictConfig, gpus: int, spans_processes: bool) -> None:
     """Under torchrun or SLURM the launcher has decided; elsewhere `all` means every GPU, or two CPU processes."""
     if is_torchrun():
-        trainer.devices = int(variable("LOCAL_WORLD_SIZE", "1"))
+        trainer.devices = int(variable("LOCAL_WORLD_SIZE") or "1")
         trainer.num_nodes = world_size() // trainer.devices
     elif is_slurm_job() and spans_processes:
-        trainer.num_nodes = int(variable("SLURM_NNODES", "1"))
+        trainer.num_nodes = int(variable("SLURM_NNODES") or "1")
         trainer.devices = world_size() // trainer.num_nodes
     elif trainer.devices in ("all", "auto", -1):
         trainer.devices = gpus if trainer.accelerator == "gpu" else CPU_PROCESSES if spans_processes else 1

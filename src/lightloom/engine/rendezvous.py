@@ -34,7 +34,7 @@ def _is_srun() -> bool:
 
 def world_size() -> int:
     """The number of processes that torchrun or srun has started."""
-    return int(variable("WORLD_SIZE" if is_torchrun() else "SLURM_NTASKS", "1"))
+    return int(variable("WORLD_SIZE" if is_torchrun() else "SLURM_NTASKS") or "1")
 
 
 def agree_on_run_time(proposal: str) -> str:
