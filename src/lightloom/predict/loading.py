@@ -39,9 +39,8 @@ class Loaded:
     def predict(self, inputs: Any) -> Any:
         """What predict.py makes of a batch, on the CPU: class probabilities (B, K), found objects, reconstructions, ...
 
-        inputs: a batch (B, ...), or a list, as the first predictor takes it that accepts the module; its docstring says
-        which shapes and values. Where none accepts it, a batch for the module's own `predict_step`, which by default
-        hands it on to `forward`.
+        inputs: as the first predictor in `lightloom.predict` takes them that accepts the module, on any device. Where
+        none does, a batch for the module's own `predict_step`, which by default hands it on to `forward`.
         """
         request = Request({}, self.config.data)
         able = (one.predictor for one in choose.capabilities() if one.predictor.accepts(self.module, request))
