@@ -234,6 +234,15 @@ def test_differences_are_found_in_both_directions():
     assert resume.differences(new, old) == [(key, now, was) for key, was, now in changes]
 
 
+def test_a_harmless_change_hides_no_other():
+    """One value that stands in two places, of which one matters, is judged in both and told once."""
+    old = {"callbacks": {"samples": {"n": 1}}, "model": {"deep": {"er": {"n": 1}}}}
+    new = {"callbacks": {"samples": {"n": 2}}, "model": {"deep": {"er": {"n": 2}}}}
+    changes = resume.differences(old, new)
+    assert [key for key, *_ in changes] == ["callbacks.samples.n", "model.deep.er.n"]
+    assert resume.distinct(changes) == changes[:1]
+
+
 def test_the_same_command_with_another_option_is_refused(tmp_path, finished):
     """By its run_name or by ckpt_path."""
     before = content(finished)

@@ -16,15 +16,19 @@ PATH_KEYS = ("*.root", "*.dirpath", "*.cache_dir", "*.log_dir", "*.data_dir", "*
 
 
 def differences(recorded: Any, now: Any) -> list[Change]:
-    """(key, recorded value, value now) of the options that differ; of one value that stands in several places, one.
+    """(key, recorded value, value now) of the options that differ.
 
     Objects that were replaced come first, then the options nearest to the root.
     """
     before, after = leaves(recorded), leaves(now)
     found = [(k, before.get(k), after.get(k)) for k in {**before, **after} if before.get(k) != after.get(k)]
-    found.sort(key=lambda c: (not c[0].endswith("_target_"), c[0].count("."), c[0]))
-    first = {(key.rpartition(".")[2], repr(old), repr(new)): key for key, old, new in reversed(found)}
-    return [(key, old, new) for key, old, new in found if first[key.rpartition(".")[2], repr(old), repr(new)] == key]
+    return sorted(found, key=lambda c: (not c[0].endswith("_target_"), c[0].count("."), c[0]))
+
+
+def distinct(changes: list[Change]) -> list[Change]:
+    """For a message: of one value that stands in several places, the first. To be judged, each place counts."""
+    first = {(key.rpartition(".")[2], repr(old), repr(new)): key for key, old, new in reversed(changes)}
+    return [(key, old, new) for key, old, new in changes if first[key.rpartition(".")[2], repr(old), repr(new)] == key]
 
 
 def leaves(node: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ import pytorch_lightning as pl
 import torch
 
 from lightloom.config.compose import ROOT
-from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, matches
+from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, distinct, matches
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.redaction import redact
 from lightloom.core.run_dir import starts as starts_of
@@ -79,7 +79,8 @@ def origin_of(path: Path | None, content: dict[str, Any], weights_only: Any, now
     """
     if path is None:
         return None
-    changed = [c for c in differences(content["config"], now) if not matches(c[0], (*MACHINE_KEYS, *PATH_KEYS))]
+    found = differences(content["config"], now)
+    changed = distinct([c for c in found if not matches(c[0], (*MACHINE_KEYS, *PATH_KEYS))])
     facts = {"path": str(path), "epoch": content["epoch"], "step": content["global_step"]}
     return {**facts, "weights_only": weights_only, "changed": changed}
 

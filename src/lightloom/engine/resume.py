@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from lightloom.callbacks.run.rng import position
 from lightloom.config.declarations import declares
-from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, format_change, matches
+from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, distinct, format_change, matches
 from lightloom.config.instantiate import plain
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
@@ -142,7 +142,7 @@ def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> Non
     """Raise UserError where the run in the checkpoint was trained with other options; warn where it only rounds so."""
     changed = differences(recorded, now)
     harmless = (*HARMLESS, *_showing(recorded, now))
-    grave = [c for c in changed if not matches(c[0], (*harmless, *ROUNDING))]
+    grave = distinct([c for c in changed if not matches(c[0], (*harmless, *ROUNDING))])
     if grave:
         more = f" and {len(grave) - SHOWN} more" if len(grave) > SHOWN else ""
         raise UserError(
@@ -150,14 +150,14 @@ def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> Non
             "recorded ones to continue it; for a run of its own choose a new run_name, with ckpt_path=... "
             "weights_only_init=true to begin it with these weights."
         )
-    rounding = [c for c in changed if matches(c[0], ROUNDING) and not matches(c[0], harmless)]
+    rounding = distinct([c for c in changed if matches(c[0], ROUNDING) and not matches(c[0], harmless)])
     if rounding:
         listed = ", ".join(map(format_change, rounding[:SHOWN]))
         log.warning("Continuing with %s: the same run, but no longer bit for bit.", listed)
-    length = [c for c in changed if matches(c[0], LENGTH)]
+    length = distinct([c for c in changed if matches(c[0], LENGTH)])
     if length:
         log.info("Continuing with %s; a schedule follows the new length.", ", ".join(map(format_change, length)))
-    log.debug("changed since the checkpoint: %s", ", ".join(map(format_change, changed)) or "nothing")
+    log.debug("changed since the checkpoint: %s", ", ".join(map(format_change, distinct(changed))) or "nothing")
 
 
 def _showing(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
