@@ -123,7 +123,7 @@ def results(folder: Path) -> dict[str, float]:
 
 EXACT = {
     "yolo": ("model=yolo",),
-    "retinanet": ("model=retinanet",),
+    "retinanet": ("model=retinanet", "model.optimizer.lr=0.001"),  # which anchors count hangs on the last bits too
     "faster_rcnn without chance": (
         *("model=faster_rcnn", "model._target_=given_sampling.GivenSampling"),
         "model.optimizer.lr=0.002",  # rounding grows with each step's choice of regions
@@ -207,7 +207,7 @@ def test_a_checkpoint_finds_in_files_what_it_finds_in_scenes(two_processes, best
     ("classes", "words"),
     [
         (["cat", "dog"], "num_classes 2, but the checkpoint was trained on digit_scenes with num_classes 10"),
-        ([str(9 - i) for i in range(10)], "has the classes 9, 8, 7, 6, 5, ..., but the checkpoint was trained on"),
+        ([str(9 - i) for i in range(10)], "has classes 9, 8, 7, 6, 5 and 5 more, but the checkpoint was trained on"),
     ],
     ids=["fewer", "another order"],
 )

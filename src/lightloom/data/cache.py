@@ -117,7 +117,8 @@ def fingerprint(paths: Sequence[Path], *facts: Any) -> str:
     digest = hashlib.sha256(repr(facts).encode())
     for path in paths:
         state = path.stat() if path.is_file() else None
-        digest.update(f"|{path} {state.st_size} {state.st_mtime_ns}".encode() if state else f"|{path} missing".encode())
+        told = f"{state.st_size} {state.st_mtime_ns}" if state else "missing"
+        digest.update(f"|{path} {told}".encode("utf-8", "surrogateescape"))  # a name's bytes may be no text
     return digest.hexdigest()[:24]
 
 

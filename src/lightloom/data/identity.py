@@ -38,10 +38,15 @@ def of_values(values: Tensor, *known: Tensor) -> Identity:
 def of_files(paths: Sequence[Path | str], *known: Tensor) -> Identity:
     """A split on disk: names and sizes of its files, evenly MOST_FILES of them, and all that is `known` of them."""
     kept = paths[:: max(1, -(-len(paths) // MOST_FILES))]
-    named = (f"{p.parent.name}/{p.name} {p.stat().st_size}\n".encode() for p in map(Path, kept))
+    named = (named_bytes(f"{p.parent.name}/{p.name} {p.stat().st_size}") for p in map(Path, kept))
     return Identity(
         _share("names and sizes of files", len(kept), len(paths), bool(known)), chained(named, tensor_bytes(known))
     )
+
+
+def named_bytes(name: str) -> bytes:
+    """A line with a name, which may have bytes that are no text, as file systems have them."""
+    return f"{name}\n".encode("utf-8", "surrogateescape")
 
 
 def of_text(text: str) -> Identity:

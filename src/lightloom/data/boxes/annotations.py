@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lightloom.core.errors import UserError
-from lightloom.data.identity import Identity, chained, tensor_bytes
+from lightloom.data.identity import Identity, chained, named_bytes, tensor_bytes
 from lightloom.data.images.decode import to_channels
 
 Target = dict[str, Tensor]
@@ -128,7 +128,7 @@ class AnnotatedImages:
 
 def encoded(names: Iterable[str]) -> Iterator[bytes]:
     """A line for each name."""
-    return (f"{name}\n".encode() for name in names)
+    return map(named_bytes, names)
 
 
 def box_area(boxes: Tensor) -> Tensor:
