@@ -232,7 +232,8 @@ def test_without_its_data_a_file_is_checked_on_random_inputs(run, tmp_path, capl
     """Which is said."""
     trained, module = checkpoint.restore(run / "checkpoints/best.ckpt")
     trained.data.root = str(tmp_path / "nowhere")
-    trained.data.reader = {"_target_": "lightloom.data.images.readers.ImageFolder", "root": trained.data.root}
+    reader = {"_target_": "lightloom.data.images.readers.ImageFolder", "root": trained.data.root}
+    trained.data.reader = reader | {"channels": trained.data.channels, "image_size": trained.data.image_size}
     cfg = compose("format=safetensors", config_name="export")
     cfg.ckpt_path = str(run / "checkpoints/best.ckpt")
     cfg.paths.data_dir = str(tmp_path)
