@@ -87,7 +87,7 @@ def test_a_run_begins_with_a_backbone(tmp_path):
     first = tmp_path / "runs/first"
     told = commands.run(tmp_path, *quick, f"ckpt_path={first}", "run_name=second", "weights_only_init=backbone")
     assert "Beginning with" in told
-    assert "new: network." in told
+    assert "; new: mean, std, network." in told
     assert "weights_only_init=backbone" in (tmp_path / "runs/second/README.md").read_text()
     command = commands.start(tmp_path, *quick, f"ckpt_path={first}", "run_name=third", "weights_only_init=3")
     assert command.wait() == 2

@@ -75,7 +75,8 @@ def test_its_makefile_has_no_target_whose_script_stayed_behind(project):
         ["make", "--no-print-directory", "help"], cwd=project, capture_output=True, text=True, check=True
     ).stdout
     assert {line.split()[1] for line in listed.splitlines()} == {
-        "help", "setup", "train", "test", "lint", "format", "lock", "clean",
+        "help", "setup", "train", "test", "test-fast", "test-lightning-loop", "coverage", "lint", "format", "lock",
+        "clean",
     }  # fmt: skip
 
 

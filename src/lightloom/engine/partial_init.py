@@ -46,7 +46,7 @@ def chosen(module: nn.Module, parts: Iterable[str]) -> set[str]:
     """The names of the state that patterns match, as in optim/patterns.py: `layer1` is all below it.
 
     `backbone` is what is called so; where nothing is, all that is learned but the output layer, the last with
-    parameters. What a module keeps beside its networks, such as the mean and std of its images, is not learned.
+    parameters. What a module keeps beside its networks, such as mean and std of its inputs, is not learned.
     """
     patterns, names = list(parts), list(module.state_dict())
     found = {name for name in names if matches(name, patterns)}

@@ -12,5 +12,5 @@ from lightloom.core.ranges import Positive
 class Options:
     """tolerance: largest difference to the model's own answers, above 0."""
 
-    format: Literal["onnx", "torch_export", "safetensors"]
+    format: Literal["onnx", "torch_export", "safetensors"] | None  # of predict.py too, where it may be left out
     tolerance: Positive
