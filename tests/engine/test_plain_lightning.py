@@ -99,7 +99,7 @@ def test_their_checkpoint_is_built_where_its_package_is_trusted(configs, tmp_pat
     assert command.wait() == 2
     assert "say trust=[their_parts]" in command.text
     commands.run(tmp_path, f"ckpt_path={run}", "trust=[their_parts]", "trainer=cpu", script="eval")
-    again = json.loads((next((tmp_path / "eval").iterdir()) / "results.json").read_text())
+    again = json.loads(next((tmp_path / "eval").glob("*/results.json")).read_text())
     assert again["test/loss"] == pytest.approx(results(tmp_path)["test/loss"], abs=1e-6)
 
 

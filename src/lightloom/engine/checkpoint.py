@@ -36,8 +36,8 @@ class RunRecord(pl.Callback):
     config: the resolved configuration, plain. state: what the data keeps in the checkpoint (`contract.Data.state`).
     """
 
-    def __init__(self, config: dict[str, Any], state: dict[str, Any]) -> None:
-        self.config, self.state = config, state
+    def __init__(self, config: dict[str, Any], state: dict[str, Any] | None = None) -> None:
+        self.config, self.state = config, state or {}
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         for logger in trainer.loggers if stage == "fit" else ():
@@ -45,6 +45,11 @@ class RunRecord(pl.Callback):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint[RECORD] = {"config": self.config, "data": self.state}
+
+
+def record_of(trainer: pl.Trainer) -> RunRecord:
+    """The one that the trainer was built with."""
+    return next(callback for callback in trainer.callbacks if isinstance(callback, RunRecord))  # type: ignore[attr-defined]
 
 
 class SafeCheckpointIO(TorchCheckpointIO):

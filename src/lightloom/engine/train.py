@@ -145,12 +145,13 @@ def build_module(cfg: DictConfig) -> pl.LightningModule:
 
 def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
     """The trainer for this machine, with the run's callbacks and loggers; the monitored metric must exist."""
+    asked = checkpoints.RunRecord(plain(cfg))  # what this machine makes of it is no part of what the run is
     accelerator.settle(cfg.trainer)
     callbacks = [build(c, f"callbacks.{name}") for name, c in (cfg.get("callbacks") or {}).items() if c]
     for where in ("monitor", "callbacks", "model"):
         check_monitors(plain(cfg.get(where)), where, [module, *callbacks])
     loggers = [build(c, f"logger.{name}") for name, c in (cfg.get("logger") or {}).items() if c]
-    parts = {"callbacks": callbacks, "logger": loggers or False, "plugins": [checkpoints.SafeCheckpointIO()]}
+    parts = {"callbacks": [*callbacks, asked], "logger": loggers or False, "plugins": [checkpoints.SafeCheckpointIO()]}
     trainer = trainers.make(cfg.trainer, **parts, **trainers.profiler(cfg.trainer))
     return trainers.prepare(trainer, cfg.trainer.get("loop", "fast"))
 
@@ -214,7 +215,8 @@ def fit(
     start: Start,
 ) -> float:
     """Train from `start` on; returns the seconds it took."""
-    trainer.callbacks.append(checkpoints.RunRecord(plain(cfg), contract.state(datamodule)))  # type: ignore[attr-defined]
+    asked = checkpoints.record_of(trainer)
+    asked.state = contract.state(datamodule)
     if start.path:
         _take_weights(start, module)
     if start.path and not start.weights_only:
@@ -228,7 +230,7 @@ def fit(
         _continue_logs(trainer, _logged_step(start.content, module) if path else 0)
     if run_dir.rank() == 0:
         _record(cfg)
-        origin = record.origin_of(start.path, start.content, start.weights_only, plain(cfg))
+        origin = record.origin_of(start.path, start.content, start.weights_only, asked.config)
         record.begin(Path(cfg.paths.output_dir), trainer, module, datamodule, origin)
     started = time.monotonic()
     try:
