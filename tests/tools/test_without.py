@@ -70,7 +70,7 @@ def test_every_module_imports_and_every_class_of_a_configuration_is_there(copy):
 def test_everything_that_is_left_composes_and_keeps_the_rules_of_the_house(copy):
     where, _ = copy
     said = python(where, "-m", "pytest", "-q", "--fast", *NOT_AGAIN, *(f"tests/{name}" for name in IN_THE_COPY))
-    assert int(re.search(r"(\d+) passed", said)[1]) > 100
+    assert int(re.search(r"(\d+) passed", said)[1]) > 40
 
 
 def test_pages_have_no_command_that_is_no_longer_there(copy):

@@ -26,6 +26,7 @@ def replace(raw: Any, path: Path, value: Any) -> None:
 
 
 def dotted(path: Path) -> str:
+    """The path as the key that a command line has for it."""
     return ".".join(map(str, path))
 
 
