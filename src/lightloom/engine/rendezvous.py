@@ -68,8 +68,8 @@ def together() -> Iterator[None]:
     store = _twice(lambda: _meeting(key))
     try:
         yield
-    except Exception:
-        store.set(f"{key}/failed", "")  # nobody waits for this rank
+    except Exception:  # of any kind: it is raised again, after the others are told
+        store.set(f"{key}/failed", "")
         raise
     _gather(store, key, "done")
     if _serves():
