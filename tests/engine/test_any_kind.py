@@ -65,15 +65,10 @@ def fit(folder: Path, resume: Path | None = None, keeper: type[RunCheckpoint] = 
     pl.seed_everything(0, verbose=False)
     data = Text("fox", "text", seed=3)
     module = NextCharacter(data.facts()["vocab_size"], nn.Embedding(30, 4))
-    callbacks = [
-        KeyedRandomness(0),
-        keeper(str(folder), "val/loss", "min", every_n_steps=11),
-        RunRecord({"model": {}, "data": {"name": "fox"}}, data.state()),
-    ]
+    callbacks = [KeyedRandomness(0), keeper(str(folder), "val/loss", "min", every_n_steps=11)]
+    plugins = [SafeCheckpointIO(RunRecord({"model": {}, "data": {"name": "fox"}}, data.state()))]
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    trainer = pl.Trainer(
-        max_epochs=2, callbacks=callbacks, use_distributed_sampler=False, plugins=[SafeCheckpointIO()], **quiet
-    )
+    trainer = pl.Trainer(max_epochs=2, callbacks=callbacks, use_distributed_sampler=False, plugins=plugins, **quiet)
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     return module.state_dict()
 

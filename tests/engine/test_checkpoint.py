@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.demos.boring_classes import BoringModel
 
 from lightloom.config import compose
 from lightloom.config.instantiate import build, plain
@@ -278,3 +281,14 @@ def test_another_models_checkpoint_is_refused_with_the_first_difference(tmp_path
     wider, _ = classifier("data.num_classes=12", "data.classes=null")
     with pytest.raises(UserError, match=r"10.*instead of.*12"):
         checkpoint.check_fits({"state_dict": module.state_dict(), "config": cfg}, wider, tmp_path / "x.ckpt")
+
+
+def test_a_file_of_weights_alone_holds_the_run_too(tmp_path):
+    record = checkpoint.RunRecord({"model": {"name": "x"}, "data": {"name": "y"}}, {"words": ["a"]})
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    keeper = ModelCheckpoint(tmp_path, "weights", save_weights_only=True)
+    plugins = [checkpoint.SafeCheckpointIO(record)]
+    trainer = pl.Trainer(max_steps=1, callbacks=[keeper], plugins=plugins, **quiet)
+    trainer.fit(BoringModel())
+    content = checkpoint.load(tmp_path / "weights.ckpt")
+    assert content["config"] == record.config and content["data_state"] == record.state

@@ -9,9 +9,10 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightloom.config.compose import compose, without_hydra
+from lightloom.config.instantiate import plain
 from lightloom.data import contract
 from lightloom.engine import facts, train
-from lightloom.engine.checkpoint import SafeCheckpointIO, restore
+from lightloom.engine.checkpoint import RunRecord, SafeCheckpointIO, restore
 
 
 def train_and_restore(
@@ -29,7 +30,7 @@ def train_and_restore(
         accelerator="cpu",
         max_steps=1,
         limit_val_batches=0,
-        plugins=[SafeCheckpointIO()],
+        plugins=[SafeCheckpointIO(RunRecord(plain(cfg)))],
         use_distributed_sampler=False,
         **dict.fromkeys(quiet, False),  # type: ignore[arg-type]
     )

@@ -31,7 +31,7 @@ OLD_RECORD = "hyper_parameters"  # where version 0.1 kept the configuration; wha
 
 
 class RunRecord(pl.Callback):
-    """Puts what a run is into each checkpoint, and tells it the loggers once.
+    """What a run is: told to the loggers once, and written into each checkpoint by `SafeCheckpointIO`.
 
     config: the resolved configuration, plain. state: what the data keeps in the checkpoint (`contract.Data.state`).
     """
@@ -43,9 +43,6 @@ class RunRecord(pl.Callback):
         for logger in trainer.loggers if stage == "fit" else ():
             logger.log_hyperparams(self.config)
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint[RECORD] = {"config": self.config, "data": self.state}
-
 
 def record_of(trainer: pl.Trainer) -> RunRecord:
     """The one that the trainer was built with."""
@@ -55,10 +52,17 @@ def record_of(trainer: pl.Trainer) -> RunRecord:
 class SafeCheckpointIO(TorchCheckpointIO):
     """Saves whole files, the one before last.ckpt kept; loads with `load`, whatever Lightning asks.
 
+    record: goes into each file, one of weights alone too, for which Lightning calls no callback.
     storage_options: synced, keep_older; False leaves out the flush to the disk, or the keeping.
     """
 
+    def __init__(self, record: RunRecord | None = None) -> None:
+        super().__init__()
+        self.record = record
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        if self.record is not None:
+            checkpoint = {**checkpoint, RECORD: {"config": self.record.config, "data": self.record.state}}
         options = storage_options or {}
         older = run_dir.older(Path(path)) if options.get("keep_older", True) else None
         save(checkpoint, Path(path), older, options.get("synced", True))

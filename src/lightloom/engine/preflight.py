@@ -231,16 +231,16 @@ def _few(datamodule: Any, most: int | None, world_size: int) -> Any:
     return data
 
 
-def _trainer_of_one_batch(cfg: DictConfig, batches: int, record: pl.Callback) -> pl.Trainer:
+def _trainer_of_one_batch(cfg: DictConfig, batches: int, record: checkpoint.RunRecord) -> pl.Trainer:
     """The run's trainer in one process, for as many training batches as the module says that one of its steps takes."""
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     devices = options["devices"]
     options |= {"strategy": "auto", "num_nodes": 1, "devices": devices[:1] if isinstance(devices, list) else 1}
     options |= {"fast_dev_run": batches, "max_time": None, "profiler": None}
-    plugins = [checkpoint.SafeCheckpointIO()]
+    plugins = [checkpoint.SafeCheckpointIO(record)]
     trainer = trainers.make(
         OmegaConf.create(options),
-        callbacks=[NaNGuard(), record],
+        callbacks=[NaNGuard()],
         plugins=plugins,
         logger=False,
         profiler=NullProfiler(),

@@ -151,7 +151,8 @@ def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
     for where in ("monitor", "callbacks", "model"):
         check_monitors(plain(cfg.get(where)), where, [module, *callbacks])
     loggers = [build(c, f"logger.{name}") for name, c in (cfg.get("logger") or {}).items() if c]
-    parts = {"callbacks": [*callbacks, asked], "logger": loggers or False, "plugins": [checkpoints.SafeCheckpointIO()]}
+    plugins = [checkpoints.SafeCheckpointIO(asked)]
+    parts = {"callbacks": [*callbacks, asked], "logger": loggers or False, "plugins": plugins}
     trainer = trainers.make(cfg.trainer, **parts, **trainers.profiler(cfg.trainer))
     return trainers.prepare(trainer, cfg.trainer.get("loop", "fast"))
 
