@@ -291,4 +291,5 @@ def test_a_file_of_weights_alone_holds_the_run_too(tmp_path):
     trainer = pl.Trainer(max_steps=1, callbacks=[keeper], plugins=plugins, **quiet)
     trainer.fit(BoringModel())
     content = checkpoint.load(tmp_path / "weights.ckpt")
-    assert content["config"] == record.config and content["data_state"] == record.state
+    assert content["config"] == record.config
+    assert content["data_state"] == record.state
