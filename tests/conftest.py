@@ -52,6 +52,18 @@ def _task(model: Path) -> str:
     return own[0] if own else _task(ROOT / f"configs/model/{parents[0]}.yaml")
 
 
+def in_turn(models: list[str], data: list[str], bundled: str) -> list[tuple[str, str]]:
+    """Each model on the data set that is always here, and on one of the others, which take turns until each had one.
+
+    All combinations would be the product of both; what they have in common, a model's shapes and a data set's facts,
+    one partner of each shows.
+    """
+    others = [name for name in data if name != bundled]
+    turns = range(max(len(models), len(others)))
+    pairs = [(models[i % len(models)], others[i % len(others)]) for i in turns]
+    return sorted([*pairs, *((model, bundled) for model in models)])
+
+
 IMAGE_DATA = [n for n in names("data") if config._kind(ROOT / f"configs/data/{n}.yaml") == "image"]
 
 

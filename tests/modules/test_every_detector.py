@@ -1,10 +1,10 @@
-"""Every detector on every data set with boxes: a new file in configs/ is tested without a new test."""
+"""Every detector, and every data set with boxes: a new file in configs/ is tested without a new test."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, at_hand, models_for, names
+from conftest import ROOT, at_hand, in_turn, models_for, names
 from one_step import train_and_restore
 
 from lightloom.config import compose
@@ -34,8 +34,7 @@ def datasets():
     return get
 
 
-@pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("model", models_for("detection"))
+@pytest.mark.parametrize(("model", "data"), in_turn(models_for("detection"), DATA, "digit_scenes"))
 def test_one_step_saved_and_reloaded_finds_equal_boxes(model, data, datasets, tmp_path):
     datamodule = at_hand(datasets(data))
     if model == "mask_rcnn" and not datamodule.facts()["has_masks"]:

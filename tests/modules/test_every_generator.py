@@ -1,8 +1,8 @@
-"""Every generative model on every data set that fits: a new file in configs/ is tested without a new test."""
+"""Every generative model, and every data set that fits: a new file in configs/ is tested without a new test."""
 
 import pytest
 import torch
-from conftest import IMAGE_DATA, at_hand, models_for
+from conftest import IMAGE_DATA, at_hand, in_turn, models_for
 from one_step import train_and_restore
 
 from lightloom.config.compose import compose, without_hydra
@@ -18,8 +18,7 @@ MODELS = [
 SMALL = {"wgan_gp_resnet": ["model.generator.width=8", "model.discriminator.width=8"]}  # the same code, less arithmetic
 
 
-@pytest.mark.parametrize("data", IMAGE_DATA)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "data"), in_turn(MODELS, IMAGE_DATA, "digits"))
 def test_one_cycle_saved_and_reloaded_gives_equal_images(model, data, datamodules, tmp_path):
     """A cycle is k steps of the discriminator and one of the generator: one step of the run."""
     overrides, datamodule = datamodules(data)
