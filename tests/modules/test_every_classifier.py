@@ -7,11 +7,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import IMAGE_DATA, at_hand, in_turn, models_for, names, real
-from hydra.utils import instantiate
 from one_step import train_and_restore
 
 from lightloom.config.compose import compose, without_hydra
 from lightloom.engine import checkpoint, train
+from lightloom.engine import trainer as trainers
 
 # Very deep networks have the code paths of their shallow sisters; a step of theirs takes minutes on a CPU.
 STAND_IN = {
@@ -63,7 +63,7 @@ def test_all_metrics_that_are_promised_are_logged(tmp_path):
     cfg = without_hydra(compose("train", ["model=mlp", "data.batch_size=64", "trainer=cpu"]))
     cfg, datamodule = train.build_data(cfg)
     module = train.build_module(cfg)
-    trainer = instantiate(
+    trainer = trainers.make(
         cfg.trainer, max_epochs=1, logger=False, default_root_dir=str(tmp_path), enable_checkpointing=False
     )
     trainer.fit(module, datamodule=datamodule)
