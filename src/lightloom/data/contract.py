@@ -113,7 +113,7 @@ class Data(Protocol):
         ...
 
 
-def offered(data: Any, name: str, *arguments: Any) -> Any:
+def offered(data: pl.LightningDataModule | None, name: str, *arguments: Any) -> Any:
     """The method of `Data` with that name; None where the data has no such, or something else of its own so called.
 
     Common names (`split = 0.1`, `splits`, `state`) are free to data that was not written for this: what is taken for
@@ -132,7 +132,7 @@ def offered(data: Any, name: str, *arguments: Any) -> Any:
 # --- facts
 
 
-def facts(data: Any) -> dict[str, Any]:
+def facts(data: pl.LightningDataModule) -> dict[str, Any]:
     """What the data finds out about itself; nothing where it does not say. With a state, its SHA-256."""
     own = offered(data, "facts")
     found = dict(own()) if own else {}
@@ -140,13 +140,13 @@ def facts(data: Any) -> dict[str, Any]:
     return {**found, STATE_SHA256: digest_of_state(kept)} if kept else found
 
 
-def state(data: Any) -> dict[str, Any]:
+def state(data: pl.LightningDataModule) -> dict[str, Any]:
     """What travels in the checkpoint because it is too big for the configuration."""
     own = offered(data, "state")
     return dict(own()) if own else {}
 
 
-def adopt(data: Any, kept: dict[str, Any]) -> None:
+def adopt(data: pl.LightningDataModule, kept: dict[str, Any]) -> None:
     """Let data that can do so take over a state that a checkpoint kept."""
     if kept and hasattr(data, "adopt"):
         data.adopt(kept)
@@ -179,33 +179,33 @@ def _shown(value: Any) -> str:
 # --- splits
 
 
-def prepare(data: Any, here: bool = True) -> None:
+def prepare(data: pl.LightningDataModule, here: bool = True) -> None:
     """Download and unpack once, `here` in this process or in another: a fit and a test do not ask again."""
     if is_overridden("prepare_data", data, pl.LightningDataModule):
         if here:
             data.prepare_data()
-        data.prepare_data = _prepared
+        data.prepare_data = _prepared  # type: ignore[method-assign]
 
 
 def _prepared() -> None:
     """In place of `prepare_data` when that is done."""
 
 
-def read_splits(data: Any) -> None:
+def read_splits(data: pl.LightningDataModule) -> None:
     """Read what training needs, so that what is wrong with it is said at once; what is not ours reads in the fit."""
     if split := offered(data, "split", "train"):
         data.setup("fit")
         split("train")
 
 
-def can_be_tested(data: Any, labelled: bool = True) -> bool:
+def can_be_tested(data: pl.LightningDataModule, labelled: bool = True) -> bool:
     """Is there something to test on, with labels where they are asked for?"""
     if own := offered(data, "can_be_tested", labelled):
         return bool(own(labelled))
     return is_overridden("test_dataloader", data, pl.LightningDataModule)
 
 
-def check_labelled(data: Any, split: str) -> None:
+def check_labelled(data: pl.LightningDataModule, split: str) -> None:
     """Raise UserError where a split has no labels to compare with; data that does not say is taken to have them."""
     own = offered(data, "split", split)
     if own and not own(split).labelled:
@@ -214,7 +214,9 @@ def check_labelled(data: Any, split: str) -> None:
         )
 
 
-def describe(data: Any, known: Mapping[str, Any] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
+def describe(
+    data: pl.LightningDataModule, known: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, dict[str, Any]]:
     """What identifies each split that has been read, where it is not `known` yet; nothing of splits that do not say."""
     splits, own = getattr(data, "splits", None), offered(data, "describe", "train")
     found = {**known}
@@ -224,7 +226,7 @@ def describe(data: Any, known: Mapping[str, Any] = MappingProxyType({})) -> dict
     return found
 
 
-def name(data: Any) -> str:
+def name(data: pl.LightningDataModule) -> str:
     """As its configuration calls it, or its class."""
     return str(getattr(data, "name", None) or type(data).__name__)
 
@@ -232,7 +234,7 @@ def name(data: Any) -> str:
 # --- batches
 
 
-def eval_loader(data: Any, split: str) -> Any:
+def eval_loader(data: pl.LightningDataModule, split: str) -> Any:
     """A split once and in its order; of a plain LightningDataModule the loader that it has for the split's stage."""
     if own := offered(data, "eval_loader", split):
         return own(split)
@@ -240,7 +242,7 @@ def eval_loader(data: Any, split: str) -> Any:
     return getattr(data, f"{split}_dataloader")()
 
 
-def num_train_batches(data: Any) -> int | None:
+def num_train_batches(data: pl.LightningDataModule | None) -> int | None:
     """Of an epoch, over all processes together; None where only the training loader knows."""
     batches = getattr(data, "num_train_batches", None)
     return batches if isinstance(batches, int) else None
@@ -263,15 +265,15 @@ def total_steps(trainer: pl.Trainer) -> float:
     return min(steps, trainer.max_steps if trainer.max_steps > 0 else math.inf)
 
 
-def orders_its_batches(data: Any) -> bool:
+def orders_its_batches(data: pl.LightningDataModule | None) -> bool:
     """Does it share batches between processes itself, and begin where a checkpoint says?"""
     return offered(data, "resume_at", 0, 0) is not None
 
 
-def resume_at(data: Any, epoch: int, batch: int) -> None:
+def resume_at(data: pl.LightningDataModule | None, epoch: int, batch: int) -> None:
     """Begin with this batch of this epoch. One line where that cannot be: the run then goes on, not bit for bit."""
-    if orders_its_batches(data):
-        data.resume_at(epoch, batch)
+    if own := offered(data, "resume_at", epoch, batch):
+        own(epoch, batch)
         return
     where = f"inside epoch {epoch + 1}" if batch else f"with epoch {epoch + 1}"
     who = "plain data loaders have" if data is None else f"{name(data)} has"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -150,7 +150,19 @@ def _allow_files(num_workers: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def training_order(data: Any, size: int, alternate: bool = False) -> KeyedBatches:
+class OrdersBatches(Protocol):
+    """A datamodule that orders its batches by these. position: the epoch and the batch that it begins with, once."""
+
+    name: str | None
+    batch_size: int
+    eval_batch_size: int
+    seed: int
+    shuffle: bool
+    position: tuple[int, int]
+    trainer: pl.Trainer | None
+
+
+def training_order(data: OrdersBatches, size: int, alternate: bool = False) -> KeyedBatches:
     """This process's share of a datamodule's training batches of `size` samples, from where `data.position` says.
 
     alternate: as in KeyedBatches. Raises UserError where the processes cannot share a batch equally.
@@ -168,7 +180,7 @@ def training_order(data: Any, size: int, alternate: bool = False) -> KeyedBatche
     return order
 
 
-def evaluation_order(data: Any, size: int, split: str) -> EvenBatches:
+def evaluation_order(data: OrdersBatches, size: int, split: str) -> EvenBatches:
     """This process's share of each of `size` samples once; UserError where there are more processes than samples."""
     rank, world_size = rank_of(data)
     if size < world_size:
@@ -176,7 +188,7 @@ def evaluation_order(data: Any, size: int, split: str) -> EvenBatches:
     return EvenBatches(size, data.eval_batch_size, rank, world_size)
 
 
-def rank_of(data: Any) -> tuple[int, int]:
+def rank_of(data: OrdersBatches) -> tuple[int, int]:
     """The number of this process, and how many there are; (0, 1) outside a run."""
     return (data.trainer.global_rank, data.trainer.world_size) if data.trainer else (0, 1)
 

@@ -24,6 +24,7 @@ from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
 from lightloom.data.contract import STATE_SHA256
 from lightloom.engine.trust import check_trusted
+from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")
 RECORD = "lightloom"  # the key of what the run adds to Lightning's checkpoint: its configuration, the state of its data
@@ -46,7 +47,7 @@ class RunRecord(pl.Callback):
 
 def record_of(trainer: pl.Trainer) -> RunRecord:
     """The one that the trainer was built with."""
-    return next(callback for callback in trainer.callbacks if isinstance(callback, RunRecord))  # type: ignore[attr-defined]
+    return next(callback for callback in typed(trainer).callbacks if isinstance(callback, RunRecord))
 
 
 class SafeCheckpointIO(TorchCheckpointIO):

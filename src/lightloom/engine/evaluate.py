@@ -80,7 +80,9 @@ def _built(data: DictConfig, cfg: DictConfig, trained: DictConfig) -> pl.Lightni
     return datamodule
 
 
-def check_same_facts(datamodule: Any, data: DictConfig, trained: DictConfig, labelled: bool = True) -> None:
+def check_same_facts(
+    datamodule: pl.LightningDataModule, data: DictConfig, trained: DictConfig, labelled: bool = True
+) -> None:
     """Raise UserError where a set cannot be put before a model that was trained on another; warn of other names."""
     must = getattr(datamodule, "must_match", ())
     if labelled:
@@ -140,7 +142,7 @@ def test_callbacks(cfg: DictConfig, trained: DictConfig) -> Iterator[pl.Callback
         yield build(options, f"callbacks.{name}")
 
 
-def choose_split(split: str | None, datamodule: Any, trained: DictConfig) -> str:
+def choose_split(split: str | None, datamodule: pl.LightningDataModule, trained: DictConfig) -> str:
     """The split that was asked for; else the test split, or that of validation where the test lacks needed labels."""
     if split is None:
         return "test" if contract.can_be_tested(datamodule, trained.get("labelled", True)) else "val"

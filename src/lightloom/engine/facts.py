@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Any
 
+import pytorch_lightning as pl
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from lightloom.config import null_facts
@@ -21,7 +22,7 @@ from lightloom.engine.rendezvous import together
 log = logging.getLogger("lightloom")
 
 
-def prepare(datamodule: Any) -> None:
+def prepare(datamodule: pl.LightningDataModule) -> None:
     """`prepare_data`, by the first process of the run, or of each machine where the datamodule says so.
 
     The others wait for it where torchrun or srun has started them; those that the first one starts come later.
@@ -83,7 +84,7 @@ def shown(found: Mapping[str, Any]) -> str:
     return ", ".join(small) or "no facts stated"
 
 
-def leave_order_to_lightning(cfg: DictConfig, datamodule: Any) -> None:
+def leave_order_to_lightning(cfg: DictConfig, datamodule: pl.LightningDataModule) -> None:
     """Let Lightning share the batches of a datamodule that does not share them itself; say what that means."""
     with open_dict(cfg):
         cfg.trainer.use_distributed_sampler = True

@@ -36,6 +36,7 @@ from lightloom.data import contract
 from lightloom.engine import checkpoint, facts, lightning_internals, train
 from lightloom.engine import trainer as trainers
 from lightloom.engine.null_profiler import NullProfiler
+from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")
 
@@ -105,9 +106,11 @@ def examine(cfg: DictConfig) -> None:
     raise_all(found.problems)
 
 
-def preflight(cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamodule: Any) -> None:
+def preflight(
+    cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule
+) -> None:
     """The brief part, which a run begins with unless `preflight=false`; raises what a first step would raise."""
-    asked = cfg.get("preflight", False) and not trainer.fast_dev_run  # type: ignore[attr-defined]
+    asked = cfg.get("preflight", False) and not typed(trainer).fast_dev_run
     if not asked or run_dir.rank() != 0 or _is_sharded(cfg):
         return
     started = time.monotonic()
@@ -139,7 +142,12 @@ class Trial:
     """
 
     def __init__(
-        self, cfg: DictConfig, trainer: pl.Trainer, module: pl.LightningModule, datamodule: Any, brief: bool
+        self,
+        cfg: DictConfig,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        datamodule: pl.LightningDataModule,
+        brief: bool,
     ) -> None:
         self.cfg, self.brief = cfg, brief
         self.file = Path(cfg.paths.output_dir) / run_dir.CHECKPOINTS / ".preflight.ckpt"
@@ -149,7 +157,7 @@ class Trial:
             self.module.scheduler = None  # type: ignore[assignment]  # it would ask for the length of the run
         record = checkpoint.RunRecord(plain(cfg), contract.state(datamodule))
         self.trainer = _trainer_of_one_batch(cfg, getattr(module, "batches_per_step", 1), record)
-        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks = typed(trainer).callbacks
         self.elsewhere = [name for callback in callbacks for name in getattr(callback, "logged", ())]
         self.others_may_log = checkpoint_keeper(trainer) is not None and any(map(train.may_log, callbacks))
 
@@ -217,13 +225,13 @@ class Trial:
         return f"{megabytes(free)} free, {FILES} checkpoints take {megabytes(needed)}"
 
 
-def _few(datamodule: Any, most: int | None, world_size: int) -> Any:
+def _few(datamodule: pl.LightningDataModule, most: int | None, world_size: int) -> Any:
     """A datamodule that shares the data but not the position, with the batches of one process, or smaller ones."""
-    data = copy.copy(datamodule)
+    data: Any = copy.copy(datamodule)
     data.trainer = None
     if not contract.orders_its_batches(data):
         return data  # its batches are its own affair
-    data.position, data.splits = (0, 0), dict(datamodule.splits)
+    data.position, data.splits = (0, 0), dict(data.splits)
     data.batch_size = max(data.batch_size // world_size, 1)
     data.num_workers = min(getattr(data, "num_workers", 0), WORKERS) if most is None else 0
     if most is not None:

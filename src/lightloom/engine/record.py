@@ -38,7 +38,11 @@ GIT_SECONDS = 10
 
 @optional(run_dir.RECORD)
 def begin(
-    run: Path, trainer: pl.Trainer, module: pl.LightningModule, datamodule: Any, origin: dict[str, Any] | None
+    run: Path,
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    datamodule: pl.LightningDataModule,
+    origin: dict[str, Any] | None,
 ) -> None:
     """Add an entry for this start. origin: see `origin_of`."""
     entry = {
@@ -62,7 +66,7 @@ def end(run: Path, seconds: float, finished: bool) -> None:
 
 
 @optional(run_dir.RECORD)
-def add_test_data(run: Path, datamodule: Any) -> None:
+def add_test_data(run: Path, datamodule: pl.LightningDataModule) -> None:
     """The fingerprints of the splits that were read since the run began."""
     starts = starts_of(run)
     known = starts[-1]["data"]["splits"] if starts else {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightloom.callbacks.run.rng import position
@@ -172,7 +173,7 @@ def _only_shows(options: Any) -> bool:
     return isinstance(options, dict) and declares(str(options.get("_target_")), "only_shows")
 
 
-def check_same_data(run: Path, datamodule: Any) -> None:
+def check_same_data(run: Path, datamodule: pl.LightningDataModule) -> None:
     """Raise UserError where a split has other items than when the run began, as far as both are known."""
     began = (run_dir.starts(run) or [{}])[0].get("data", {}).get("splits", {})
     for split, now in contract.describe(datamodule).items():

@@ -28,6 +28,7 @@ from lightloom.engine import accelerator, facts, lightning_internals, partial_in
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import trainer as trainers
 from lightloom.engine.resume import Start, check_same_data, holds_a_run
+from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")
 
@@ -296,7 +297,7 @@ def test_best(
         )
         return {}
     keeper = checkpoint_keeper(trainer)
-    best = keeper.best if keeper and keeper.best.is_file() and not trainer.fast_dev_run else None  # type: ignore[attr-defined]
+    best = keeper.best if keeper and keeper.best.is_file() and not typed(trainer).fast_dev_run else None
     results = trainer.test(module, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
     return dict(results[0]) if results else {}
 
@@ -312,7 +313,8 @@ def report(cfg: DictConfig, trainer: pl.Trainer, results: dict[str, float], seco
         atomic_io.write_text(run / run_dir.RESULTS, json.dumps({**rows, **facts}, indent=2) + "\n")
         print_table(f"{cfg.run_name}", rows)
         record.end(run, seconds, finished=True)
-        record.add_test_data(run, trainer.datamodule)  # type: ignore[attr-defined]
+        if datamodule := typed(trainer).datamodule:
+            record.add_test_data(run, datamodule)
         log.info("%d epochs, %d steps in %.1f s. Run folder: %s", *facts.values(), run)
     close(trainer)
     return score

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from lightloom.core.errors import UserError
 from lightloom.modules.optimization import optimizer_of
+from lightloom.ops.typed_trainer import typed
 from lightloom.optim.param_groups import OptimizerFactory
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -29,7 +30,7 @@ def check_turns(trainer: pl.Trainer, n_critic: int) -> None:
     """Raise UserError where the run would end before the generator's first step."""
     epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs > 0 else math.inf
     batches = epochs * trainer.num_training_batches
-    if batches < n_critic and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+    if batches < n_critic and not typed(trainer).fast_dev_run:
         raise UserError(
             f"model.n_critic is {n_critic}, but the run has {batches} batches: the generator would never take a step; "
             f"set a smaller model.n_critic or data.batch_size, or a larger trainer.max_epochs."

@@ -17,6 +17,7 @@ from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.training_means import TrainingMeans
 from lightloom.networks.detection.torchvision import check_frozen_statistics
+from lightloom.ops.typed_trainer import classes_of
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
@@ -147,7 +148,7 @@ class Detector(pl.LightningModule):
         self.confusion.reset()
 
     def on_test_epoch_end(self) -> None:
-        classes = getattr(self.trainer.datamodule, "classes", None) or []  # type: ignore[attr-defined]
+        classes = classes_of(self.trainer)
         self.log_dict({f"test/{_named(name, classes)}": value for name, value in self._measure("test").items()})
 
     def _evaluate(self, stage: str, batch: Batch) -> dict[str, Any]:

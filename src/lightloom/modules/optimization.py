@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from lightloom.core.errors import UserError
 from lightloom.data import contract
 from lightloom.modules.freezing import Freezing
+from lightloom.ops.typed_trainer import typed
 from lightloom.optim.groups import PLAIN, OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory, build_optimizer
 from lightloom.optim.schedules import Schedule
@@ -41,7 +42,7 @@ def optimizer_of(
     networks: Sequence[nn.Module] | None = None,
 ) -> Optimizer:
     """The optimizer of some of the module's networks, or of all its parameters, as its trainer allows."""
-    holds = any(isinstance(callback, Freezing) for callback in module.trainer.callbacks)  # type: ignore[attr-defined]
+    holds = any(isinstance(callback, Freezing) for callback in typed(module.trainer).callbacks)
     if groups.freeze and not holds:
         raise UserError(
             f"model.optimizer_groups.freeze: {type(module).__name__} does not freeze; return "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
@@ -78,7 +79,7 @@ def open_images(cfg: DictConfig, trained: DictConfig) -> Images:
     return Images(split, split.ids, getattr(datamodule.reader, "submission", None))
 
 
-def _loaded(datamodule: Any) -> Iterator[Tensor]:
+def _loaded(datamodule: pl.LightningDataModule) -> Iterator[Tensor]:
     """The images of the test loader of somebody's data, (B, C, H, W), with labels beside them or without."""
     name = contract.name(datamodule)
     if not contract.can_be_tested(datamodule, labelled=False):

@@ -36,13 +36,13 @@ def read(cfg: DictConfig) -> Any:
     return datamodule
 
 
-def choose(datamodule: Any) -> Callable[[Any, DictConfig], None]:
+def choose(datamodule: pl.LightningDataModule) -> Callable[[Any, DictConfig], None]:
     """`inspect` of the first kind that accepts the data; for data that none knows, of what any has."""
     found = discover("lightloom.predict", "*/inspection.py")
     return next((module.inspect for module in found if module.accepts(datamodule)), inspect)
 
 
-def inspect(datamodule: Any, cfg: DictConfig) -> None:
+def inspect(datamodule: pl.LightningDataModule, cfg: DictConfig) -> None:
     """Print each split's count and whether it has labels, and the facts that the data states."""
     rows, missing = [], []
     for name in SPLITS:
@@ -57,7 +57,7 @@ def inspect(datamodule: Any, cfg: DictConfig) -> None:
     table("fact", ["value"], [(name, _short(value)) for name, value in found.items()], "facts")
 
 
-def split_of(datamodule: Any, name: str) -> Any:
+def split_of(datamodule: pl.LightningDataModule, name: str) -> Any:
     """The data of `train`, `val` or `test`; of a plain LightningDataModule what its (first) loader reads.
 
     Raises UserError where there is none.

@@ -20,6 +20,7 @@ from lightloom.core.ranges import Count
 from lightloom.metrics.detection import Boxes, confident, match
 from lightloom.ops.images.grid import MARGIN, PAPER, captioned, grid, to_uint8, write_png
 from lightloom.ops.indices import evenly
+from lightloom.ops.typed_trainer import classes_of
 
 COLUMNS = 2  # pairs side by side
 SIDE = 256  # pixels: smaller images are enlarged, so that names can be read
@@ -92,14 +93,14 @@ class Overlays(pl.Callback):
         kept = self._kept
         self._show(trainer, self.folder / "overlays.png", "test/overlays")
         if kept:
-            classes = getattr(trainer.datamodule, "classes", None) or []  # type: ignore[attr-defined]
+            classes = classes_of(trainer)
             write_scenes(self.folder, [(image, truth, every) for _, (image, truth, _), every in kept], classes)
 
     def _show(self, trainer: pl.Trainer, path: Path, name: str) -> None:
         kept, self._kept = self._kept, []
         if kept:
             chosen = [kept[i][1] for i in evenly(len(kept), self.num_images)]
-            picture = page(chosen, getattr(trainer.datamodule, "classes", None) or [])  # type: ignore[attr-defined]
+            picture = page(chosen, classes_of(trainer))
             write_png(path, picture)
             log_image(trainer, name, picture)
 

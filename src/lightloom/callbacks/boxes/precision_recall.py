@@ -19,6 +19,7 @@ from lightloom.metrics.detection import Boxes, average_precision, precision_reca
 from lightloom.ops.collectives import gather_objects
 from lightloom.ops.images.grid import write_png
 from lightloom.ops.indices import evenly
+from lightloom.ops.typed_trainer import classes_of, typed
 
 NAMED = len(COLOURS)  # classes with a colour and a name: those with the most truths
 POINTS = 200  # of a curve in pr_curves.json
@@ -64,11 +65,11 @@ class PrecisionRecall(pl.Callback):
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         found, truths = gather_objects(self.found), gather_objects(self.truths)
         self.found, self.truths = [], []
-        if self._left_out or not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if self._left_out or not trainer.is_global_zero or typed(trainer).fast_dev_run:
             return
         counts = torch.cat([t["labels"] for t in truths]).bincount().tolist()
         labels = sorted((k for k, n in enumerate(counts) if n), key=lambda k: -counts[k])
-        classes = getattr(trainer.datamodule, "classes", None) or []  # type: ignore[attr-defined]
+        classes = classes_of(trainer)
         names = {k: classes[k - 1] if k <= len(classes) else str(k) for k in labels}
         curves = {names[k]: precision_recall(found, truths, k, self.iou)[:2] for k in labels}
         if curves:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightloom.callbacks.images.log import log_picture
 from lightloom.callbacks.offers import lacks
+from lightloom.ops.typed_trainer import classes_of, typed
 
 MOST_LABELS = 30  # with more classes, the picture leaves the names and numbers out
 
@@ -36,9 +37,9 @@ class ConfusionMatrix(pl.Callback):
         if self._left_out:
             return
         matrix: Tensor = module.confusion.compute().cpu()  # type: ignore[operator, union-attr]
-        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or typed(trainer).fast_dev_run:
             return
-        classes = getattr(trainer.datamodule, "classes", None) or [str(i) for i in range(len(matrix) - len(self.first))]  # type: ignore[attr-defined]
+        classes = classes_of(trainer) or [str(i) for i in range(len(matrix) - len(self.first))]
         classes = [*self.first, *classes]
         self.folder.mkdir(parents=True, exist_ok=True)
         write_table(self.folder / "confusion_matrix.csv", matrix, classes)

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError, did_you_mean
 from lightloom.core.ranges import Count, NotNegative, Positive
+from lightloom.ops.typed_trainer import typed
 
 AGREE_EVERY = 50  # optimizer steps
 
@@ -183,7 +184,7 @@ class RunCheckpoint(Checkpoint):
         return score > self.best_score if self.mode == "max" else score < self.best_score
 
     def _save(self, trainer: pl.Trainer, path: Path) -> None:
-        if not trainer.fast_dev_run and not (self._best_is_now and self._link_last(trainer)):  # type: ignore[attr-defined]
+        if not typed(trainer).fast_dev_run and not (self._best_is_now and self._link_last(trainer)):
             self._write(trainer, path)
         if path == self.last:
             self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
@@ -249,7 +250,7 @@ def validation_follows(trainer: pl.Trainer) -> bool:
 
     As Lightning decides it, but for validations by the clock (`val_check_interval` in minutes), which no run repeats.
     """
-    every, each = trainer.val_check_batch, trainer.check_val_every_n_epoch  # type: ignore[attr-defined]
+    every, each = typed(trainer).val_check_batch, typed(trainer).check_val_every_n_epoch
     if not trainer.enable_validation or (each is not None and (trainer.current_epoch + 1) % each):
         return False
     if may_stop_now(trainer):
@@ -282,12 +283,12 @@ def _may_stop(trainer: pl.Trainer) -> bool:
 
 def checkpoint_keeper(trainer: pl.Trainer) -> RunCheckpoint | None:
     """The trainer's RunCheckpoint, or None where the run keeps no checkpoints."""
-    return next((c for c in trainer.callbacks if isinstance(c, RunCheckpoint)), None)  # type: ignore[attr-defined]
+    return next((c for c in typed(trainer).callbacks if isinstance(c, RunCheckpoint)), None)
 
 
 def is_announced(metric: str, trainer: pl.Trainer) -> bool:
     """Does the module or a callback say that it logs the metric (`logged`), if only in some epochs?"""
-    sources = [trainer.lightning_module, *trainer.callbacks]  # type: ignore[attr-defined]
+    sources = [trainer.lightning_module, *typed(trainer).callbacks]
     return any(metric in getattr(source, "logged", ()) for source in sources)
 
 

@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from lightloom.callbacks.run.checkpoints import checkpoint_keeper, is_between_steps, validation_follows
 from lightloom.core.errors import Interrupted
 from lightloom.core.ranges import Positive
+from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")
 
@@ -150,7 +151,7 @@ class Preemption(Checkpoint):
 def _save(trainer: pl.Trainer) -> str:
     """Write last.ckpt; its path, or nothing where the run keeps no checkpoints."""
     keeper = checkpoint_keeper(trainer)
-    if keeper is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+    if keeper is None or typed(trainer).fast_dev_run:
         return ""
     keeper.save_last(trainer)
     return str(keeper.last)

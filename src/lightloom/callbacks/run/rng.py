@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from lightloom.core.ranges import Seed
 from lightloom.data import contract
 from lightloom.ops.rng import mixer, seed_everything
+from lightloom.ops.typed_trainer import typed
 
 
 class KeyedRandomness(pl.Callback):
@@ -33,7 +34,7 @@ class KeyedRandomness(pl.Callback):
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn != "fit":
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = typed(trainer).datamodule
         contract.resume_at(data, *position(checkpoint["loops"]["fit_loop"]))
 
 

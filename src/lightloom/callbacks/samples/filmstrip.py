@@ -13,6 +13,7 @@ from lightloom.callbacks.samples.grid import FOLDER
 from lightloom.core.ranges import Count
 from lightloom.ops.images.grid import captioned, grid, read_png, tiles, write_gif, write_png
 from lightloom.ops.indices import evenly
+from lightloom.ops.typed_trainer import typed
 
 FILM_PAGES, FILM_SECONDS = 40, 8.0
 
@@ -30,7 +31,7 @@ class Filmstrip(pl.Callback):
         self.folder, self.rows, self.frames = Path(dirpath), rows, frames
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or typed(trainer).fast_dev_run:
             return
         files = pages_of(self.folder / FOLDER)
         if files:

@@ -17,6 +17,7 @@ from lightloom.core.ranges import Count, Seed
 from lightloom.modules.protocols import Generates
 from lightloom.ops.images.grid import grid, write_png
 from lightloom.ops.rng import latents
+from lightloom.ops.typed_trainer import typed
 
 FOLDER, COLUMNS = "samples", 8
 
@@ -50,7 +51,7 @@ class SampleGrid(pl.Callback):
 
 def is_shown(trainer: pl.Trainer) -> bool:
     """Is this a stage whose pictures are kept: a test, or a fit past its sanity check?"""
-    return not (trainer.sanity_checking or trainer.fast_dev_run) and trainer.state.fn in ("fit", "test")  # type: ignore[attr-defined]
+    return not (trainer.sanity_checking or typed(trainer).fast_dev_run) and trainer.state.fn in ("fit", "test")
 
 
 def epoch_file(folder: Path, epoch: int) -> Path:

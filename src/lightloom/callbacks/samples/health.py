@@ -18,6 +18,7 @@ from lightloom.callbacks.samples.grid import as_generator, draw
 from lightloom.core.ranges import Seed
 from lightloom.ops.indices import share
 from lightloom.ops.rng import latents
+from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")
 DIVERSITY = "val/diversity"
@@ -112,7 +113,7 @@ class Health(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._record(trainer)
-        if self.history and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if self.history and trainer.is_global_zero and not typed(trainer).fast_dev_run:
             self.folder.mkdir(parents=True, exist_ok=True)
             picture = self.folder / "health.png"
             curves(self.history).savefig(picture, dpi=120, bbox_inches="tight")

@@ -12,6 +12,7 @@ from lightloom.callbacks.samples.quality import gather
 from lightloom.core.ranges import Count
 from lightloom.data.subset import images_of
 from lightloom.metrics.neighbours import nearest_neighbour_accuracy
+from lightloom.ops.typed_trainer import typed
 
 ACCURACY = "test/nearest_neighbour_acc"
 Kept = tuple[list[Tensor], list[Tensor]]  # features (B, D) and labels (B,) of each batch
@@ -60,7 +61,7 @@ class NearestNeighbours(pl.Callback):
             module.log(ACCURACY, accuracy, rank_zero_only=False, sync_dist=False)
 
     def _most(self, trainer: pl.Trainer) -> int:
-        return self.batch_size if trainer.fast_dev_run else self.most  # type: ignore[attr-defined]
+        return self.batch_size if typed(trainer).fast_dev_run else self.most
 
     def _take(self, kept: Kept, module: Any, batch: tuple[Tensor, ...]) -> None:
         kept[0].append(module.features(batch[0].to(module.dtype)).float().cpu())

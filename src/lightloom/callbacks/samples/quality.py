@@ -26,6 +26,7 @@ from lightloom.metrics.parzen import choose_bandwidth, log_likelihood, mean_and_
 from lightloom.metrics.precision_recall import precision_recall
 from lightloom.ops.indices import evenly
 from lightloom.ops.rng import latents, mix
+from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")
 LATENTS = -3  # the stream of this callback's latents
@@ -95,7 +96,7 @@ class SampleQuality(pl.Callback):
         self._left_out = lacks_samples(module, f"the quality of samples on {self.name}", self._left_out)
         if self._left_out:
             return
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data: Any = typed(trainer).datamodule
         name, trained_on = contract.name(data), getattr(self.extractor, "trained_on", None)
         if data is not None and trained_on not in (None, name) and stage == "fit":
             log.warning("Features of a %s that was trained on %s, not on %s.", self.name, trained_on, name)
@@ -140,7 +141,7 @@ class SampleQuality(pl.Callback):
         """This process's share of the fakes: every world_size-th batch."""
         self.extractor.to(module.device)
         z = latents(mix(self.seed, LATENTS), samples, module.latent_dim)
-        batches = z.split(self.batch_size)[: 1 if trainer.fast_dev_run else None]  # type: ignore[attr-defined]
+        batches = z.split(self.batch_size)[: 1 if typed(trainer).fast_dev_run else None]
         for batch in batches[trainer.global_rank :: trainer.world_size]:
             fakes = module.decode(batch.to(module.device, module.dtype)).float()
             if not torch.isfinite(fakes).all():
@@ -187,7 +188,7 @@ class SampleQuality(pl.Callback):
             module.log(name, value, rank_zero_only=False, sync_dist=False)
 
     def _show(self, trainer: pl.Trainer, counts: Tensor) -> None:
-        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or typed(trainer).fast_dev_run:
             return
         classes = getattr(self.extractor, "classes", [str(i) for i in range(len(counts))])
         self.folder.mkdir(parents=True, exist_ok=True)

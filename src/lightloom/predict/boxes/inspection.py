@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
@@ -30,7 +30,7 @@ BOUNDS = (0, 8, 16, 32, 64, 96, 128, 256, 512, float("inf"))  # of a box's size,
 CELL = SIDE  # pixels of a side of an image on the page
 
 
-def accepts(datamodule: Any) -> bool:
+def accepts(datamodule: pl.LightningDataModule) -> bool:
     """Has it boxes?"""
     return isinstance(datamodule, DetectionDataModule)
 

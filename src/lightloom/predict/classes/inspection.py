@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightloom.data.images.datamodule import ImageDataModule
 from lightloom.predict import inspection
 
 
-def accepts(datamodule: Any) -> bool:
+def accepts(datamodule: pl.LightningDataModule) -> bool:
     """Has it images that lie in classes?"""
     return isinstance(datamodule, ImageDataModule)
 
