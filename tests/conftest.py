@@ -44,6 +44,19 @@ def models_for(task: str) -> list[str]:
     return [name for name in names("model") if _task(ROOT / f"configs/model/{name}.yaml") == task]
 
 
+def fits(model: str, data: str) -> bool:
+    """Does the model's task accept the kind of this data set?"""
+    accepts = _accepts(_task(ROOT / f"configs/model/{model}.yaml"))
+    return not accepts or config._kind(ROOT / f"configs/data/{data}.yaml") in accepts
+
+
+@functools.cache
+def _accepts(task: str) -> list[str]:
+    cfg = OmegaConf.load(ROOT / f"configs/task/{task}.yaml")
+    parents = [entry for entry in cfg.get("defaults", []) if entry != "_self_" and isinstance(entry, str)]
+    return cfg.get("accepts") or (_accepts(parents[0]) if parents else [])
+
+
 @functools.cache
 def _task(model: Path) -> str:
     entries = OmegaConf.load(model).defaults

@@ -1,7 +1,10 @@
 """Every YAML file that can be chosen composes, resolves, and says in its first line what it is."""
 
+import functools
+import itertools
+
 import pytest
-from conftest import compose, names
+from conftest import compose, fits, names
 from omegaconf import OmegaConf
 
 from lightloom.cli import help
@@ -12,16 +15,10 @@ CHOICES = [(group, name) for group in GROUPS for name in names(group)]
 
 
 def _fitting(group: str, name: str) -> list[str]:
-    """A data set of a kind that a model accepts, and the other way round: the first that does."""
-    others = names({"model": "data", "data": "model"}[group])
-    for other in ["digits", "lenet", *others]:
-        pair = [f"{group}={name}", f"{'data' if group == 'model' else 'model'}={other}"]
-        try:
-            config.check("train", pair)
-        except config.UserError:
-            continue
-        return pair
-    pytest.fail(f"nothing fits {group}={name}")
+    """A model with a data set of a kind that it accepts, and the other way round: the first that fits."""
+    if group == "model":
+        return [f"model={name}", f"data={next(data for data in ['digits', *names('data')] if fits(name, data))}"]
+    return [f"model={next(model for model in ['lenet', *names('model')] if fits(model, name))}", f"data={name}"]
 
 
 @pytest.mark.parametrize(("group", "name"), CHOICES)
@@ -47,11 +44,18 @@ def test_each_model_cites_its_paper_or_library_with_a_year(model):
     assert any(year in summary for year in map(str, range(1943, 2030))), summary
 
 
-@pytest.mark.parametrize("debug", ["limit", "overfit", "profiler"])
-@pytest.mark.parametrize("experiment", names("experiment"))
-def test_debug_wins_over_experiment(debug, experiment):
+@pytest.mark.parametrize(
+    ("experiment", "debug"),
+    list(zip(names("experiment"), itertools.cycle(["limit", "overfit", "profiler"]), strict=False)),
+)
+def test_debug_wins_over_experiment(experiment, debug):
     both = compose(f"experiment={experiment}", f"debug={debug}")
-    assert both.trainer.max_epochs == compose(f"debug={debug}").trainer.max_epochs
+    assert both.trainer.max_epochs == _epochs_of(debug)
+
+
+@functools.cache
+def _epochs_of(debug: str) -> int:
+    return compose(f"debug={debug}").trainer.max_epochs
 
 
 def test_the_facts_of_the_data_reach_the_model():

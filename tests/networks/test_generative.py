@@ -105,7 +105,7 @@ def test_other_sizes_are_refused_with_the_nearest_one(name, size, nearest):
 
 
 def test_unknown_norm_is_named():
-    with pytest.raises(ValueError, match="norm group is not one of batch, layer, none; set"):
+    with pytest.raises(ValueError, match="norm group is not one of none, batch, layer; set"):
         dcgan.Discriminator(1, 28, norm="group")
 
 

@@ -108,5 +108,5 @@ def test_image_too_small_is_said():
 def test_choices_are_named():
     with pytest.raises(ValueError, match=r"depth 12 is not one of 11, 13, 16, 19; set model\.network\.depth"):
         VGG(3, 10, 32, depth=12)
-    with pytest.raises(ValueError, match="norm layer is not one of batch, group, none"):
+    with pytest.raises(ValueError, match="norm layer is not one of none, batch, group"):
         VGG(3, 10, 32, depth=11, norm="layer")
