@@ -65,8 +65,9 @@ def outcomes(environments: list[dict[str, str]], folder: Path, per_node: bool, f
         try:
             facts.prepare(Slow(node, per_node, fails=rank == failing))
             found.put((rank, len(list(node.glob("*")))))
-        except (UserError, ValueError) as error:
-            found.put((rank, type(error).__name__))
+        except Exception as error:  # whatever it is, it is an outcome
+            known = isinstance(error, UserError | ValueError)
+            found.put((rank, type(error).__name__ if known else repr(error)))
 
     processes = [FORK.Process(target=process, args=each) for each in enumerate(environments)]
     for one in processes:

@@ -6,7 +6,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -75,6 +75,14 @@ def together() -> Iterator[None]:
     if _serves():
         _gather(store, key, "read")
     else:
+        _take_leave(store, key)
+
+
+def _take_leave(store: TCPStore, key: str) -> None:
+    """Tell rank 0 that it need not wait for this one; it may have ended before its answer is here."""
+    from torch.distributed import DistNetworkError
+
+    with suppress(DistNetworkError):
         store.add(f"{key}/read", 1)
 
 
