@@ -22,10 +22,11 @@ def train(cfg: DictConfig) -> float | None:
     module = flow.build_module(cfg)
     trainer = flow.build_trainer(cfg, module)
     preflight.preflight(cfg, trainer, module, datamodule)
-    with page.written_at_end(cfg.paths.output_dir):
+    with page.written_at_end(cfg.paths.output_dir) as results:
         seconds = flow.fit(cfg, trainer, module, datamodule, start)
-        results = flow.test_best(cfg, trainer, module, datamodule)
-        return flow.report(cfg, trainer, results, seconds)
+        tested = flow.test_best(cfg, trainer, module, datamodule)
+        results |= flow.report(cfg, trainer, tested, seconds)
+    return flow.finish(cfg, results)
 
 
 if __name__ == "__main__":

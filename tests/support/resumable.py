@@ -175,8 +175,6 @@ def continue_each(
         continued = run(folder, file, **options)
         continued["metrics"] = {k: v for k, v in continued["metrics"].items() if k in full["metrics"]}
         wanted = {**full, "metrics": {k: full["metrics"][k] for k in continued["metrics"]}}
-        if continued["average"] and checkpoint.load(file)["global_step"] == full["steps"]:
-            continued["weights"] = wanted["weights"]  # the average took their place when the run ended
         assert not differences(wanted, continued), file.name
     return len(kept)
 

@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightloom.config.declarations import declares
 from lightloom.config.instantiate import build, build_datamodule, import_target, literal
+from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
 from lightloom.core.run_dir import find_checkpoint
 from lightloom.data import contract
@@ -173,7 +174,7 @@ def report(cfg: DictConfig, trained: DictConfig, trainer: pl.Trainer, results: d
     """Print the table, write results.json beside the confusion matrix."""
     if trainer.is_global_zero:
         output = Path(cfg.paths.output_dir)
-        (output / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        atomic_io.write_text(output / run_dir.RESULTS, json.dumps(results, indent=2) + "\n")
         tested = (cfg.data if is_swapped(cfg) else trained.data).name
         print_table(f"{trained.run_name} on the {cfg.split} split of {tested}", results)
         log.info("Results: %s", output)

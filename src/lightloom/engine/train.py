@@ -302,22 +302,32 @@ def test_best(
     return dict(results[0]) if results else {}
 
 
-def report(cfg: DictConfig, trainer: pl.Trainer, results: dict[str, float], seconds: float) -> float | None:
-    """Print the table of results and the run's folder, write results.json; returns the best monitored metric."""
+def report(cfg: DictConfig, trainer: pl.Trainer, tested: dict[str, float], seconds: float) -> dict[str, float]:
+    """Print the table of results and the run's folder, close the logs; returns what results.json is to say."""
     keeper = checkpoint_keeper(trainer)
     score = keeper.best_score if keeper else None
+    rows = {f"best {cfg.monitor.metric}": score, **tested} if score is not None else dict(tested)
+    facts = {"epochs": trainer.current_epoch, "steps": trainer.global_step, "train_seconds": round(seconds, 2)}
     if trainer.is_global_zero:
         run = Path(cfg.paths.output_dir)
-        rows = {f"best {cfg.monitor.metric}": score, **results} if score is not None else dict(results)
-        facts = {"epochs": trainer.current_epoch, "steps": trainer.global_step, "train_seconds": round(seconds, 2)}
-        atomic_io.write_text(run / run_dir.RESULTS, json.dumps({**rows, **facts}, indent=2) + "\n")
+        (run / run_dir.RESULTS).unlink(missing_ok=True)  # of an earlier end: no longer true
         print_table(f"{cfg.run_name}", rows)
         record.end(run, seconds, finished=True)
         if datamodule := typed(trainer).datamodule:
             record.add_test_data(run, datamodule)
         log.info("%d epochs, %d steps in %.1f s. Run folder: %s", *facts.values(), run)
     close(trainer)
-    return score
+    return {**rows, **facts}
+
+
+def finish(cfg: DictConfig, results: dict[str, float]) -> float | None:
+    """Write results.json, which says that the run is finished, when nothing else is left to write.
+
+    Returns the best monitored metric.
+    """
+    if run_dir.rank() == 0:
+        atomic_io.write_text(Path(cfg.paths.output_dir) / run_dir.RESULTS, json.dumps(results, indent=2) + "\n")
+    return results.get(f"best {cfg.monitor.metric}")
 
 
 def report_finished(cfg: DictConfig, results: dict[str, Any]) -> float | None:

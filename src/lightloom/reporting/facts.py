@@ -118,8 +118,8 @@ class Run:
         return shlex.join(["python", "src/train.py", *options])
 
 
-def read(run: Path) -> Run:
-    """The facts of a run's folder; UserError where it holds no run."""
+def read(run: Path, results: dict[str, float] | None = None) -> Run:
+    """The facts of a run's folder; UserError where it holds no run. results: of one that is about to be finished."""
     run = run.resolve()
     try:
         config: Any = OmegaConf.to_container(OmegaConf.load(run / run_dir.CONFIG), resolve=False)
@@ -134,8 +134,8 @@ def read(run: Path) -> Run:
     overrides = list(map(redact, run_dir.recorded_overrides(run))) if (run / run_dir.OVERRIDES).is_file() else []
     known = run_dir.starts(run)
     ended = not known or known[-1].get("finished", False)
-    results = run_dir.read_json(run / run_dir.RESULTS, {}) if ended else {}
-    return Run(run, config, overrides, results, known, curves(run / METRICS))
+    found = results or (run_dir.read_json(run / run_dir.RESULTS, {}) if ended else {})
+    return Run(run, config, overrides, found, known, curves(run / METRICS))
 
 
 def curves(path: Path) -> dict[str, Curve]:

@@ -54,4 +54,5 @@ def links(run: Run) -> list[str]:
     """What there is in the folder for who wants the whole."""
     tables = {path.name for path in run.folder.glob("*.csv")} - {METRICS}
     own: Iterable[str] = {name for chapter in chapters() for name in chapter.links} | tables | {LOGS}
-    return [name for name in (*LINKED, *sorted(own)) if (run.folder / name).exists()]
+    coming = {"README.md"} | ({run_dir.RESULTS} if run.finished else set())  # written beside the page, or after it
+    return [name for name in (*LINKED, *sorted(own)) if name in coming or (run.folder / name).exists()]

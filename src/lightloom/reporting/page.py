@@ -19,20 +19,23 @@ REPORT = "report.html"
 
 
 @contextlib.contextmanager
-def written_at_end(folder: str | Path) -> Iterator[None]:
-    """Write the run's model card and its report when the block ends, however it ends; the first process does."""
-    run = Path(folder)
+def written_at_end(folder: str | Path) -> Iterator[dict[str, float]]:
+    """Write the run's model card and its report when the block ends, however it ends; the first process does.
+
+    Yields a dictionary for the results, which stays empty where the run does not come to its end.
+    """
+    run, results = Path(folder), dict[str, float]()
     try:
-        yield
+        yield results
     finally:
         if run_dir.rank() == 0 and (run / run_dir.CONFIG).exists():
-            write_run(run)
+            write_run(run, results)
 
 
-def write_run(run: Path) -> None:
-    """The run's model card and its report; a failure is a warning."""
-    optional(card.CARD)(lambda: card.write(facts.read(run)))()
-    optional(REPORT)(lambda: write(facts.read(run)))()
+def write_run(run: Path, results: dict[str, float] | None = None) -> None:
+    """The run's model card and its report; a failure is a warning. results: those that results.json is to say."""
+    optional(card.CARD)(lambda: card.write(facts.read(run, results)))()
+    optional(REPORT)(lambda: write(facts.read(run, results)))()
 
 
 def refresh(run: Path, output: str) -> None:

@@ -24,8 +24,9 @@ def path_of(plan: Plan) -> Path:
 
 def check_free(plan: Plan) -> None:
     """Raise UserError where another file has the name: only what this sweep has written there is replaced."""
-    path, own = path_of(plan), plan.folder / path_of(plan).name
-    if path.is_file() and not (own.is_file() and own.read_bytes() == path.read_bytes()):
+    path = path_of(plan)
+    written = (plan.folder / path.name, _older(plan))  # the older one where the last command was killed between the two
+    if path.is_file() and not any(own.is_file() and own.read_bytes() == path.read_bytes() for own in written):
         raise UserError(
             f"{path} is there, and not as this sweep has written it; rename it, or choose another sweep.name=<name>."
         )
@@ -35,9 +36,15 @@ def write(plan: Plan, values: space.Values, about: str) -> Path:
     """Write the file, and a copy in the sweep's folder; what it says of the trial is `about`."""
     path, content = path_of(plan), text(plan, values, about)
     check_free(plan)
-    atomic_io.write_text(plan.folder / path.name, content)
+    with atomic_io.replacing(plan.folder / path.name, older=_older(plan)) as own:
+        own.write(content.encode())
     atomic_io.write_text(path, content)
+    _older(plan).unlink(missing_ok=True)
     return path
+
+
+def _older(plan: Plan) -> Path:
+    return plan.folder / f"previous_{path_of(plan).name}"
 
 
 def text(plan: Plan, values: space.Values, about: str) -> str:

@@ -139,7 +139,7 @@ class Submitit:
         for name in (STOP, CODE, BEAT):
             (run / name).unlink(missing_ok=True)
         started = self.executor.submit(execute, train_command(options, self.prefix), str(run))
-        record.write_text(started.job_id, encoding="utf-8")
+        atomic_io.write_text(record, started.job_id)
         return SubmititJob(started, run)
 
 

@@ -30,7 +30,7 @@ class Filmstrip(pl.Callback):
     def __init__(self, dirpath: str, rows: Count = 6, frames: Count = 10) -> None:
         self.folder, self.rows, self.frames = Path(dirpath), rows, frames
 
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if not trainer.is_global_zero or typed(trainer).fast_dev_run:
             return
         files = pages_of(self.folder / FOLDER)

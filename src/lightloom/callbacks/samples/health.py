@@ -111,7 +111,7 @@ class Health(pl.Callback):
         self._record(trainer)
         checkpoint["callbacks"][self.state_key] = self.state_dict()
 
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._record(trainer)
         if self.history and trainer.is_global_zero and not typed(trainer).fast_dev_run:
             self.folder.mkdir(parents=True, exist_ok=True)
