@@ -65,6 +65,9 @@ lock: $(READY)  ## Renew requirements.lock from pyproject.toml
 errors: $(READY)  ## Write docs/errors.md anew: mistakes, and what is said of them
 	OMP_NUM_THREADS=1 $(BIN)/python tests/support/mistakes.py
 
+option-pairs: $(READY)  ## Write docs/option-pairs.md anew: runs in which each option meets each other one
+	OMP_NUM_THREADS=1 $(BIN)/python tests/support/pairs.py
+
 docs: $(READY)  ## Build the site of docs/ into site/, to be read without a network
 	$(BIN)/python tools/site.py
 

@@ -40,7 +40,7 @@ TESTS = (
 )
 FILES = (".github/workflows/", ".gitignore", ".pre-commit-config.yaml", "LICENSE", "Makefile", "data/", "docs/add-")
 FILES += ("logs/", "pyproject.toml", "requirements.lock")
-TARGETS = ("new", "docs", "bench", "errors", "scoreboard", "test-portable")  # whose scripts stay behind
+TARGETS = ("new", "docs", "bench", "errors", "option-pairs", "scoreboard", "test-portable")  # whose scripts stay behind
 T = TypeVar("T")
 
 

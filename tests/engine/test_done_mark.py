@@ -22,7 +22,6 @@ from resumable import rows
 
 from lightloom.config import compose as config
 from lightloom.core import lock
-from lightloom.core.run_dir import RESUMED
 
 sys.path.insert(0, str(ROOT / "src"))
 OPTIONS = ("trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "logger=csv")
@@ -91,7 +90,7 @@ def train(folder: Path, name: str, fatal: str = "") -> list[str]:
     """The command, in this process, which is killed at the write of `fatal` after training; the files it wrote."""
     import train as script
 
-    cfg = composed(folder, name).copy()
+    cfg, before = composed(folder, name).copy(), set(os.environ)
     try:
         with WRITES.until(folder, fatal):
             script.train(cfg)
@@ -99,7 +98,8 @@ def train(folder: Path, name: str, fatal: str = "") -> list[str]:
         pass
     finally:
         lock.release()
-        os.environ.pop(RESUMED, None)
+        for name in set(os.environ) - before:
+            del os.environ[name]
     return WRITES.seen
 
 

@@ -82,6 +82,11 @@ class KeyedDataModule(pl.LightningDataModule):
         """The data of `train`, `val` or `test`; raises UserError where there is none."""
         raise NotImplementedError
 
+    def as_precise(self, batch: Any) -> Any:
+        """The batch in the run's precision, which Lightning gives it before it is on the device, still in integers."""
+        precision = getattr(self.trainer, "precision_plugin", None)
+        return batch if precision is None else precision.convert_input(batch)
+
     def describe(self, split: str) -> dict[str, Any]:
         """count, and sha256 with what it is `of`, where the split has an `identity`."""
         return describe_split(self.split(split))

@@ -180,12 +180,27 @@ class Trial:
 
     def _fit(self) -> str:
         started = time.monotonic()
-        self.trainer.fit(self.module, datamodule=self.data)
+        self._fit_as_precise()
         seen = sorted(self.trainer.callback_metrics)
         for where in ("monitor", "callbacks", "model"):
             for key, metric, _ in train.monitors(plain(self.cfg.get(where)), where):
                 self._check_monitor(key, metric, seen)
         return f"{time.monotonic() - started:.1f} s; {', '.join(seen) or 'nothing'} logged"
+
+    def _fit_as_precise(self) -> None:
+        """A step; of a model that makes tensors of its own type beside the asked one UserError."""
+        asked = self.cfg.trainer.precision
+        try:
+            self.trainer.fit(self.module, datamodule=self.data)
+        except RuntimeError as error:
+            if not (str(asked).endswith("-true") and asked != "32-true" and "dtype" in str(error)):
+                raise
+            name = type(self.module).__name__
+            raise UserError(
+                f"trainer.precision={asked}: {name} on {self.cfg.data.name} has numbers of another precision beside it "
+                f"({error}); use trainer.precision={asked.removesuffix('-true').replace('64', '32')}"
+                f"{'-true' if asked == '64-true' else '-mixed'}."
+            ) from error
 
     def _check_monitor(self, key: str, metric: str, seen: list[str]) -> None:
         """Raise UserError where neither the steps nor a callback log what is monitored.

@@ -151,6 +151,7 @@ def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
     callbacks = [build(c, f"callbacks.{name}") for name, c in (cfg.get("callbacks") or {}).items() if c]
     for where in ("monitor", "callbacks", "model"):
         check_monitors(plain(cfg.get(where)), where, [module, *callbacks])
+    check_validates(cfg)
     loggers = [build(c, f"logger.{name}") for name, c in (cfg.get("logger") or {}).items() if c]
     plugins = [checkpoints.SafeCheckpointIO(asked)]
     parts = {"callbacks": [*callbacks, asked], "logger": loggers or False, "plugins": plugins}
@@ -171,6 +172,19 @@ def check_monitors(node: Any, where: str, sources: Sequence[Any]) -> None:
     for key, metric, mode in monitors(node, where):
         if metric in logged or not others_may_log:
             _check_monitor(key, metric, mode, logged, better(metric, sources))
+
+
+def check_validates(cfg: DictConfig) -> None:
+    """Raise UserError where a callback or a schedule waits for a metric of validation, and nothing validates."""
+    if cfg.trainer.get("limit_val_batches") != 0:
+        return
+    for where in ("callbacks", "model"):
+        for key, metric, _ in monitors(plain(cfg.get(where)), where):
+            if metric.startswith("val/") and not key.startswith("callbacks.checkpoint."):
+                raise UserError(
+                    f"{key}={metric}: with trainer.limit_val_batches=0 nothing measures it; leave that limit out, or "
+                    f"{key.removesuffix('.monitor')}."
+                )
 
 
 def may_log(callback: Any) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from types import MethodType
 from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 
 from lightloom.config.instantiate import OWN_OPTIONS, build
 from lightloom.engine import launcher
@@ -20,7 +22,21 @@ def make(options: DictConfig, **extra: Any) -> pl.Trainer:
     """The Trainer of these options, without those that it does not know (`loop`). extra: built parts of it."""
     own = {key.removeprefix("trainer.") for key in OWN_OPTIONS}
     known: Any = OmegaConf.to_container(options, resolve=True)
-    return build(OmegaConf.create({k: v for k, v in known.items() if k not in own}), "trainer", **extra)
+    trainer = build(OmegaConf.create({k: v for k, v in known.items() if k not in own}), "trainer", **extra)
+    _let_fused_steps_clip(trainer)
+    if not hasattr(trainer, "val_check_interval"):  # of validations by the clock, for EarlyStopping, which asks for it
+        trainer.val_check_interval = None
+    return trainer
+
+
+def _let_fused_steps_clip(trainer: pl.Trainer) -> None:
+    """Clip before a fused step where no scaler is at work, as with bfloat16; Lightning refuses it under any autocast.
+
+    With a scaler a fused step unscales the gradients itself, after they would have been clipped.
+    """
+    precision = trainer.precision_plugin
+    if type(precision) is MixedPrecision and precision.scaler is None:
+        precision.clip_gradients = MethodType(Precision.clip_gradients, precision)  # type: ignore[method-assign]
 
 
 def profiler(options: DictConfig) -> dict[str, Any]:
@@ -33,6 +49,7 @@ def prepare(trainer: pl.Trainer, loop: str) -> pl.Trainer:
     launcher.replace_launcher(trainer)
     internals.replace_signal_handlers(trainer)
     internals.count_epochs_by_data(trainer)
+    internals.stop_after_validations(trainer)
     return _use_fast_loop(trainer) if loop == "fast" else trainer
 
 

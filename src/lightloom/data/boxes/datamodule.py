@@ -205,7 +205,7 @@ class DetectionDataModule(KeyedDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         images, targets = batch
-        return [to_float(image) for image in images], targets
+        return self.as_precise([to_float(image) for image in images]), targets
 
 
 class BoxedImages(Dataset[Batch]):

@@ -225,9 +225,9 @@ class ImageDataModule(KeyedDataModule):
         images, labels, keys = batch
         images = resize(images, self.image_size)
         if not (self.trainer and self.trainer.training):
-            return to_float(images), labels
+            return self.as_precise((to_float(images), labels))
         images = to_float(self.augment.geometry(images, keys))
-        return self.augment.mix(images, labels, keys, self.num_classes or 0)
+        return self.as_precise(self.augment.mix(images, labels, keys, self.num_classes or 0))
 
 
 class MemoryImages(Dataset[Batch]):
