@@ -26,7 +26,7 @@ FLOORS = (  # a room imports from those below it, and from itself
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 LEAVES = ("networks", "losses", "metrics", "optim")
-KNOWN_TO_LEAVES = ("lightloom.core.errors", "lightloom.core.ranges", "lightloom.ops")
+KNOWN_TO_LEAVES = ("lightloom.core.errors", "lightloom.core.parts", "lightloom.core.ranges", "lightloom.ops")
 WITHOUT_TORCH = ("core", "config", "cli")
 # Folders and files named after a kind of data may know it; what they stand beside may not.
 # (config/aliases.py names what has moved, and so knows all of them by name.)

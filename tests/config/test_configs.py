@@ -9,8 +9,21 @@ from omegaconf import OmegaConf
 
 from lightloom.cli import help
 from lightloom.config import compose as config
+from lightloom.config.instantiate import plain
+from lightloom.engine.trust import check_trusted
 
-GROUPS = ("model", "data", "trainer", "optimizer", "scheduler", "callbacks", "logger", "debug", "experiment")
+GROUPS = (
+    "model",
+    "data",
+    "trainer",
+    "optimizer",
+    "scheduler",
+    "callbacks",
+    "extractor",
+    "logger",
+    "debug",
+    "experiment",
+)
 CHOICES = [(group, name) for group in GROUPS for name in names(group)]
 
 
@@ -27,6 +40,7 @@ def test_each_choice_composes_and_resolves(group, name):
     cfg = config.without_hydra(compose(*choice))
     assert not OmegaConf.missing_keys(cfg)
     assert {"model", "data", "trainer"} <= set(cfg)
+    check_trusted({part: plain(cfg.get(part)) for part in ("model", "data", "callbacks")}, name)  # as from a file
 
 
 @pytest.mark.parametrize(

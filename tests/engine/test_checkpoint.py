@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.demos.boring_classes import BoringModel
 
@@ -20,7 +19,6 @@ from lightloom.config import compose
 from lightloom.config.instantiate import build, plain
 from lightloom.core.errors import UserError
 from lightloom.engine import checkpoint
-from lightloom.engine.trust import check_trusted
 
 
 def content(**more: Any) -> dict[str, Any]:
@@ -245,12 +243,6 @@ def test_a_configuration_cannot_call_what_is_no_part_of_a_model(tmp_path, monkey
     with pytest.raises(UserError, match="not built"):
         checkpoint.restore(path)
     assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("group", ["model", "optimizer", "scheduler", "data"])
-def test_every_preset_is_trusted(group):
-    for name, path in compose.options(group).items():
-        check_trusted(OmegaConf.to_container(OmegaConf.load(path)), name)
 
 
 # --- a module from its checkpoint

@@ -1,13 +1,26 @@
 """What `trust` opens: what the named packages define, not what can be reached through them."""
 
+import ast
+import contextlib
+import importlib
+import inspect
 import json
+import pkgutil
+import re
 import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
+from conftest import ROOT
 from omegaconf import OmegaConf
+from security import quoted, table
 
+from lightloom.config import compose
 from lightloom.core.errors import UserError
+from lightloom.engine import trust
 from lightloom.engine.trust import check_trusted
 
 SOURCE = """
@@ -37,8 +50,8 @@ def package(tmp_path, monkeypatch):
     return name
 
 
-def asks(target, trust=()):
-    check_trusted(OmegaConf.create({"part": {"_target_": target}}), "from.ckpt", trust)
+def asks(target, trusted=()):
+    check_trusted(OmegaConf.create({"part": {"_target_": target}}), "from.ckpt", trusted)
 
 
 def test_what_a_trusted_package_defines_is_built(package):
@@ -67,6 +80,108 @@ def test_a_file_trusts_nobody_in_its_users_name():
     check_trusted(OmegaConf.create({"part": {"_target_": extractor, "trust": ["mine"]}}), "from.ckpt", ["mine"])
 
 
+@pytest.mark.parametrize("group", ["callbacks", "data", "extractor", "model", "optimizer", "scheduler", "task"])
+def test_every_preset_passes(group):
+    """As it stands in its file; tests/config/test_configs.py asks it of what is composed."""
+    for name, path in compose.options(group).items():
+        check_trusted({**OmegaConf.to_container(OmegaConf.load(path)), "trust": None}, name)
+
+
+# --- what the gate lets through
+
+
+def parts(package: str) -> dict[str, Any]:
+    """All that a file may have built of the modules below a package, by its name."""
+    found = {}
+    for module in [importlib.import_module(package), *modules(package)]:
+        own = [(n, o) for n, o in vars(module).items() if getattr(o, "__module__", "") == module.__name__]
+        found.update(
+            {f"{module.__name__}.{name}": o for name, o in own if trust.is_part(o, f"{module.__name__}.{name}")}
+        )
+    return found
+
+
+def modules(package: str) -> Iterator[Any]:
+    """Those below a package that import; what needs a library that is not here cannot be built either."""
+    for info in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.", onerror=lambda _: None):
+        if not any(part.startswith("_") for part in info.name.split(".")):
+            with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
+                yield importlib.import_module(info.name)
+
+
+def takes_text(parameter: inspect.Parameter) -> bool:
+    """May it be any text, or does it say nothing? Of a Literal it may be one of a few words."""
+    if parameter.annotation is parameter.empty:
+        return True
+    words = re.sub(r"Literal\[[^]]*\]", "", str(parameter.annotation))
+    return re.search(r"\bstr\b|\bPath\b|\bAny\b|\bobject\b", words) is not None
+
+
+def test_what_ours_do_with_text_is_said_in_the_docs():
+    """Each option of each part of lightloom that takes any text: what it means stands in docs/security.md."""
+    asked = {n for part in parts("lightloom").values() for n, p in trust.parameters(part).items() if takes_text(p)}
+    told = {name for row in table("Options that take text") for name in re.findall(r"`(\w+)`", row[0])}
+    assert asked == told
+
+
+@pytest.mark.parametrize("package", [place.rstrip(".") for place in trust.BASES if not place.startswith("lightloom.")])
+def test_nothing_of_a_library_reaches_outside(package):
+    """A path, an address or a module's name is refused where a file gives it, whatever the option is called."""
+    found = parts(package)
+    assert found
+    for name, part in found.items():
+        said = {n: str(p.annotation) for n, p in trust.parameters(part).items()}
+        reaching = [n for n, words in said.items() if re.search(r"\b(Path|PathLike|_PATH|IO|ModuleType)\b", words)]
+        reaching += [n for n in said if re.search("path|file|url|dir|module_name", n.lower()) and "str" in said[n]]
+        assert set(trust.options_outside(part, dict.fromkeys(reaching, "x"))) == set(reaching), name
+
+
+def test_only_few_functions_of_libraries_are_parts():
+    """Each is looked at by hand: see FUNCTIONS."""
+    assert trust.FUNCTIONS == ("timm.optim.create_optimizer_v2",)
+    for name, part in {
+        n: o for p in ("torch.nn", "timm.layers", "torchvision.ops") for n, o in parts(p).items()
+    }.items():
+        assert isinstance(part, type), name
+
+
+# --- who builds
+
+
+BUILDERS = {"build", "build_datamodule", "build_trusted", "instantiate", "import_target", "import_module", "__import__"}
+BUILDERS |= {"get_class", "get_method", "get_object", "get_static_method"}
+
+
+def test_every_place_that_builds_or_imports_by_name_is_in_the_docs():
+    """Each call in src/ that makes an object of a name: where the name comes from stands in docs/security.md."""
+    found: set[tuple[str, str]] = set()
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            called = getattr(node, "func", None)
+            name = getattr(called, "attr", getattr(called, "id", ""))
+            if isinstance(node, ast.Call) and name in BUILDERS:
+                found.add((file.relative_to(ROOT / "src").as_posix().removeprefix("lightloom/"), name))
+    rows = table("Where objects are made of names")
+    assert found == {(path.strip("`"), name) for path, names, *_ in rows for name in quoted(names)}
+
+
+READERS = re.compile(
+    r"torch(\.export|\.hub|\.jit)?\.load|(json|yaml|pickle|np|onnx|OmegaConf)\.(safe_|full_)?loads?|np\.(loadtxt|genfromtxt|"
+    r"fromfile|memmap)|csv\.(reader|DictReader)|ElementTree\.(fromstring|parse|iterparse|XML)|(Image|av|gzip|zipfile|tarfile)\.(open|decompress|ZipFile)|"
+    r"safe_open|.*Unpickler|onnxruntime\.InferenceSession|JournalFileBackend|.*\.read_(text|bytes)|urlopen|.*opener\(\)\.open"
+)
+
+
+def test_every_reader_of_files_is_in_the_docs():
+    """Each file of src/ that parses what it has not written itself; docs/security.md says how it is bounded."""
+    found = set()
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        calls = [n for n in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+        if any(READERS.fullmatch(ast.unparse(call.func)) for call in calls):
+            found.add(file.relative_to(ROOT / "src/lightloom").as_posix())
+    assert found == {path for row in table("Readers of files") for path in quoted(row[0])}
+
+
 # --- who hands it on
 
 
@@ -85,13 +200,13 @@ def test_a_safetensors_file_of_a_trusted_package_is_loaded(package, tmp_path):
 
 
 def test_an_extractors_checkpoint_gets_the_commands_trust(package, tmp_path):
-    from conftest import compose
+    from conftest import compose as composed
 
     from lightloom.engine import checkpoint
     from lightloom.predict.classes.features import TrainedFeatures
 
     options = ("model=gan", "extractor@callbacks.quality.extractor=classifier", f"trust=[{package}]")
-    assert compose(*options, "callbacks.quality.extractor.checkpoint=x").callbacks.quality.extractor.trust == [package]
+    assert composed(*options, "callbacks.quality.extractor.checkpoint=x").callbacks.quality.extractor.trust == [package]
     path, weights = tmp_path / "x.ckpt", torch.nn.Linear(2, 2).state_dict(prefix="layer.")
     config = {"model": {"_target_": f"{package}.Net"}, "data": {"name": "x"}}
     checkpoint.save({"state_dict": weights, "global_step": 1, "lightloom": {"config": config, "data": {}}}, path)

@@ -164,6 +164,7 @@ def _check_sweep(overrides: list[str], multirun: bool) -> None:
 def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> list[str]:
     """For ckpt_path=...: the options that the run was started with, then the new ones, and the run's folder."""
     from lightloom.config import compose
+    from lightloom.engine.recorded import admitted
 
     where = _given(overrides, "ckpt_path")
     if where in (None, "null", ""):
@@ -179,7 +180,8 @@ def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> l
     if run is None:
         return [*rest, f"ckpt_path={quote(checkpoint)}"]
     given = {_key(o) for o in rest} | ({"run_name"} if begins_anew else set())
-    kept = [o for o in _recorded(run) if _key(o) not in given]
+    recorded = [o for o in _recorded(run) if _key(o) not in given]
+    kept = admitted(recorded, rest, config_name, config_dir, str(run / run_dir.OVERRIDES))
     own_folder = [] if begins_anew else [f"hydra.run.dir={quote(run)}"]
     return [*kept, *rest, f"ckpt_path={quote(checkpoint)}", *own_folder]
 
@@ -187,7 +189,7 @@ def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> l
 def _recorded(run: Path) -> list[str]:
     """The options that a run was started with, as they are called today."""
     overrides, config = run_dir.recorded_overrides(run), run / run_dir.CONFIG
-    was_old = config.is_file() and is_old(config.read_text(encoding="utf-8"))
+    was_old = config.is_file() and is_old(config.read_text(encoding="utf-8", errors="replace"))
     return modernized_overrides(overrides) if was_old else overrides
 
 

@@ -15,7 +15,7 @@ CHECKPOINTS, CONFIG, OVERRIDES, LOG = "checkpoints", "config.yaml", "overrides.t
 RESULTS, RECORD = "results.json", "run.json"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 DOWNLOADS = "downloads"
-ONCE = ("ckpt_path", "hydra.run.dir", "resume", "weights_only_init")  # options of one command, not of its run
+ONCE = ("ckpt_path", "hydra.run.dir", "resume", "trust", "weights_only_init")  # options of one command, not of its run
 RUN_TIME = "LIGHTLOOM_RUN_TIME"  # environment variables: the processes of one run share its folder
 RESUMED = "LIGHTLOOM_RESUMED"  # and the checkpoint that they continue from
 LAUNCHER = "LIGHTLOOM_LAUNCHER"  # and the process that has started this one as a rank of its run
@@ -96,7 +96,7 @@ def run_of(checkpoint: Path) -> Path | None:
 
 def recorded_overrides(run: Path) -> list[str]:
     """The options that the run was started with, one override an entry."""
-    return (run / OVERRIDES).read_text(encoding="utf-8").splitlines()
+    return (run / OVERRIDES).read_text(encoding="utf-8", errors="backslashreplace").splitlines()
 
 
 def record_overrides(run: Path, overrides: Iterable[str]) -> None:

@@ -16,14 +16,15 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from torch import Tensor, nn
 
 from lightloom.config.aliases import modernized
-from lightloom.config.instantiate import build, literal
+from lightloom.config.instantiate import literal
 from lightloom.core import atomic_io, run_dir
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, message_of
 from lightloom.data.contract import STATE_SHA256
-from lightloom.engine.trust import check_trusted
+from lightloom.engine.trust import build_trusted, check_plain
 from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")
@@ -102,26 +103,46 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} is not a whole checkpoint file ({error}); use another checkpoint of the run."
         ) from error
-    except (RuntimeError, ValueError, KeyError, torch.serialization.pickle.UnpicklingError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a stranger's pickle makes torch raise what it pleases
+        if message_of(error) is not None:  # too little memory
+            raise
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))  # torch's own words advise to load it unsafely
         reason = f"it asks for {wanted[1]}" if wanted else type(error).__name__
         raise UserError(
             f"{path} cannot be loaded as plain data ({reason}); it was not written by lightloom, or is damaged."
         ) from error
-    if not isinstance(content, dict) or "state_dict" not in content or not {RECORD, OLD_RECORD} & content.keys():
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not {RECORD, OLD_RECORD} & content.keys():
         raise UserError(
             f"{path} holds no lightloom run (no state_dict with its configuration); name a checkpoint of a run."
         )
-    record = content.get(RECORD) or {"config": modernized(content[OLD_RECORD]), "data": {}}
-    return {**content, "config": record["config"], "data_state": record["data"]}
+    config, data_state = _record_in(content, path)
+    return {**content, "config": config, "data_state": data_state}
+
+
+def _record_in(content: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The configuration, plain data, and what the data kept."""
+    is_old = RECORD not in content
+    record = {"config": content[OLD_RECORD], "data": {}} if is_old else content[RECORD]
+    found = [record.get(part) for part in ("config", "data")] if isinstance(record, dict) else []
+    if not found or not all(isinstance(part, dict) for part in found):
+        raise UserError(f"{path} holds no configuration of a run; name a checkpoint of a lightloom run.")
+    config, data_state = found
+    check_plain(config, str(path))
+    return modernized(config) if is_old else config, data_state
 
 
 def config_of(checkpoint: dict[str, Any], path: Path) -> DictConfig:
     """The resolved configuration that the run was trained with."""
     config = checkpoint["config"]
-    if not {"model", "data"} <= set(config):
+    parts = [config.get("model"), config.get("data"), config.get("callbacks") or {}]
+    if not all(isinstance(part, dict) for part in parts):
         raise UserError(f"{path}: its configuration has no model and data; name a checkpoint of a lightloom run.")
-    return OmegaConf.create(literal(config))
+    cfg: DictConfig = OmegaConf.create(literal({"run_name": path.stem, **config}))
+    cfg.data.setdefault("name", "unknown")
+    return cfg
 
 
 def state_for(trained: DictConfig, path: Path | str) -> dict[str, Any]:
@@ -158,28 +179,37 @@ def restore(path: Path, trust: Sequence[str] = ()) -> tuple[DictConfig, pl.Light
     """
     checkpoint = load(path)
     cfg = config_of(checkpoint, path)
-    check_trusted(cfg.model, str(path), trust)
     if "compile" in cfg.model:
         cfg.model.compile = False
-    _without_weights(cfg.model)
-    module = build(cfg.model, "model")
+    without_weights(cfg.model)
+    module = build_trusted(cfg.model, "model", str(path), trust)
     check_fits(checkpoint, module, path)
     module.load_state_dict(checkpoint["state_dict"])
     return cfg, module.eval()
 
 
-def _without_weights(node: DictConfig) -> None:
-    """The weights come from this file, not from those that training began with."""
-    for child in node.values():
-        if isinstance(child, DictConfig):
-            _without_weights(child)
-    node.update({key: off for key, off in (("checkpoint", None), ("pretrained", False)) if key in node})
+def without_weights(node: DictConfig | ListConfig) -> None:
+    """Of a model's configuration: the weights come from its file, not from those that training began with."""
+    for child in node.values() if isinstance(node, DictConfig) else node:
+        if isinstance(child, DictConfig | ListConfig):
+            without_weights(child)
+    if isinstance(node, DictConfig):
+        node.update({key: off for key, off in (("checkpoint", None), ("pretrained", False)) if key in node})
 
 
 def check_fits(checkpoint: dict[str, Any], module: pl.LightningModule, path: Path) -> None:
     """Raise UserError where the checkpoint's weights are another model's."""
-    saved = {k: tuple(v.shape) for k, v in checkpoint["state_dict"].items()}
-    wanted = {k: tuple(v.shape) for k, v in module.state_dict().items()}
+    config = checkpoint["config"]
+    trained = f"{_network(config)} on {config['data'].get('name')}"
+    check_state(module, checkpoint["state_dict"], str(path), f"is a checkpoint of another model ({trained})")
+
+
+def check_state(module: Any, state: dict[str, Any], source: str, what: str = "is of another model") -> None:
+    """Raise UserError where the tensors of `state`, (...) by name, are not those that the module has."""
+    if not isinstance(module, nn.Module):
+        raise UserError(f"{source}: its model is a {type(module).__name__}, no module; name a checkpoint of a run.")
+    saved = {str(k): tuple(v.shape) for k, v in state.items() if isinstance(v, Tensor)}
+    wanted = {k: tuple(v.shape) for k, v in module.state_dict().items() if isinstance(v, Tensor)}
     if saved == wanted:
         return
     lacking, extra = sorted(set(wanted) - set(saved)), sorted(set(saved) - set(wanted))
@@ -187,9 +217,8 @@ def check_fits(checkpoint: dict[str, Any], module: pl.LightningModule, path: Pat
         f"{k} {saved[k]} instead of {wanted[k]}" for k in sorted(set(saved) & set(wanted)) if saved[k] != wanted[k]
     ]
     first = (shapes or [f"no {k}" for k in lacking] or [f"unknown {k}" for k in extra])[0]
-    trained = f"{_network(checkpoint['config'])} on {checkpoint['config']['data'].get('name')}"
     raise UserError(
-        f"{path} is a checkpoint of another model ({trained}): {len(lacking)} weights missing, {len(extra)} unknown, "
+        f"{source} {what}: {len(lacking)} weights missing, {len(extra)} unknown, "
         f"{len(shapes)} of another shape, first {first}; resume with the options that it was trained with."
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import get_class
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
@@ -23,7 +23,7 @@ from lightloom.engine import accelerator, facts
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import trainer as trainers
 from lightloom.engine.train import close, print_table
-from lightloom.engine.trust import check_trusted
+from lightloom.engine.trust import build_trusted
 
 log = logging.getLogger("lightloom")
 CALLBACKS = "lightloom.callbacks."
@@ -36,6 +36,8 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, pl.LightningModule]:
     path = find_checkpoint(str(cfg.ckpt_path), Path(cfg.paths.log_dir), prefer="best")
     cfg.ckpt_path = str(path)
     trained, module = checkpoints.restore(path, cfg.get("trust") or ())
+    if not isinstance(module, pl.LightningModule):
+        raise UserError(f"{path}: its model is a {type(module).__name__}, no LightningModule; name a run's checkpoint.")
     log.info("%s of %s, trained on %s", path.name, trained.run_name, trained.data.name)
     return trained, module
 
@@ -44,9 +46,9 @@ def test_data(cfg: DictConfig, trained: DictConfig) -> pl.LightningDataModule:
     """The data that the checkpoint was trained with, found on this machine, or the set that `data=` names."""
     if is_swapped(cfg):
         return swapped_data(cfg, trained)
-    check_trusted(trained.data, str(cfg.ckpt_path), cfg.get("trust") or ())
-    relocate(trained.data, Path(cfg.paths.data_dir))
-    return _built(trained.data, cfg, trained)
+    relocate(trained.data, Path(cfg.paths.data_dir), Path(cfg.paths.log_dir))
+    make = partial(_built, cfg=cfg, trained=trained)
+    return build_trusted(trained.data, "data", str(cfg.ckpt_path), cfg.get("trust") or (), make)
 
 
 def is_swapped(cfg: DictConfig) -> bool:
@@ -99,8 +101,13 @@ def check_same_facts(
             )
 
 
-def relocate(data: DictConfig, data_dir: Path) -> None:
-    """Where the training machine's folder does not exist, look in this machine's data folder."""
+def relocate(data: DictConfig, data_dir: Path, log_dir: Path) -> None:
+    """Where the training machine's folder does not exist, look in this machine's data folder.
+
+    A file does not say where caches are written, nor that something is fetched.
+    """
+    for key, here in (("cache_dir", str(log_dir / "cache")), ("download", False)):
+        _replace_given(data, key, here)
     old = str(data.get("root") or "")
     if old and not Path(old).exists():
         _replace(data, old, str(data_dir / data.name))
@@ -113,6 +120,15 @@ def _replace(node: Any, old: Any, new: Any, key: str | None = None) -> None:
         if isinstance(node[name], DictConfig | ListConfig):
             _replace(node[name], old, new, key)
         elif node[name] == old and key in (None, name):
+            node[name] = new
+
+
+def _replace_given(node: DictConfig, key: str, new: Any) -> None:
+    """Put `new` wherever something stands under that key."""
+    for name in node:
+        if isinstance(node[name], DictConfig):
+            _replace_given(node[name], key, new)
+        elif name == key and node[name]:
             node[name] = new
 
 
@@ -135,12 +151,16 @@ def test_callbacks(cfg: DictConfig, trained: DictConfig) -> Iterator[pl.Callback
             continue
         if "dirpath" in options:
             options.dirpath = cfg.paths.output_dir
-        for_evaluation = getattr(get_class(target), "for_evaluation", None)
-        if for_evaluation is not None:
-            for_evaluation(options, OmegaConf.select(cfg, f"callbacks.{name}") or {}, cfg.split)
-        parts = DictConfig({k: v for k, v in options.items() if k != "_target_"})
-        check_trusted(parts, str(cfg.ckpt_path), cfg.get("trust") or ())
-        yield build(options, f"callbacks.{name}")
+        where = f"callbacks.{name}"
+        make = partial(_built_for_evaluation, where=where, asked=OmegaConf.select(cfg, where) or {}, split=cfg.split)
+        yield build_trusted(options, where, str(cfg.ckpt_path), cfg.get("trust") or (), make)
+
+
+def _built_for_evaluation(options: DictConfig, where: str, asked: Any, split: str) -> pl.Callback:
+    for_evaluation = getattr(import_target(str(options["_target_"])), "for_evaluation", None)
+    if for_evaluation is not None:
+        for_evaluation(options, asked, split)
+    return build(options, where)  # type: ignore[no-any-return]
 
 
 def choose_split(split: str | None, datamodule: pl.LightningDataModule, trained: DictConfig) -> str:

@@ -1,50 +1,137 @@
-"""What may be built from a file: parts of models and their data, of packages on a list."""
+"""The gate: what comes from a file is built by `build_trusted` only, and only parts of models and their data.
+
+A part is a class or function marked with `core.parts.part`, one of FUNCTIONS, or a class derived from one of the BASES
+and defined where these are at home. docs/security.md says what is judged, and why.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import FunctionType
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lightloom.config.instantiate import import_target, targets
-from lightloom.core.errors import UserError
+import pytorch_lightning as pl
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+from pytorch_lightning.loggers import Logger
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import Metric
+
+from lightloom.config.instantiate import KEYWORDS, build, import_target
+from lightloom.core.errors import UserError, message_of
+from lightloom.core.parts import PARTS
 
 TRUSTED = ("lightloom", "torch", "torchvision", "timm", "pytorch_lightning", "torchmetrics")
-# A checkpoint's configuration may call what is defined in these; elsewhere, only classes of modules and optimizers.
-MAKERS = (
-    *(
-        f"lightloom.{part}."
-        for part in (
-            "data",
-            "losses",
-            "metrics",
-            "modules",
-            "networks",
-            "optim",
-            "integrations",
-            "predict.classes.features",
-        )
-    ),
-    "timm.optim.",
-    "torch.optim.",
+BASES: dict[str, tuple[type, ...]] = {  # where a class is defined: what it must be derived from
+    **{
+        f"lightloom.{room}.": (nn.Module, Optimizer, LRScheduler, pl.Callback, pl.LightningDataModule)
+        for room in ("callbacks", "data", "integrations", "losses", "metrics", "modules", "networks", "optim")
+    },
+    "torch.nn.": (nn.Module,),
+    "torch.optim.": (Optimizer, LRScheduler),
+    "torchvision.models.": (nn.Module,),
+    "torchvision.ops.": (nn.Module,),
+    "torchvision.transforms.": (nn.Module,),
+    "timm.layers.": (nn.Module,),
+    "timm.models.": (nn.Module,),
+    "timm.optim.": (Optimizer,),
+    **{f"torchmetrics.{task}.": (Metric,) for task in ("classification", "regression", "segmentation", "detection")},
+    "pytorch_lightning.callbacks.": (pl.Callback,),
+}
+FUNCTIONS = ("timm.optim.create_optimizer_v2",)  # of libraries, each looked at: its words choose among its own tables
+NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
+# Words in the names of options by which something outside the process is reached; of a library none is given.
+OUTSIDE = re.compile(
+    r"(?:^|_)(paths?|files?|filenames?|dirs?|dirpath|directory|folders?|root|urls?|uri|address|host|port|repo|hub|ckpt|"
+    r"checkpoint|cache|cfg|config|weights|download|module|target|import|package|command)(?:_|$)"
 )
+DEEPEST, LARGEST = 40, 2_000_000  # of a configuration: levels, and entries
+
+
+def build_trusted(
+    cfg: Any, where: str, source: str, trust: str | Sequence[str] = (), make: Callable[[Any], Any] | None = None
+) -> Any:
+    """Build what a file asks for, a configuration that stands at `where` in `source`, once all of it is found to be
+    trusted.
+
+    make: how, of the configuration; by default as `build` does. Raises UserError where something in it is not to be
+    trusted, or does not let itself be built.
+    """
+    check_trusted(cfg, source, trust)
+    try:
+        return make(cfg) if make else build(cfg, where)
+    except Exception as error:  # a constructor that is handed what a stranger has written raises what it pleases
+        if message_of(error) is not None or trust:  # of one's own classes a fault is shown where it is
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise UserError(f"{source}: its {where} cannot be built ({reason}); it is damaged, or not ours.") from error
 
 
 def check_trusted(cfg: Any, source: str, trust: str | Sequence[str] = ()) -> None:
-    """Raise UserError where a configuration from `source`, a file, names an object outside the trusted packages.
+    """Raise UserError where a configuration from `source`, a file, names an object that is no part of a model or its
+    data, or hands a part something that reaches outside.
 
-    trust: more packages, of which the user has said that what they define may be used. What a file itself says of
-    `trust` gives it none.
+    trust: packages beside our own, of which the user has said that what they define may be used. What a file itself
+    says of `trust` gives it none.
     """
     own = (trust,) if isinstance(trust, str) else tuple(trust)
-    for where, node in targets(cfg, ""):
-        target = str(node["_target_"])
-        _check_object(target, source, where, own)
-        if target.startswith("lightloom."):
-            _check_claims(node.get("trust"), source, where, own)
+    tree = OmegaConf.to_container(cfg, resolve=False) if OmegaConf.is_config(cfg) else cfg
+    for where, node in _nodes(tree, source):
+        if "_target_" in node:
+            check_object(node, source, where, own)
 
 
-def _check_object(target: str, source: str, where: str, own: tuple[str, ...]) -> None:
+def check_plain(tree: Any, source: str) -> None:
+    """Raise UserError where what a file holds as a configuration is not text, numbers, lists and mappings by name."""
+    for _ in _nodes(tree, source):
+        pass
+
+
+def check_object(node: Mapping[str, Any], source: str, where: str, own: Sequence[str] = ()) -> None:
+    """Raise UserError where the object that a mapping with a `_target_` asks for may not be built with its options."""
+    target = node["_target_"]
+    found = _found(target, source, where, own)
+    if _is_defined_in(found, own):
+        return
+    if not is_part(found, target):
+        raise UserError(f"{source}: {target!r} at {where} is no part of a model or its data; it is not built.")
+    check_options(target, node, source, where, own)
+
+
+def check_options(target: str, given: Mapping[str, Any], source: str, where: str, own: Sequence[str] = ()) -> None:
+    """Raise UserError where an object that may be built is given options with which it may not."""
+    found = import_target(target)
+    for name in options_outside(found, _given(found, given)):
+        raise UserError(
+            f"{source}: {where}.{name} would have {target} reach outside of the file; it is not built. Leave the "
+            "option out, or say it on the command line."
+        )
+    if address := next(_addresses({key: value for key, value in given.items() if key != "_target_"}), None):
+        raise UserError(f"{source}: {where} names the address {address}, which is not fetched; it is not built.")
+    if home(found).startswith("lightloom.") and str(given.get("trust")) != "${trust}":
+        _check_claims(given.get("trust"), source, where, own)
+
+
+def options_outside(found: Any, given: Mapping[str, Any]) -> list[str]:
+    """Those of the options that reach outside: text under such a name that no part of ours states in its signature.
+
+    What ours may state is looked at in tests/engine/test_trust.py, one by one.
+    """
+    own = parameters(found) if home(found).startswith("lightloom.") and is_part(found) else {}
+    return [name for name in given if name not in own and OUTSIDE.search(name.lower()) and _holds_text(given[name])]
+
+
+def home(found: Any) -> str:
+    """The module that defines an object, and a dot: by where it is, not by the path that leads to it."""
+    return f"{getattr(found, '__module__', None)}."
+
+
+def _found(target: Any, source: str, where: str, own: Sequence[str]) -> Any:
+    if not isinstance(target, str) or not NAME.fullmatch(target):
+        raise UserError(f"{source}: {str(target)[:80]!r} at {where} is no name of an object; it is not built.")
     package = target.partition(".")[0]
     if package not in (*TRUSTED, *own):
         raise UserError(
@@ -52,17 +139,62 @@ def _check_object(target: str, source: str, where: str, own: tuple[str, ...]) ->
             f"({', '.join(TRUSTED)}); it is not built. Use checkpoints from people you trust; of your own, say "
             f"trust=[{package}]."
         )
-    if any(part.startswith("_") for part in target.split(".")):
-        raise UserError(f"{source}: {target!r} at {where} is private to {package}; it is not built.")
+    if package not in own and not target.startswith(("lightloom.", *BASES)):  # nothing else is even imported
+        raise UserError(f"{source}: {target!r} at {where} is no part of a model or its data; it is not built.")
     try:
         found = import_target(target)
-    except (ImportError, AttributeError, ValueError) as error:
+        is_clear = get_object(target) is found  # which is what Hydra will call
+    except (Exception, SystemExit) as error:  # modules of libraries that are not installed raise what they please
         raise UserError(f"{source}: {target!r} at {where} is not to be found ({error}); it is not built.") from error
-    if not (_is_defined_in(found, own) or _is_part_of_a_model(found)):
-        raise UserError(f"{source}: {target!r} at {where} is no part of a model or its data; it is not built.")
+    if not is_clear:
+        raise UserError(f"{source}: {target!r} at {where} means two objects; it is not built.")
+    return found
 
 
-def _check_claims(claimed: Any, source: str, where: str, own: tuple[str, ...]) -> None:
+def is_part(found: Any, target: str = "") -> bool:
+    """Is it a class or function that may be built?"""
+    try:
+        if found in PARTS or target in FUNCTIONS:
+            return True
+    except TypeError:  # it has no hash
+        return False
+    if not isinstance(found, type):
+        return False
+    if home(found).startswith("lightloom.") and not PARTS.isdisjoint(found.__mro__):
+        return True
+    bases = [base for place, its in BASES.items() if home(found).startswith(place) for base in its]
+    return issubclass(found, tuple(bases)) and not issubclass(found, Logger)
+
+
+def _is_defined_in(found: Any, packages: Sequence[str]) -> bool:
+    """A class or function of these packages (json.codecs.open of a module that imports json is codecs.open)."""
+    return callable(found) and home(found).partition(".")[0] in packages
+
+
+def parameters(found: Any) -> dict[str, inspect.Parameter]:
+    """What it takes by name; nothing of what does not say."""
+    try:
+        taken = inspect.signature(found).parameters
+    except (TypeError, ValueError):
+        return {}
+    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {name: p for name, p in taken.items() if p.kind not in open_ended}
+
+
+def _given(found: Any, node: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a mapping gives, those without a name under that of their place."""
+    unnamed = node.get("_args_")
+    placed = zip(parameters(found), unnamed if isinstance(unnamed, list | tuple) else (), strict=False)
+    return {**dict(placed), **{str(name): value for name, value in node.items() if name not in KEYWORDS}}
+
+
+def _holds_text(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" not in value and any(map(_holds_text, value.values()))
+    return any(map(_holds_text, value)) if isinstance(value, list | tuple) else isinstance(value, str)
+
+
+def _check_claims(claimed: Any, source: str, where: str, own: Sequence[str]) -> None:
     """A part that reads another checkpoint hands its `trust` on."""
     packages = [claimed] if isinstance(claimed, str) else claimed or ()
     if beyond := [str(package) for package in packages if package not in own]:
@@ -71,20 +203,37 @@ def _check_claims(claimed: Any, source: str, where: str, own: tuple[str, ...]) -
         )
 
 
-def _is_defined_in(found: Any, packages: tuple[str, ...]) -> bool:
-    """By where the object was defined, not by the path that leads to it (json.codecs.open is codecs.open)."""
-    return str(getattr(found, "__module__", None)).partition(".")[0] in packages
+def _nodes(tree: Any, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each mapping, outermost first; UserError for what is no plain data, or too much of it. No recursion: a file may
+    nest as deeply as it likes, or hold itself."""
+    left: list[tuple[str, Any, int]] = [("", tree, 0)]
+    seen = 0
+    while left:
+        where, node, depth = left.pop()
+        seen += 1
+        if depth > DEEPEST or seen > LARGEST:
+            raise UserError(f"{source}: its configuration is nested too deeply, or too large; it is not built.")
+        if isinstance(node, Mapping):
+            if strange := next((key for key in node if not isinstance(key, str | int | float | bool)), None):
+                raise UserError(f"{source}: the key {strange!r} at {where} is no name; it is not built.")
+            yield where, node  # type: ignore[misc]
+            children: Any = list(node.items())
+        elif isinstance(node, list | tuple):
+            children = list(enumerate(node))
+        elif node is None or isinstance(node, str | int | float | bool):
+            continue
+        else:
+            raise UserError(f"{source}: what is at {where} is a {type(node).__name__}, no plain data; it is not built.")
+        left += [(f"{where}.{key}" if where else str(key), child, depth + 1) for key, child in reversed(children)]
 
 
-def _is_part_of_a_model(found: Any) -> bool:
-    """A module, metric, optimizer or transform of a trusted package, or anything defined where such parts are made.
-
-    Judged by where the object was defined, not by the path that leads to it (torch.os.system is os.system).
-    """
-    from torch import nn
-    from torch.optim import Optimizer
-
-    home = f"{getattr(found, '__module__', None)}."
-    if isinstance(found, type) and issubclass(found, nn.Module | Optimizer):
-        return home.partition(".")[0] in TRUSTED
-    return isinstance(found, type | FunctionType) and home.startswith(MAKERS)
+def _addresses(tree: Any) -> Iterator[str]:
+    """The addresses (`http://...`) in a part's own options; what is below another part is looked at there."""
+    if isinstance(tree, str) and "://" in tree:
+        yield tree[:200]
+    elif isinstance(tree, Mapping):
+        for child in tree.values() if "_target_" not in tree else ():
+            yield from _addresses(child)
+    elif isinstance(tree, list | tuple):
+        for child in tree:
+            yield from _addresses(child)

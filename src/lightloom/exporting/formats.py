@@ -14,9 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from lightloom.config.aliases import PACKAGES, renamed
-from lightloom.config.instantiate import build
+from lightloom.config.instantiate import build, literal
 from lightloom.core.errors import UserError
-from lightloom.engine.trust import check_trusted
+from lightloom.engine.checkpoint import check_state, without_weights
+from lightloom.engine.trust import build_trusted, check_plain
 from lightloom.exporting.contract import Graph
 
 Run = Callable[[Tensor], tuple[Tensor, ...]]
@@ -101,7 +102,8 @@ def write_safetensors(graph: Graph, path: Path, facts: Mapping[str, str]) -> Non
 
 def open_safetensors(path: Path, graph: Graph) -> Run:
     """Run the module of a file that this process has just written, of a checkpoint that it has found to be trusted."""
-    return type(graph)(_module(*_read_safetensors(path)), graph.shape, graph.example)
+    model, state = _read_safetensors(path)
+    return type(graph)(_loaded(build(model, "model"), state, path), graph.shape, graph.example)
 
 
 def load_safetensors(path: Path | str, trust: Sequence[str] = ()) -> pl.LightningModule:
@@ -110,8 +112,7 @@ def load_safetensors(path: Path | str, trust: Sequence[str] = ()) -> pl.Lightnin
     trust: packages beside our own whose classes it may name.
     """
     model, state = _read_safetensors(path)
-    check_trusted(model, str(path), trust)
-    return _module(model, state)
+    return _loaded(build_trusted(model, "model", str(path), trust), state, path)
 
 
 def _read_safetensors(path: Path | str) -> tuple[DictConfig, dict[str, Tensor]]:
@@ -126,15 +127,23 @@ def _read_safetensors(path: Path | str) -> tuple[DictConfig, dict[str, Tensor]]:
         raise UserError(f"{path} is no whole safetensors file ({error}); export it anew.") from error
     if "model" not in facts:
         raise UserError(f"{path}: its header has no lightloom model; use a file that src/export.py wrote.")
-    model, versions = json.loads(facts["model"]), json.loads(facts.get("versions", "{}"))
+    try:
+        model, versions = json.loads(facts["model"]), json.loads(facts.get("versions", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: its header is no JSON ({error}); export it anew.") from error
+    check_plain(model, str(path))
+    if not isinstance(model, dict) or not isinstance(versions, dict):
+        raise UserError(f"{path}: its header has no lightloom model; use a file that src/export.py wrote.")
     is_old = not PACKAGES.keys().isdisjoint(versions)
-    return OmegaConf.create(renamed(model) if is_old else model), state
+    cfg = OmegaConf.create(literal(renamed(model) if is_old else model))
+    without_weights(cfg)
+    return cfg, state
 
 
-def _module(model: DictConfig, state: dict[str, Tensor]) -> pl.LightningModule:
-    module: pl.LightningModule = build(model, "model")
+def _loaded(module: Any, state: dict[str, Tensor], path: Path | str) -> pl.LightningModule:
+    check_state(module, state, str(path))
     module.load_state_dict(state)
-    return module.eval()
+    return module.eval()  # type: ignore[no-any-return]
 
 
 FORMATS: dict[str, Format] = {

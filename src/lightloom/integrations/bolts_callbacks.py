@@ -17,6 +17,7 @@ from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.offers import lacks_samples
 from lightloom.callbacks.samples.grid import as_generator, draw, epoch_file, is_shown
 from lightloom.core.errors import UserError
+from lightloom.core.parts import part
 from lightloom.core.ranges import Count, checked
 from lightloom.data.subset import images_of
 from lightloom.integrations.bolts import load
@@ -83,12 +84,14 @@ class _ToEachLogger:
                 logger.experiment.log({name: wandb.Histogram(values.flatten().tolist())}, commit=False)
 
 
+@part
 def training_monitor(log_every_n_steps: Count | None = None) -> pl.Callback:
     """A histogram of each tensor of a batch as it comes to the training step; null: as often as the trainer logs."""
     base = load("pl_bolts.callbacks").TrainingDataMonitor
     return type("TrainingDataMonitor", (_ToEachLogger, base), {})(log_every_n_steps)
 
 
+@part
 def module_monitor(submodules: Sequence[str], log_every_n_steps: Count | None = None) -> pl.Callback:
     """A histogram of what goes into these submodules, named from the module on, and of what comes out, in training."""
     base = load("pl_bolts.callbacks").ModuleDataMonitor

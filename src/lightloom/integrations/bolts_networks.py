@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
+from lightloom.core.parts import part
 from lightloom.core.ranges import Count
 from lightloom.integrations.bolts import load
 
 
+@part
 def unet(channels: Count, image_size: Count, outputs: Count, num_layers: Count = 3, width: Count = 32) -> nn.Module:
     """Ronneberger et al. 2015, U-Net, arXiv:1505.04597. (B, channels, H, W) -> (B, outputs, H, W), unactivated.
 

@@ -7,11 +7,13 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from lightloom.core.parts import part
 from lightloom.core.ranges import Share
 from lightloom.integrations.bolts import load
 from lightloom.optim.schedules import Schedule, known, per_step
 
 
+@part
 def warmup_cosine(
     optimizer: Optimizer, total_steps: int, warmup: Share = 0.05, start: Share = 0.01, final: Share = 0.0
 ) -> Schedule:
@@ -38,6 +40,7 @@ def warmup_cosine(
     return per_step(ClosedForm(optimizer, rise, max(total_steps, rise + 1), start * rate, final * rate))
 
 
+@part
 def warmup_linear(optimizer: Optimizer, total_steps: int, warmup: Share = 0.05) -> Schedule:
     """linear_warmup_decay: from 0 up to the rate over the first `warmup` share of the run, and a line down to 0."""
     total_steps = known(total_steps)

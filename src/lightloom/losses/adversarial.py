@@ -11,6 +11,8 @@ from typing import Protocol
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from lightloom.core.parts import part
+
 
 class AdversarialLoss(Protocol):
     """A two-player objective."""
@@ -28,6 +30,7 @@ class AdversarialLoss(Protocol):
         ...
 
 
+@part
 class NonSaturating:
     """-log D(x) - log(1 - D(G(z))) against -log D(G(z)), in nats.  Goodfellow et al. 2014, section 3."""
 
@@ -48,6 +51,7 @@ class Minimax(NonSaturating):
         return -softplus(fake).mean()
 
 
+@part
 class LeastSquares:
     """(D(x) - 1)^2 / 2 + D(G(z))^2 / 2 against (D(G(z)) - 1)^2 / 2.  Mao et al. 2017, eq. 9."""
 
@@ -61,6 +65,7 @@ class LeastSquares:
         return scores
 
 
+@part
 class Wasserstein:
     """f(G(z)) - f(x) against -f(G(z)), for a 1-Lipschitz critic f.  Arjovsky et al. 2017, eqs. 2 and 3."""
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from lightloom.core.parts import part
 from lightloom.core.ranges import Positive, checked
 from lightloom.ops.rng import uniforms
 
@@ -57,6 +58,7 @@ class Likelihood(Protocol):
         ...
 
 
+@part
 class Bernoulli:
     """Black and white pixels, drawn anew whenever an image is seen: a grey value is the probability of a white one.
 
@@ -74,6 +76,7 @@ class Bernoulli:
         return output.sigmoid()
 
 
+@part
 class Gaussian:
     """Grey values with the noise N(0, scale^2) around the output. A density: its logarithm may be positive."""
 

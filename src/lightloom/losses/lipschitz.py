@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from lightloom.core.parts import part
 from lightloom.core.ranges import NotNegative, Positive, checked
 from lightloom.ops.torch_internals import clamp_
 
@@ -26,6 +27,7 @@ class Constraint(Protocol):
     def __call__(self, critic: nn.Module) -> None: ...
 
 
+@part
 class GradientPenalty:
     """weight * (||grad f(x_hat)||_2 - 1)^2, a scalar, x_hat uniform between real and fake (B, C, H, W).
 
@@ -41,6 +43,7 @@ class GradientPenalty:
         return self.weight * (norms - 1).square().mean()
 
 
+@part
 class R1:
     """weight / 2 * ||grad D(x)||_2^2, a scalar, on real images (B, C, H, W).  Mescheder et al. 2018, eq. 9."""
 
@@ -51,6 +54,7 @@ class R1:
         return self.weight / 2 * input_gradient(critic, real).flatten(1).square().sum(1).mean()
 
 
+@part
 class WeightClipping:
     """Every weight to [-limit, limit].  Arjovsky et al. 2017, Algorithm 1, line 7."""
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from lightloom.core.parts import part
 from lightloom.core.ranges import NotNegative, Share, checked
 from lightloom.ops.rng import normals, uniforms
 
@@ -23,6 +24,7 @@ class Corruption(Protocol):
         ...
 
 
+@part
 class Gaussian:
     """Additive noise N(0, level^2); the result may leave [0, 1]."""
 
@@ -35,6 +37,7 @@ class Gaussian:
         return x + self.level * noise
 
 
+@part
 class Masking:
     """Each value is set to 0 with probability `level`."""
 
@@ -46,6 +49,7 @@ class Masking:
         return x * (_uniform(x, keys) >= self.level)
 
 
+@part
 class SaltAndPepper:
     """Each value is replaced with probability `level`, by 0 or by 1 as a fair coin says."""
 

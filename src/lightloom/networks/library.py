@@ -15,9 +15,11 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from lightloom.core.errors import did_you_mean
+from lightloom.core.parts import part
 from lightloom.core.ranges import Count, Natural
 
 
+@part
 def from_timm(
     name: str,
     in_channels: Count,
@@ -47,6 +49,7 @@ def from_timm(
     return enlarged(network, image_size, min_size)
 
 
+@part
 def from_torchvision(
     name: str,
     in_channels: Count,

@@ -15,17 +15,20 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_schedules
 
 from lightloom.core.errors import UserError
+from lightloom.core.parts import part
 from lightloom.core.ranges import Natural, Share
 from lightloom.ops.torch_internals import ONE_CYCLE_LENGTH
 
 Schedule = dict[str, Any]
 
 
+@part
 def constant(optimizer: Optimizer, total_steps: int) -> Schedule:
     """Keep the optimizer's rate; stepped once per epoch, for nothing depends on it."""
     return {"scheduler": torch_schedules.LambdaLR(optimizer, lambda epoch: 1.0), "interval": "epoch", "frequency": 1}
 
 
+@part
 def step(
     optimizer: Optimizer, total_steps: int, milestones: Sequence[Share], factor: Annotated[float, Gt(0), Lt(1)]
 ) -> Schedule:
@@ -35,6 +38,7 @@ def step(
     return per_step(torch_schedules.LambdaLR(optimizer, lambda step: factor ** sum(step >= m for m in at)))
 
 
+@part
 def cosine(optimizer: Optimizer, total_steps: int, warmup: Share = 0.0, final: Share = 0.0) -> Schedule:
     """Linear rise over the first `warmup` share, then (1 + cos(pi t)) / 2 down to `final` times the rate.
 
@@ -52,6 +56,7 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: Share = 0.0, final: S
     return per_step(torch_schedules.LambdaLR(optimizer, factor))
 
 
+@part
 def one_cycle(optimizer: Optimizer, total_steps: int, rise: Share = 0.3) -> Schedule:
     """Up to the optimizer's rate over the first `rise` share, then down to almost nothing (Smith & Topin 2018).
 
@@ -63,6 +68,7 @@ def one_cycle(optimizer: Optimizer, total_steps: int, rise: Share = 0.3) -> Sche
     return per_step(_OneCycle(optimizer, rates, max(total_steps, 2) + 1, pct_start=rise, cycle_momentum=momentum))
 
 
+@part
 def triangular(
     optimizer: Optimizer, total_steps: int, rise: Share = 0.2, start: Share = 0.0, final: Share = 0.0
 ) -> Schedule:
@@ -83,6 +89,7 @@ def triangular(
     return per_step(torch_schedules.LambdaLR(optimizer, factor))
 
 
+@part
 def plateau(
     optimizer: Optimizer,
     total_steps: int,

@@ -21,7 +21,7 @@ from lightloom.core.run_dir import find_checkpoint
 from lightloom.data import contract
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import evaluate, facts
-from lightloom.engine.trust import check_trusted
+from lightloom.engine.trust import build_trusted
 from lightloom.predict import choose
 from lightloom.predict.contract import Request
 
@@ -74,6 +74,8 @@ def load(where: str | Path, trust: Sequence[str] = ()) -> Loaded:
     """
     path = find_checkpoint(str(where), _folder("LIGHTLOOM_LOG_DIR", "logs"), prefer="best")
     config, module = checkpoints.restore(path, trust)
+    if not isinstance(module, pl.LightningModule):
+        raise UserError(f"{path}: its model is a {type(module).__name__}, no LightningModule; name a run's checkpoint.")
     return Loaded(module, config, checkpoints.load(path)["data_state"], path)
 
 
@@ -81,9 +83,8 @@ def load_run(where: str | Path, trust: Sequence[str] = ()) -> Run:
     """As `load`, with the data that the run was trained on, found on this machine."""
     found = load(where, trust)
     data = found.config.data
-    check_trusted(data, str(found.path), trust)
-    evaluate.relocate(data, _folder("LIGHTLOOM_DATA_DIR", "data"))
-    datamodule = build_datamodule(data)
+    evaluate.relocate(data, _folder("LIGHTLOOM_DATA_DIR", "data"), _folder("LIGHTLOOM_LOG_DIR", "logs"))
+    datamodule = build_trusted(data, "data", str(found.path), trust, build_datamodule)
     contract.adopt(datamodule, found.state)
     facts.prepare(datamodule)
     data.update(literal(contract.facts(datamodule)))

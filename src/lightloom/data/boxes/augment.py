@@ -12,12 +12,14 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import sanitize_bounding_boxes
 
 from lightloom.core.errors import UserError
+from lightloom.core.parts import part
 from lightloom.core.ranges import Natural, NotNegative, Positive, Share, checked
 from lightloom.data.boxes.annotations import Target, box_area
 
 PAPER = 114  # the grey around the images of a mosaic
 
 
+@part
 class BoxAugment:
     """Mosaic, flip, colours, a crop as SSD's or large-scale jitter, in this order; each is left out at 0, or None.
 

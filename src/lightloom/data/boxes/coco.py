@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.core.parts import part
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
 from lightloom.data.images.readers import SplitName, read_text
 
@@ -21,6 +22,7 @@ EVERYTHING = ("annotations.json", "_annotations.coco.json", "coco.json")  # with
 FOLDERS = ("", "images", "{0}", "images/{0}", "{1}", "images/{1}")  # of images; 0: the file's last word, 1: the split
 
 
+@part
 class Coco:
     """A JSON file per split below `root`: annotations/instances_train2017.json and train2017/*.jpg, or alike.
 

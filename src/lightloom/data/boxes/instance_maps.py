@@ -12,10 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.core.parts import part
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
 from lightloom.data.images.readers import SplitName, image_files
 
 
+@part
 class InstanceMaps:
     """`root`/<images>/x.png with `root`/<maps>/x<suffix>.png, of 8 or 16 bits; or so below train, val and test.
 

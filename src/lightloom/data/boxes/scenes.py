@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.core.parts import part
 from lightloom.core.ranges import Count, Seed
 from lightloom.data.boxes.annotations import Target, encoded
 from lightloom.data.identity import Identity
@@ -28,6 +29,7 @@ INK = 0.3  # what is fainter is paper: boxes and masks hold each pixel that a di
 TRIES = 30  # of a place that meets no other digit, before a scene does with one digit less
 
 
+@part
 class DigitScenes:
     """A reader of scenes with 1 to `max_digits` digits on `image_size` squared pixels, three channels."""
 

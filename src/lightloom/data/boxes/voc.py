@@ -8,12 +8,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from lightloom.core.errors import UserError
+from lightloom.core.parts import part
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
 from lightloom.data.images.readers import SplitName, image_files, read_text
 
 log = logging.getLogger("lightloom")
 
 
+@part
 class Voc:
     """`root` or `root`/VOCdevkit/VOC<year> with JPEGImages, Annotations and ImageSets/Main/{train,val,test}.txt.
 

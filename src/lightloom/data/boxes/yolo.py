@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lightloom.core.errors import UserError
+from lightloom.core.parts import part
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
 from lightloom.data.boxes.validation import open_files
 from lightloom.data.images.readers import SplitName, image_files, read_text
@@ -17,6 +18,7 @@ PLACES = ("images/{0}", "images/{0}2017", "{0}/images")
 NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
+@part
 class Yolo:
     """images/ and labels/ below `root`, with a data.yaml (names, train, val, test) or, without one, folders by split.
 

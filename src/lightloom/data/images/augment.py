@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightloom.core.parts import part
 from lightloom.core.ranges import Natural, NotNegative, checked
 from lightloom.ops.rng import mix, uniform
 
@@ -80,6 +81,7 @@ def cutmix(images: Tensor, labels: Tensor, keys: Tensor, num_classes: int, alpha
     return mixed, _blend(labels, 1 - (y1 - y0) * (x1 - x0) / (h * w), num_classes)
 
 
+@part
 class Augment:
     """The augmentations of a data set: `geometry` on the images as stored (uint8), then `mix` on float images.
 

@@ -24,6 +24,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.core.parts import part
 from lightloom.data import identity
 from lightloom.data.cache import ImageCache
 from lightloom.data.images.decode import read_image
@@ -89,6 +90,7 @@ class Reader(Protocol):
     def read(self, split: SplitName) -> Split | None: ...
 
 
+@part
 class Digits:
     """1,797 handwritten digits, 8x8, carried by scikit-learn; every fifth of a class is for the test."""
 
@@ -106,6 +108,7 @@ class Digits:
         return Split(images=images[chosen], labels=labels[chosen])
 
 
+@part
 class Idx:
     """MNIST and its kin: four idx files, gzipped or not, anywhere below `root`.
 
@@ -134,6 +137,7 @@ class Idx:
         return sorted(path for suffix in ("", ".gz") for path in self.root.rglob(name + suffix))
 
 
+@part
 class Cifar:
     """CIFAR-10 or CIFAR-100 in the python version: `root`/cifar-10-batches-py or `root`/cifar-100-python.
 
@@ -171,6 +175,7 @@ class Cifar:
             raise UserError(f"{folder / name}: not a whole batch of {self.source} ({error}). {_AGAIN}") from error
 
 
+@part
 class ImageFolder:
     """One folder per class, `root`/<class>/*.png, or so below `root`/train and, where they exist, val and test.
 
@@ -221,6 +226,7 @@ class ImageFolder:
             raise UserError(f"{folder}: no images ({known}) in {empty or 'it'}; add some or delete the folder")
 
 
+@part
 class KaggleCsv:
     """A Kaggle competition: `root`/train/<id>.png with a csv of id,label, and `root`/test/<id>.png without labels.
 
@@ -317,6 +323,8 @@ class _ArrayUnpickler(pickle.Unpickler):
 def _torchvision(source: str) -> Any:
     import torchvision.datasets
 
+    if source not in _MEGABYTES:  # whatever else is there is not looked up by a name from a file
+        raise UserError(f"data.reader.source={source}: expected one of {', '.join(_MEGABYTES)}.")
     return getattr(torchvision.datasets, source)
 
 

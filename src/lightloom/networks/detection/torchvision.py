@@ -33,6 +33,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from lightloom.core.errors import UserError
+from lightloom.core.parts import part
 from lightloom.core.ranges import Count, Positive, Share
 from lightloom.networks import library
 from lightloom.networks.blocks import ConvBlock, normalization
@@ -106,6 +107,7 @@ class Staged(nn.Module):
         return maps
 
 
+@part
 def pyramid(
     name: str = "small",
     out_channels: Count = 64,
@@ -206,6 +208,7 @@ def _classifier(name: str, head: str, checkpoint: str | None) -> Any:
 # --- detectors
 
 
+@part
 def faster_rcnn(
     num_classes: Count,
     image_size: Count,
@@ -229,6 +232,7 @@ def faster_rcnn(
     return _with_losses(network, "loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
 
 
+@part
 def mask_rcnn(
     num_classes: Count,
     image_size: Count,
@@ -255,6 +259,7 @@ def mask_rcnn(
     return _with_losses(network, *boxes, "loss_mask")
 
 
+@part
 def retinanet(
     num_classes: Count,
     image_size: Count,
@@ -277,6 +282,7 @@ def retinanet(
     return _with_losses(network, "classification", "bbox_regression")
 
 
+@part
 def fcos(
     num_classes: Count,
     image_size: Count,
@@ -304,6 +310,7 @@ def fcos(
     return _with_losses(network, "classification", "bbox_regression", "bbox_ctrness")
 
 
+@part
 def ssd(
     num_classes: Count,
     mean: Sequence[float] = IMAGENET_MEAN,
@@ -328,6 +335,7 @@ def ssd(
     return _with_losses(network, "bbox_regression", "classification")
 
 
+@part
 def ssdlite(
     num_classes: Count,
     size: Count = 320,

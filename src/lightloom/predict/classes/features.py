@@ -11,11 +11,13 @@ from omegaconf import DictConfig
 from torch import nn
 
 from lightloom.core.errors import UserError
+from lightloom.core.parts import part
 from lightloom.core.run_dir import find_checkpoint
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.metrics.extractors import OPTION, ClassifierFeatures
 
 
+@part
 class TrainedFeatures(ClassifierFeatures):
     """The features of a run's classifier.
 
@@ -42,10 +44,13 @@ class TrainedFeatures(ClassifierFeatures):
 
     @staticmethod
     def settle_options(options: DictConfig, begun: DictConfig | None, cfg: DictConfig) -> None:
-        """`checkpoint: last` is another file tomorrow: name the one that is meant when a run begins.
+        """`checkpoint: last` is another file tomorrow: name the one that is meant when a run begins. Of an address too:
+        what a file names is not fetched (`engine.trust`).
 
         begun: the same options as the run has recorded them, where it had begun before this command.
         """
+        if "://" in str(options.get("checkpoint")):
+            options.checkpoint = str(find_classifier(str(options.checkpoint), Path(cfg.paths.log_dir), options.name))
         if options.get("checkpoint") != "last":
             return
         if begun is not None and begun.get("name") == options.name:
