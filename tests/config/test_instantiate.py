@@ -1,11 +1,15 @@
 """Objects from a configuration, and what is wrong with a configuration of objects."""
 
+import itertools
+from pickle import UnpicklingError
+
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from lightloom.config.instantiate import build, check_targets
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, message_of
 from lightloom.engine.trust import check_trusted
 
 MLP = {"_target_": "lightloom.networks.mlp.MLP", "in_channels": 1, "num_classes": 10, "image_size": 8, "hidden": [4]}
@@ -81,6 +85,38 @@ def test_an_open_ended_constructor_still_knows_a_slip():
 def test_a_stranger_s_checkpoint_calls_nothing(target):
     with pytest.raises(UserError, match=r"from\.ckpt"):
         check_trusted(OmegaConf.create({"model": {"_target_": target}}), "from.ckpt")
+
+
+LINKS = {
+    "said": UserError,
+    "refused": ValueError,
+    "missing": FileNotFoundError,
+    "broken": UnpicklingError,
+    "fault": KeyError,
+}
+
+
+def raise_chain(links: list[str]) -> None:
+    """Raise the first of these errors from the second, that from the third, and so on."""
+    error: Exception | None = None
+    for i, link in reversed(list(enumerate(links))):
+        above = LINKS[link](f"{link} {i}")
+        above.__cause__ = error
+        error = above
+    raise error
+
+
+@pytest.mark.parametrize("links", [c for n in (1, 2, 3) for c in itertools.product(LINKS, repeat=n)], ids="-".join)
+def test_of_a_chain_of_causes_the_nearest_sentence_is_said(links):
+    """A wrong file's UnpicklingError below a good sentence is no traceback, whatever stands between."""
+    cfg = OmegaConf.create({"_target_": f"{__name__}.raise_chain", "links": list(links)})
+    users = [f"said {i}" for i, link in enumerate(links) if link == "said"]
+    refusals = [f"model: {link} {i}" for i, link in enumerate(links) if link in ("refused", "missing")]
+    with pytest.raises((UserError, InstantiationException)) as caught:
+        build(OmegaConf.create({"_target_": "builtins.dict", "inner": cfg}), "model")
+    expected = [*users, *refusals][:1]
+    assert isinstance(caught.value, UserError) == bool(expected)
+    assert message_of(caught.value) == (expected[0] if expected else None)
 
 
 def test_a_layer_that_cannot_be_is_a_mistake_and_too_little_memory_is_not():

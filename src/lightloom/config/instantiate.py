@@ -14,7 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lightloom.config.annotations import option_rule
 from lightloom.config.source import is_library, may_state_facts
-from lightloom.core.errors import UserError, did_you_mean, message_of, raise_all, slip
+from lightloom.core.errors import UserError, causes, did_you_mean, message_of, raise_all, slip
 
 REFUSALS = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError)  # of constructors
 OWN_OPTIONS = {"trainer.loop", "data.state_sha256"}  # which stand among those of a class, and are not handed to it
@@ -28,13 +28,10 @@ def build(cfg: Any, where: str, **extra: Any) -> Any:
     try:
         return instantiate(cfg, _convert_="all", **extra)
     except InstantiationException as error:
-        cause = error.__cause__
-        while cause is not None and cause.__cause__ is not None and not isinstance(cause, UserError):
-            cause = cause.__cause__
-        if isinstance(cause, UserError):
-            raise cause from error
-        if isinstance(cause, REFUSALS) or _is_impossible(cause) or _is_lightnings(cause):
-            raise UserError(f"{where}: {' '.join(str(cause).split())}") from error
+        if said := next((cause for cause in causes(error) if isinstance(cause, UserError)), None):
+            raise said from error
+        if refusal := next(filter(_is_refusal, causes(error)), None):
+            raise UserError(f"{where}: {' '.join(str(refusal).split())}") from error
         raise
 
 
@@ -63,12 +60,16 @@ def literal(value: Any) -> Any:
     return value.replace("${", "\\${") if isinstance(value, str) else value
 
 
-def _is_lightnings(cause: BaseException | None) -> bool:
+def _is_refusal(cause: BaseException) -> bool:
+    return isinstance(cause, REFUSALS) or _is_impossible(cause) or _is_lightnings(cause)
+
+
+def _is_lightnings(cause: BaseException) -> bool:
     """Is it how Lightning refuses an option? By name, for its class cannot be had without torch."""
     return type(cause).__name__ == "MisconfigurationException"
 
 
-def _is_impossible(cause: BaseException | None) -> bool:
+def _is_impossible(cause: BaseException) -> bool:
     """Is it what torch raises for a layer that cannot be, rather than for a machine that has too little?"""
     return type(cause) is RuntimeError and message_of(cause) is None
 

@@ -6,7 +6,7 @@ import difflib
 import errno
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _SPACE = "free some space or set paths.log_dir=<a folder on another disk>"
 LIMITS = {  # by errno: of the machine, not of the program
@@ -47,17 +47,31 @@ class Interrupted(SystemExit):
         super().__init__(128 + number)
 
 
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it was raised from, the nearest first: whoever raised last knew best what was being done."""
+    cause: BaseException | None = error
+    seen: list[BaseException] = []  # one that is raised again may stand in its own chain
+    while cause is not None and not any(cause is one for one in seen):
+        yield cause
+        seen.append(cause)
+        cause = cause.__cause__
+
+
 def message_of(error: BaseException) -> str | None:
     """The message for the user, or None where the fault is the program's.
 
     A DataLoader's worker wraps its exception's message in a traceback; Lightning says in a class of its own what it
     refuses.
     """
+    return next((said for cause in causes(error) if (said := _said_by(cause))), None)
+
+
+def _said_by(error: BaseException) -> str | None:
     if type(error).__name__ == "MisconfigurationException":
         return " ".join(str(error).split())
     if isinstance(error, UserError):
         return str(error).rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2].strip()
-    return _limit_of(error) or (message_of(error.__cause__) if error.__cause__ else None)
+    return _limit_of(error)
 
 
 def _limit_of(error: BaseException) -> str | None:
