@@ -19,6 +19,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor, nn
 
+from lightloom.callbacks.run.nan_guard import not_finite
 from lightloom.config.aliases import modernized
 from lightloom.config.instantiate import literal
 from lightloom.core import atomic_io, run_dir
@@ -202,6 +203,20 @@ def check_fits(checkpoint: dict[str, Any], module: pl.LightningModule, path: Pat
     config = checkpoint["config"]
     trained = f"{_network(config)} on {config['data'].get('name')}"
     check_state(module, checkpoint["state_dict"], str(path), f"is a checkpoint of another model ({trained})")
+
+
+def check_finite(content: dict[str, Any], module: pl.LightningModule, path: Path) -> None:
+    """Raise UserError where training is to go on from weights, or with an optimizer, that is broken.
+
+    content: the state_dict that is taken, and optimizer_states if they are. What the module, still fresh, has as
+    infinite, such as a mask, may be so.
+    """
+    fresh = module.state_dict().items()
+    if broken := not_finite(content, [n for n, x in fresh if isinstance(x, Tensor) and not bool(x.isfinite().all())]):
+        raise UserError(
+            f"{path}: {broken}, so nothing can be trained from it; name another checkpoint of the run with ckpt_path=, "
+            "or begin anew with another run_name."
+        )
 
 
 def check_state(module: Any, state: dict[str, Any], source: str, what: str = "is of another model") -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lightloom.config.values import format_value
 from lightloom.core.errors import UserError, raise_all
 from lightloom.core.text import first_of
+from lightloom.engine import checkpoint as checkpoints
 from lightloom.optim.patterns import matches, unmatched
 
 log = logging.getLogger("lightloom")
@@ -36,6 +37,7 @@ def load_parts(module: pl.LightningModule, checkpoint: dict[str, Any], parts: st
             f"weights_only_init={format_value(parts)}: {path} has no weights of that name and shape for this model, "
             f"whose weights are called {first_of(list(own), SHOWN)}; name others, or set weights_only_init=true."
         )
+    checkpoints.check_finite({"state_dict": taken}, module, path)
     module.load_state_dict(taken, strict=False)
     new = [name for name in own if name not in taken]
     told = first_of(new, SHOWN) or "nothing"

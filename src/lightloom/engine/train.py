@@ -265,6 +265,8 @@ def _take_weights(start: Start, module: pl.LightningModule) -> None:
         partial_init.load_parts(module, start.content, start.weights_only, start.path)
         return
     checkpoints.check_fits(start.content, module, start.path)
+    content = {"state_dict": start.content["state_dict"]} if start.weights_only else start.content
+    checkpoints.check_finite(content, module, start.path)
     if start.weights_only:
         module.load_state_dict(start.content["state_dict"])
         log.info("Beginning with the weights of %s.", start.path)

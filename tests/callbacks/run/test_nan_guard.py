@@ -160,6 +160,52 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     assert last.read_bytes() == good
 
 
+class Keeps(Module):
+    """Beside its weights: statistics, and a mask that is infinite by design."""
+
+    def __init__(self) -> None:
+        super().__init__("none")
+        self.network.append(nn.BatchNorm1d(1))
+        self.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam(self.parameters(), lr=0.1)
+
+
+BESIDE = {
+    ("statistics", math.nan): r"the weights network\.3\.running_var are not finite",
+    ("statistics", math.inf): r"the weights network\.3\.running_var are not finite",
+    ("optimizer", math.nan): "the state of optimizer 0 is NaN",  # infinity may be meant there
+}
+
+
+@pytest.mark.parametrize(("place", "value"), BESIDE)
+def test_what_is_beside_the_weights_is_not_saved_broken(tmp_path, place, value):
+    made, module = trainer(tmp_path), Keeps()
+    made.fit(module, data())
+    last = tmp_path / "checkpoints/last.ckpt"
+    good = last.read_bytes()
+    state = made.optimizers[0].state[module.network[0].weight]
+    {"statistics": module.network[3].running_var, "optimizer": state["exp_avg"]}[place].fill_(value)
+    with pytest.raises(UserError, match=f"{BESIDE[place, value]}; it was not saved"):
+        made.save_checkpoint(last)
+    assert last.read_bytes() == good
+
+
+@pytest.mark.parametrize("place", ["weights", "statistics", "optimizer"])
+def test_nothing_is_trained_from_what_is_broken(tmp_path, place):
+    """Neither is the file called the last good one; a mask that the module has so is none of it."""
+    trainer(tmp_path).fit(Keeps(), data())
+    content = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
+    checkpoint.check_finite(content, Keeps(), tmp_path)
+    weights = content["state_dict"]
+    state = content["optimizer_states"][0]["state"][0]
+    broken = {"weights": weights["network.0.weight"], "statistics": weights["network.3.running_mean"]}
+    {**broken, "optimizer": state["exp_avg"]}[place].view(-1)[0] = math.nan
+    with pytest.raises(UserError, match="nothing can be trained from it"):
+        checkpoint.check_finite(content, Keeps(), tmp_path)
+
+
 def scaled(tmp_path: Path, fault_from: int, fault_until: int) -> Any:
     class Overflowing(Module):
         def loss(self, batch: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,7 +25,8 @@ class NaNGuard(pl.Callback):
 
     One look at the gradients and one synchronisation with the device for each step. A GradScaler leaves out the
     steps that overflow; it is stopped where its scale has collapsed, so that nothing is learned any more. No checkpoint
-    is written of weights that are not finite.
+    is written of weights or buffers (the statistics of a batch norm) that are not finite, nor of an optimizer's state
+    that is NaN; a buffer that was not finite when training began, such as a mask, may stay so.
     """
 
     only_shows = True  # a run that is resumed may have it otherwise, or not at all
@@ -33,9 +34,11 @@ class NaNGuard(pl.Callback):
     def __init__(self) -> None:
         self._loss: Tensor | None = None
         self._scaler: Any = None
+        self._never_finite: frozenset[str] = frozenset()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._loss, self._scaler = None, getattr(trainer.precision_plugin, "scaler", None)
+        self._never_finite = frozenset(name for name, buffer in module.named_buffers() if not _finite(buffer))
 
     def on_before_backward(self, trainer: pl.Trainer, module: pl.LightningModule, loss: Tensor) -> None:
         if self._scaler is None:
@@ -50,9 +53,8 @@ class NaNGuard(pl.Callback):
             self._stop(trainer, module, list(_faults(module, loss)))
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        if not _seem_finite([p.detach() for p in module.parameters()]):
-            broken = [f"the weights {name} are not finite" for name, p in module.named_parameters() if not _finite(p)]
-            self._stop(trainer, module, broken[:1], changed=True)
+        if broken := not_finite(checkpoint, self._never_finite):
+            self._stop(trainer, module, [broken], changed=True)
 
     def _check_scale(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.fit_loop.epoch_loop.batch_progress.total.ready % LOOK_EVERY == 0:
@@ -87,6 +89,38 @@ def _seem_finite(tensors: list[Tensor], loss: Tensor | None = None) -> bool:
     if not values or values[0].is_cpu:
         return math.isfinite(sum(x.item() for x in values))
     return math.isfinite(torch.stack([x.float() for x in values]).sum().item())
+
+
+def not_finite(checkpoint: Mapping[str, Any], besides: Container[str] = ()) -> str | None:
+    """The first weights or buffers, () of any shape, of a checkpoint that are not finite, or the first optimizer whose
+    state is NaN, in words; None where there is none.
+
+    besides: names that are not looked at. On a CPU, or a device, all are looked at in one go.
+    """
+    saved = {name: x for name, x in checkpoint["state_dict"].items() if name not in besides and _is_float(x)}
+    if not _seem_finite_anywhere(list(saved.values())):
+        for name, x in saved.items():
+            if not _finite(x):
+                return f"the weights {name} are not finite"
+    for i, optimizer in enumerate(checkpoint.get("optimizer_states", ())):
+        kept = [x for state in optimizer.get("state", {}).values() for x in _values(state) if _is_float(x)]
+        if not _seem_finite_anywhere(kept) and any(bool(x.isnan().any()) for x in kept):
+            return f"the state of optimizer {i} is NaN"
+    return None
+
+
+def _values(state: Any) -> Iterable[Any]:
+    return state.values() if isinstance(state, Mapping) else ()
+
+
+def _is_float(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.layout is torch.strided and (x.is_floating_point() or x.is_complex())
+
+
+def _seem_finite_anywhere(tensors: Sequence[Tensor]) -> bool:
+    """As `_seem_finite`, of tensors on several devices."""
+    devices = {x.device for x in tensors}
+    return all(_seem_finite([x.detach() for x in tensors if x.device == device]) for device in devices)
 
 
 def _finite(x: Tensor) -> bool:
