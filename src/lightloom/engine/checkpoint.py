@@ -127,7 +127,7 @@ def _record_in(content: dict[str, Any], path: Path) -> tuple[dict[str, Any], dic
     """The configuration, plain data, and what the data kept."""
     is_old = RECORD not in content
     record = {"config": content[OLD_RECORD], "data": {}} if is_old else content[RECORD]
-    found = [record.get(part) for part in ("config", "data")] if isinstance(record, dict) else []
+    found: list[Any] = [record.get(part) for part in ("config", "data")] if isinstance(record, dict) else []
     if not found or not all(isinstance(part, dict) for part in found):
         raise UserError(f"{path} holds no configuration of a run; name a checkpoint of a lightloom run.")
     config, data_state = found
