@@ -44,6 +44,30 @@ def option_rule(target: str, option: str) -> Rule | None:
 
 
 @cache
+def has_default(target: str, option: str) -> bool:
+    """May the option be left out? Of what does not say what it takes, any may."""
+    found = signature(target)
+    parameter = found.parameters.get(option) if found else None
+    return parameter is None or parameter.default is not None
+
+
+@cache
+def may_be_mapping(target: str | None, option: str) -> bool:
+    """May an option of a class of ours be a mapping that is no object? Of others, and without a taker, any may."""
+    if target is None or options_of(target) is None:
+        return True
+    found = signature(target)
+    parameter = found.parameters.get(option) if found else None
+    if parameter is None or parameter.annotation is None:
+        return True
+    return bool({"dict", "Mapping", "MutableMapping", "Any", "object"} & set(_words(parameter.annotation)))
+
+
+def _words(annotation: ast.expr) -> list[str]:
+    return [n.id for n in ast.walk(annotation) if isinstance(n, ast.Name)]
+
+
+@cache
 def options_class(target: str, option: str) -> str | None:
     """The dataclass whose fields stand below an option: `groups: Mapping[str, Any] | OptimizerGroups | None`."""
     found = signature(target)

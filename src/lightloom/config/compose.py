@@ -343,7 +343,9 @@ def _node_problems(cfg: Any, path: str, waiting: Set[str] = frozenset(), below: 
             yield _unstated_fact(where, error) or brief(error)
             continue
         rule = rule_for(where, taker)
-        if isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not rule):
+        if isinstance(value, DictConfig) and rule and "_target_" not in value and is_own:
+            yield from filter(None, [rule.problem(where, OmegaConf.to_container(value))])
+        elif isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not rule):
             yield from _node_problems(value, where, waiting, options_class(taker, str(key)) if taker else None)
         elif rule and (is_own or isinstance(rule, Text)) and (found := rule.problem(where, value)):
             yield found

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Quot
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lightloom.config.annotations import options_class, options_of
+from lightloom.config.annotations import has_default, options_class, options_of
 from lightloom.config.declarations import ways_to_predict
 from lightloom.config.rules import type_problem
 from lightloom.config.source import may_state_facts
@@ -31,11 +31,25 @@ def problems(base: DictConfig, override: Override) -> Iterator[str]:
             yield unknown_key(base, key, str(line))
     elif override.is_add() and not isinstance(_select(base, key), DictConfig):
         yield f"{line}: {key} is there already; write it without the +."
-    elif not override.is_delete():
+    elif override.is_delete():
+        yield from _structural(base, key, str(line))
+    else:
         current, found, taker = _select(base, key), values(override), taker_of(base, key)
         if not found:
             yield f"{line}: this sweep has no values; glob is for groups such as model."
         yield from (p for value in found if (p := type_problem(key, current, value, taker)))
+
+
+def _structural(base: DictConfig, key: str, line: str) -> Iterator[str]:
+    """That a key may not be left out: a run needs it, or the object that takes it does."""
+    parent, _, leaf = key.rpartition(".")
+    taker = taker_of(base, key)
+    if taker and (leaf.startswith("_") or key == "data.kind" or not has_default(taker, leaf)):
+        yield f"{line}: {taker} needs {leaf}; change it with {key}=<value>."
+        return
+    is_loose = parent in (*OPEN, "sweep.space") or key.startswith(("hydra.", SUBMITIT))
+    if not (taker or is_loose or (parent and _is_inside_object(base, parent))):
+        yield f"{line}: every run has {key}; change it with {key}=<value>."
 
 
 def values(override: Override, names: Sequence[str] = ()) -> list[Any]:
@@ -89,7 +103,15 @@ def may_be_added(base: DictConfig, key: str, adds: bool) -> bool:
     if not adds or not parent or (isinstance(node, DictConfig) and slip(leaf, map(str, node))):
         return False
     open_ended = (*(f"hydra.{part}." for part in HYDRA_OPEN), *(f"{group}." for group in OPEN), SUBMITIT)
-    return key.startswith(open_ended) or _is_inside_object(base, parent)
+    return _may_grow(base, parent) if key.startswith(open_ended) else _is_inside_object(base, parent)
+
+
+def _may_grow(base: DictConfig, key: str) -> bool:
+    """May there be keys below this one, where it is there? Not below a value, nor below an option that is null."""
+    if not exists(base, key):
+        return _may_grow(base, key.rpartition(".")[0])
+    node = _select(base, key)
+    return isinstance(node, DictConfig) or (node is None and key.rpartition(".")[0] in OPEN)
 
 
 def is_fact(path: str, key: str, target: str, options: Iterable[str]) -> bool:

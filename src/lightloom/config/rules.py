@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from lightloom.config.annotations import option_rule
+from lightloom.config.annotations import may_be_mapping, option_rule
 from lightloom.config.values import AnyOf, BatchCount, Devices, Items, Number, OneOf, Parts, Rule, Text, format_value
 
 SOURCE = Path(__file__).parents[1]
@@ -64,7 +64,9 @@ RULES: dict[str, Rule] = {
     "trainer.devices": Devices(int, 1, also=("all", "auto", -1)),
     "trainer.max_epochs": Number(int, 1, also=(-1, None)),
     "trainer.min_epochs": Number(int, 1, also=(None,)),
-    "trainer.max_time": Text(r"\d+:\d\d:\d\d:\d\d|\{.*\}", "DD:HH:MM:SS, days to seconds, or null", also=(None,)),
+    "trainer.max_time": Text(
+        r"\d+:\d\d:\d\d:\d\d|\{.+\}", "DD:HH:MM:SS, days to seconds, or null", also=(None,), of_mappings=True
+    ),
     "trainer.max_steps": Number(int, 1, also=(-1,)),
     "trainer.min_steps": Number(int, 1, also=(None,)),
     "trainer.accumulate_grad_batches": COUNT,
@@ -87,6 +89,7 @@ LIBRARIES: dict[tuple[str, str], Rule] = {
     **{(f"{library}.optim.*", "weight_decay"): NOT_NEGATIVE for library in ("torch", "timm")},
     **{(f"{library}.optim.*", "momentum"): Number(float, 0, 1, below=True) for library in ("torch", "timm")},
     ("pytorch_lightning.callbacks.*", "patience"): Number(int, 0),
+    ("datetime.timedelta", "minutes"): POSITIVE,
 }
 
 
@@ -121,7 +124,7 @@ def type_problem(key: str, current: Any, value: Any, target: str | None = None) 
     if "${" in str(value) or (isinstance(value, dict) and "_target_" in value):  # not known yet, or an object
         return None
     if rule is None or isinstance(current, DictConfig) or (isinstance(rule, Items) and _shows_more(current, value)):
-        return _unlike(key, current, value)
+        return _unlike(key, current, value) or _no_place(key, current, value, target)
     return rule.problem(key, value)
 
 
@@ -145,6 +148,19 @@ def _unlike(key: str, current: Any, value: Any) -> str | None:
     if isinstance(current, DictConfig) and not isinstance(value, dict):
         known = ", ".join(map(str, current))
         return f"{key}={format_value(value)}: expected options, {key}.<option>=<value>; it has {known}."
+    return None
+
+
+def _no_place(key: str, current: Any, value: Any, target: str | None) -> str | None:
+    """Mappings and lists where text stands, mappings without content, and nothing where every run has something."""
+    if isinstance(value, dict) and isinstance(current, str):
+        return f"{key}={format_value(value)}: expected text."
+    if isinstance(value, list) and isinstance(current, str) and target is None:
+        return f"{key}={format_value(value)}: expected text."
+    if value == {} and (isinstance(current, DictConfig) or not may_be_mapping(target, key.rpartition(".")[2])):
+        return f"{key}={{}} has no options; write {key}.<option>=<value>, or null where it may be left out."
+    if value is None and "." not in key and isinstance(current, DictConfig | ListConfig):
+        return f"{key}=null: every run has one; change it with {key}=<value>."
     return None
 
 

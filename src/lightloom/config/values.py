@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ from typing import Any, Protocol
 from omegaconf import ListConfig
 
 from lightloom.core.errors import did_you_mean
+
+LARGEST = 2**31 - 1  # of an integer whose rule knows no upper end: more of anything is a slip
 
 
 class Rule(Protocol):
@@ -48,13 +51,15 @@ class Number:
             return f"{key}={format_value(value)}: expected {self.expected()}."
         if self.type is int and isinstance(number, float):
             return f"{key}={value}: expected {self.expected()}."
+        if self.type is int and math.isinf(self.high) and abs(number) > LARGEST:
+            return f"{key}={value} is out of range; expected {self.expected()}, {LARGEST} at most."
         return None if self._holds(number) else f"{key}={value} is out of range; expected {self.expected()}."
 
     def _holds(self, number: float) -> bool:
-        if self.above or self.below:  # one end is left out: infinity is no value either
-            from_low = self.low < number if self.above else self.low <= number
-            return from_low and (number < self.high if self.below or math.isinf(number) else number <= self.high)
-        return self.low <= number <= self.high
+        if not math.isfinite(number):
+            return False
+        from_low = self.low < number if self.above else self.low <= number
+        return from_low and (number < self.high if self.below else number <= self.high)
 
     def coerce(self, value: Any) -> Any:
         """The number that `value` means ('1e-3' -> 0.001, 1e3 -> 1000 for an integer), else `value` itself."""
@@ -126,14 +131,16 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Text:
-    """Words of the form of `pattern`; what that form is, in words."""
+    """Words of the form of `pattern`; what that form is, in words. of_mappings: also of a mapping, as it is written."""
 
     pattern: str
     form: str
     also: tuple[Any, ...] = ()
+    of_mappings: bool = False
 
     def problem(self, key: str, value: Any) -> str | None:
-        if value in self.also or (value is not None and re.fullmatch(self.pattern, str(value))):
+        is_text = isinstance(value, str | int | float | Path) or (self.of_mappings and isinstance(value, Mapping))
+        if value in self.also or (is_text and re.fullmatch(self.pattern, str(value))):
             return None
         return f"{key}={format_value(value)}: expected {self.form}."
 
