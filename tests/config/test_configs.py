@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from lightloom.cli import help
 from lightloom.config import compose as config
-from lightloom.config.instantiate import plain
+from lightloom.config.foreign import plain
 from lightloom.engine.trust import check_trusted
 
 GROUPS = (

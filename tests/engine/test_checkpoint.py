@@ -16,7 +16,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.demos.boring_classes import BoringModel
 
 from lightloom.config import compose
-from lightloom.config.instantiate import build, plain
+from lightloom.config.foreign import plain
+from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.engine import checkpoint
 

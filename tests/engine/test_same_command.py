@@ -18,7 +18,7 @@ from conftest import compose
 from resumable import differences, rows, saved_state
 
 from lightloom.config import compose as config
-from lightloom.config.instantiate import plain
+from lightloom.config.foreign import plain
 from lightloom.core.errors import UserError
 from lightloom.core.run_dir import recorded_overrides
 from lightloom.engine import checkpoint, resume

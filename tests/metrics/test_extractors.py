@@ -17,7 +17,8 @@ from conftest import compose
 from torch import nn
 
 from lightloom.config import compose as config
-from lightloom.config.instantiate import build, plain
+from lightloom.config.foreign import plain
+from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.engine import checkpoint
 from lightloom.metrics import extractors

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightloom.config.compose import compose, without_hydra
-from lightloom.config.instantiate import plain
+from lightloom.config.foreign import plain
 from lightloom.data import contract
 from lightloom.engine import facts, train
 from lightloom.engine.checkpoint import RunRecord, SafeCheckpointIO, restore

@@ -24,6 +24,8 @@ from lightloom.config.command_line import quote, refuse
 from lightloom.core import lock, run_dir
 from lightloom.core.environment import drop_empty, variable
 from lightloom.core.errors import Interrupted, UserError, message_of
+from lightloom.core.redaction import redact, redacted
+from lightloom.core.text import printable
 from lightloom.engine import rendezvous
 
 log = logging.getLogger("lightloom")
@@ -182,8 +184,20 @@ def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> l
     given = {_key(o) for o in rest} | ({"run_name"} if begins_anew else set())
     recorded = [o for o in _recorded(run) if _key(o) not in given]
     kept = admitted(recorded, rest, config_name, config_dir, str(run / run_dir.OVERRIDES))
+    _check_whole(run, kept)
     own_folder = [] if begins_anew else [f"hydra.run.dir={quote(run)}"]
     return [*kept, *rest, f"ckpt_path={quote(checkpoint)}", *own_folder]
+
+
+def _check_whole(run: Path, kept: list[str]) -> None:
+    """Raise UserError where an option was recorded without its login or token, or the folder cannot be named."""
+    if lacking := [_key(o) for o in kept if any(redacted({"": o}))]:
+        raise UserError(
+            f"{run / run_dir.OVERRIDES} has {', '.join(lacking)} without the login or token that was given; give "
+            f"{lacking[0]}=... again, or write {lacking[0]}='${{environment:NAME}}', which is recorded as it stands."
+        )
+    if "${" in str(run):
+        raise UserError(f"{run}: Hydra would read the name of this folder as an interpolation; rename it.")
 
 
 def _recorded(run: Path) -> list[str]:
@@ -321,5 +335,5 @@ def report_failure(error: BaseException) -> int:
         said = (
             f"error: {details.rstrip()}" if message is None else "\n".join(f"error: {m}" for m in message.splitlines())
         )
-        print(said + where, file=sys.stderr, flush=True)
+        print(printable(redact(said + where)), file=sys.stderr, flush=True)
     return 1 if message is None else getattr(error, "code", 2)

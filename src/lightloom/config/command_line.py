@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NoReturn
 
+from lightloom.config.foreign import literal
 from lightloom.core.errors import UserError
 
 
@@ -15,4 +16,6 @@ def refuse(message: str) -> NoReturn:
 
 def quote(path: Path | str) -> str:
     """A path as a value of Hydra's override grammar, whatever its characters."""
+    if (hidden := literal(str(path))) != str(path):
+        return hidden
     return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

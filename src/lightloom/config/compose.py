@@ -29,6 +29,7 @@ from lightloom.config import null_facts
 from lightloom.config import overrides as keys
 from lightloom.config.annotations import options_class, options_of
 from lightloom.config.declarations import optimizes_manually
+from lightloom.config.foreign import literal as hidden
 from lightloom.config.hydra_internals import apply_overrides
 from lightloom.config.rules import rule_for
 from lightloom.config.values import Text, format_value
@@ -91,7 +92,7 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
         null_facts.replace(raw, path, None)
     plain: Any = OmegaConf.to_container(OmegaConf.create(raw), resolve=True)
     plain.pop("hydra", None)
-    coerced = _coerced(plain, "")
+    coerced = hidden(_coerced(plain, ""))
     for path, text in waiting:
         null_facts.replace(coerced, path, text)
     return OmegaConf.create(coerced)
@@ -296,8 +297,9 @@ def _check_values(
         # Facts that data of another kind does not have are no mistakes of their own.
         unknown = null_facts.waiting(OmegaConf.to_container(cfg))
         waiting = {null_facts.dotted(path) for path, _ in unknown if path[0] != "data"}
-        found_in = [*_node_problems(cfg, "", waiting), *_manual_problems(cfg)]
-        problems += list(_kind_problems(cfg, config_dir)) or found_in
+        asked: list[str] = []  # of what stands elsewhere, where it is told of first
+        found_in = [*_node_problems(cfg, "", waiting, asked), *_manual_problems(cfg)]
+        problems += list(_kind_problems(cfg, config_dir)) or found_in or (asked if not problems else [])
     except (HydraException, OmegaConfBaseException) as error:
         problems.append(brief(error))
     return problems
@@ -315,10 +317,11 @@ def _empty_choices(cfg: DictConfig) -> Iterator[str]:
             )
 
 
-def _node_problems(cfg: Any, path: str, waiting: Set[str] = frozenset(), below: str | None = None) -> Iterator[str]:
+def _node_problems(cfg: Any, path: str, waiting: Set[str], asked: list[str], below: str | None = None) -> Iterator[str]:
     """Each value against its rule, each object of lightloom against its constructor; wherever they came from.
 
-    waiting: keys whose values only the data will tell. below: whose options a mapping without a `_target_` holds.
+    waiting: keys whose values only the data will tell. asked: takes the problems of interpolated
+    values. below: whose options a mapping without a `_target_` holds.
     """
     taker = str(cfg._target_) if isinstance(cfg, DictConfig) and "_target_" in cfg else below
     if taker and (takes := options_of(taker)) is not None:
@@ -346,9 +349,12 @@ def _node_problems(cfg: Any, path: str, waiting: Set[str] = frozenset(), below: 
         if isinstance(value, DictConfig) and rule and "_target_" not in value and is_own:
             yield from filter(None, [rule.problem(where, OmegaConf.to_container(value))])
         elif isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not rule):
-            yield from _node_problems(value, where, waiting, options_class(taker, str(key)) if taker else None)
-        elif rule and (is_own or isinstance(rule, Text)) and (found := rule.problem(where, value)):
-            yield found
+            yield from _node_problems(value, where, waiting, asked, options_class(taker, str(key)) if taker else None)
+        elif rule and (found := rule.problem(where, value)):
+            if is_own or isinstance(rule, Text):
+                yield found
+            else:
+                asked.append(found)
         if path in keys.OPEN and value is not None and "_target_" not in value:
             yield f"{where} is no object, it has no _target_; perhaps {path}={key} is missing?"
 

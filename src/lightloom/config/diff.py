@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from lightloom.config.values import format_value
+from lightloom.core.redaction import redact_options
 
 Change = tuple[str, Any, Any]  # key, value before, value now
 
@@ -18,9 +19,9 @@ PATH_KEYS = ("*.root", "*.dirpath", "*.cache_dir", "*.log_dir", "*.data_dir", "*
 def differences(recorded: Any, now: Any) -> list[Change]:
     """(key, recorded value, value now) of the options that differ.
 
-    Objects that were replaced come first, then the options nearest to the root.
+    Objects that were replaced come first, then the options nearest to the root. Of logins and tokens nothing is seen.
     """
-    before, after = leaves(recorded), leaves(now)
+    before, after = leaves(redact_options(recorded)), leaves(redact_options(now))
     found = [(k, before.get(k), after.get(k)) for k in {**before, **after} if before.get(k) != after.get(k)]
     return sorted(found, key=lambda c: (not c[0].endswith("_target_"), c[0].count("."), c[0]))
 

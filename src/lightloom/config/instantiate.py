@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import re
@@ -9,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lightloom.config.annotations import option_rule
+from lightloom.config.foreign import plain
 from lightloom.config.source import is_library, may_state_facts
 from lightloom.core.errors import UserError, causes, did_you_mean, message_of, raise_all, slip
 
@@ -26,7 +27,7 @@ def build(cfg: Any, where: str, **extra: Any) -> Any:
     check_targets(cfg, where)
     raise_all(_empty_options(cfg, where))
     try:
-        return instantiate(cfg, _convert_="all", **extra)
+        return _instance({**plain(cfg), **extra}, where)
     except InstantiationException as error:
         if said := next((cause for cause in causes(error) if isinstance(cause, UserError)), None):
             raise said from error
@@ -51,13 +52,24 @@ def build_datamodule(cfg: DictConfig) -> Any:
     return datamodule
 
 
-def literal(value: Any) -> Any:
-    """Plain data as a configuration in which no text is an interpolation: names come from files and folders."""
-    if isinstance(value, dict):
-        return {key: literal(child) for key, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [literal(child) for child in value]
-    return value.replace("${", "\\${") if isinstance(value, str) else value
+def _instance(node: Any, where: str) -> Any:
+    """The object of a plain node that has a `_target_`, those inside it first; what has none holds such objects.
+
+    As Hydra's `instantiate` does it, which would read the texts of the node as interpolations, twice.
+    """
+    if isinstance(node, list):
+        return [_instance(child, f"{where}.{i}") for i, child in enumerate(node)]
+    if not isinstance(node, dict):
+        return node
+    options = {key: _instance(child, f"{where}.{key}") for key, child in node.items()}
+    if "_target_" not in node:
+        return options
+    given = {str(key): value for key, value in options.items() if key not in KEYWORDS}
+    target, arguments = import_target(str(node["_target_"])), options.get("_args_") or ()
+    try:
+        return functools.partial(target, *arguments, **given) if node.get("_partial_") else target(*arguments, **given)
+    except Exception as error:
+        raise InstantiationException(f"{where}: {node['_target_']} could not be built: {error!r}") from error
 
 
 def _is_refusal(cause: BaseException) -> bool:
@@ -87,7 +99,7 @@ def targets(cfg: Any, where: str) -> Iterator[tuple[str, Any]]:
             yield where, cfg
         items = cfg.items()
     elif isinstance(cfg, ListConfig | list):
-        items = enumerate(cfg)
+        items = ((i, cfg[i]) for i in range(len(cfg)))  # in a loop, OmegaConf takes a text for a missing value
     for key, value in items:
         yield from targets(value, f"{where}.{key}" if where else str(key))
 
@@ -179,8 +191,3 @@ def import_target(target: str) -> Any:
             found = getattr(found, part)
         return found
     raise ModuleNotFoundError(f"no module {parts[0]!r}")
-
-
-def plain(cfg: Any) -> Any:
-    """Dictionaries, lists and values only, with every interpolation resolved."""
-    return OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg

@@ -30,7 +30,8 @@ RULES: dict[str, Rule] = {
         "true, false, backbone, or a list of patterns of weights' names, such as [network.layer1]"
     ),
     "run_name": Text(
-        r"(?!/)(?!(.*/)?\.\.(/|$)).*\S.*", "a name for the run's folder in logs/runs, such as run_name=first"
+        r"(?!/)(?!(.*/)?\s*\.{0,2}\s*(/|$))[^\x00-\x1f\x7f]*",
+        "a name for the run's folder in logs/runs, such as run_name=first",
     ),
     "monitor.mode": OneOf(("min", "max")),
     "paths.data_dir": PLACE,
@@ -39,7 +40,7 @@ RULES: dict[str, Rule] = {
     "hydra.run.dir": PLACE,
     "hydra.sweep.dir": PLACE,
     # sweep.py
-    "sweep.name": Text(r"[\w.-]+", "a name for a folder, such as sweep.name=first", also=(None,)),
+    "sweep.name": Text(r"(?!\.{1,2}$)[\w.-]+", "a name for a folder, such as sweep.name=first", also=(None,)),
     "sweep.sampler": OneOf(("grid", "random", "tpe")),
     "sweep.n_trials": Number(int, 1, also=(None,)),
     "sweep.seeds": COUNT,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lightloom.core import atomic_io
+from lightloom.core import atomic_io, documents
 from lightloom.core.environment import variable
 from lightloom.core.errors import UserError
+from lightloom.core.redaction import redact
+from lightloom.core.schema import Rule, anything, entries, items, table, text
 
 CHECKPOINTS, CONFIG, OVERRIDES, LOG = "checkpoints", "config.yaml", "overrides.txt", "run.log"
 RESULTS, RECORD = "results.json", "run.json"
@@ -20,6 +21,8 @@ RUN_TIME = "LIGHTLOOM_RUN_TIME"  # environment variables: the processes of one r
 RESUMED = "LIGHTLOOM_RESUMED"  # and the checkpoint that they continue from
 LAUNCHER = "LIGHTLOOM_LAUNCHER"  # and the process that has started this one as a rank of its run
 SWEEP = "LIGHTLOOM_SWEEP"  # of a trial: the file descriptor of a pipe that its sweep holds open
+
+STARTS = entries({"starts": items(table(text(), anything))}, {})  # of run.json, what every reader of it needs
 
 
 def rank() -> int:
@@ -96,13 +99,13 @@ def run_of(checkpoint: Path) -> Path | None:
 
 def recorded_overrides(run: Path) -> list[str]:
     """The options that the run was started with, one override an entry."""
-    return (run / OVERRIDES).read_text(encoding="utf-8", errors="backslashreplace").splitlines()
+    return documents.read_text(run / OVERRIDES).splitlines()
 
 
 def record_overrides(run: Path, overrides: Iterable[str]) -> None:
-    """Record the options of a run, except those of one command, such as ckpt_path."""
+    """Record the options of a run, except those of one command, such as ckpt_path; without logins and tokens."""
     kept = (o for o in overrides if o.partition("=")[0].lstrip("+") not in ONCE)
-    atomic_io.write_text(run / OVERRIDES, "".join(f"{o}\n" for o in kept))
+    atomic_io.write_text(run / OVERRIDES, "".join(f"{redact(o)}\n" for o in kept))
 
 
 def older(checkpoint: Path) -> Path | None:
@@ -122,15 +125,15 @@ def _nearest(path: Path) -> str:
 # --- records of a run
 
 
-def starts(run: Path) -> list[dict[str, Any]]:
-    """The entries of run.json, oldest first; none of a run that has no whole one."""
-    return list(read_json(run / RECORD, {}).get("starts", []))
+def starts(run: Path, rule: Rule = STARTS) -> list[dict[str, Any]]:
+    """The entries of run.json, oldest first; none of a run that has no whole one, or none as the rule says."""
+    return list(read_json(run / RECORD, {}, rule).get("starts", []))
 
 
-def read_json(path: Path, otherwise: Any) -> Any:
-    """Read a JSON file; `otherwise` where it is missing, damaged or of another type."""
+def read_json(path: Path, otherwise: Any, rule: Rule = anything) -> Any:
+    """Read a JSON file; `otherwise` where it is missing, damaged, of another type, or not as the rule says."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = documents.read_json(path)
+    except (OSError, UserError):
         return otherwise
-    return found if isinstance(found, type(otherwise)) else otherwise
+    return found if isinstance(found, type(otherwise)) and rule(found) is None else otherwise

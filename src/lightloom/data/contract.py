@@ -17,6 +17,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
+from lightloom.config.foreign import plain
 from lightloom.core.errors import UserError
 from lightloom.core.text import first_of
 from lightloom.data.identity import Identity, describe_split, digest_of_state
@@ -167,6 +168,7 @@ def check_agrees(data: Mapping[str, Any], trained: Mapping[str, Any], names: Seq
 
 
 def _listed(value: Any) -> Any:
+    value = plain(value)
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 

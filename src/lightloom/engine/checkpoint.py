@@ -16,27 +16,30 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 from torch import Tensor, nn
 
 from lightloom.callbacks.run.nan_guard import not_finite
 from lightloom.config.aliases import modernized
-from lightloom.config.instantiate import literal
+from lightloom.config.foreign import as_config, literal
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError, message_of
+from lightloom.core.redaction import redact_options
 from lightloom.data.contract import STATE_SHA256
 from lightloom.engine.trust import build_trusted, check_plain
 from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")
 RECORD = "lightloom"  # the key of what the run adds to Lightning's checkpoint: its configuration, the state of its data
+SAVED_OPTIONS = ("hyper_parameters", "datamodule_hyper_parameters")  # of Lightning
 OLD_RECORD = "hyper_parameters"  # where version 0.1 kept the configuration; what is there now is the module's own
 
 
 class RunRecord(pl.Callback):
     """What a run is: told to the loggers once, and written into each checkpoint by `SafeCheckpointIO`.
 
-    config: the resolved configuration, plain. state: what the data keeps in the checkpoint (`contract.Data.state`).
+    config: the resolved configuration, plain, no logins and tokens in it. state: what the data keeps in the checkpoint
+    (`contract.Data.state`).
     """
 
     def __init__(self, config: dict[str, Any], state: dict[str, Any] | None = None) -> None:
@@ -44,7 +47,8 @@ class RunRecord(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         for logger in trainer.loggers if stage == "fit" else ():
-            logger.log_hyperparams(self.config)
+            through_omegaconf = isinstance(logger, pl.loggers.TensorBoardLogger)  # which writes an hparams.yaml
+            logger.log_hyperparams(literal(self.config) if through_omegaconf else self.config)
 
 
 def record_of(trainer: pl.Trainer) -> RunRecord:
@@ -66,7 +70,8 @@ class SafeCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         if self.record is not None:
             checkpoint = {**checkpoint, RECORD: {"config": self.record.config, "data": self.record.state}}
-        options = storage_options or {}
+        kept = {key: redact_options(dict(checkpoint[key])) for key in SAVED_OPTIONS if checkpoint.get(key)}
+        checkpoint, options = {**checkpoint, **kept}, storage_options or {}
         older = run_dir.older(Path(path)) if options.get("keep_older", True) else None
         save(checkpoint, Path(path), older, options.get("synced", True))
         log.debug("saved %s at step %d", path, checkpoint["global_step"])
@@ -141,7 +146,7 @@ def config_of(checkpoint: dict[str, Any], path: Path) -> DictConfig:
     parts = [config.get("model"), config.get("data"), config.get("callbacks") or {}]
     if not all(isinstance(part, dict) for part in parts):
         raise UserError(f"{path}: its configuration has no model and data; name a checkpoint of a lightloom run.")
-    cfg: DictConfig = OmegaConf.create(literal({"run_name": path.stem, **config}))
+    cfg = as_config({"run_name": path.stem, **config})
     cfg.data.setdefault("name", "unknown")
     return cfg
 

@@ -14,9 +14,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightloom.config.declarations import declares
-from lightloom.config.instantiate import build, build_datamodule, import_target, literal
+from lightloom.config.foreign import literal, plain
+from lightloom.config.instantiate import build, build_datamodule, import_target
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
+from lightloom.core.redaction import redacted
 from lightloom.core.run_dir import find_checkpoint
 from lightloom.data import contract
 from lightloom.engine import accelerator, facts
@@ -34,7 +36,7 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, pl.LightningModule]:
     if cfg.ckpt_path is None:
         raise UserError("ckpt_path is not set; name a checkpoint file, a run folder, or last.")
     path = find_checkpoint(str(cfg.ckpt_path), Path(cfg.paths.log_dir), prefer="best")
-    cfg.ckpt_path = str(path)
+    cfg.ckpt_path = literal(str(path))
     trained, module = checkpoints.restore(path, cfg.get("trust") or ())
     if not isinstance(module, pl.LightningModule):
         raise UserError(f"{path}: its model is a {type(module).__name__}, no LightningModule; name a run's checkpoint.")
@@ -46,9 +48,19 @@ def test_data(cfg: DictConfig, trained: DictConfig) -> pl.LightningDataModule:
     """The data that the checkpoint was trained with, found on this machine, or the set that `data=` names."""
     if is_swapped(cfg):
         return swapped_data(cfg, trained)
+    check_whole(trained.data, str(cfg.ckpt_path))
     relocate(trained.data, Path(cfg.paths.data_dir), Path(cfg.paths.log_dir))
     make = partial(_built, cfg=cfg, trained=trained)
     return build_trusted(trained.data, "data", str(cfg.ckpt_path), cfg.get("trust") or (), make)
+
+
+def check_whole(data: DictConfig, source: str) -> None:
+    """Raise UserError where the data's options were recorded without a login or token that they need."""
+    if lacking := list(redacted(plain(data), "data")):
+        raise UserError(
+            f"{source}: {', '.join(lacking)} was recorded without its login or token; name the data again, with "
+            f"data=<data set> {lacking[0]}=..."
+        )
 
 
 def is_swapped(cfg: DictConfig) -> bool:
@@ -67,7 +79,7 @@ def swapped_data(cfg: DictConfig, trained: DictConfig) -> Any:
     kept = getattr(declared, "splits_by", ()) if data.get("name") == known.get("name") else ()
     for fact in (*getattr(declared, "adopts", ()), *kept):
         if fact in data and fact in known:
-            _replace(data, data[fact], known[fact], key=fact)
+            _replace(data, plain(data[fact]), plain(known[fact]), key=fact)
     datamodule = _built(data, cfg, trained)
     check_same_facts(datamodule, data, known, trained.get("labelled", True))
     return datamodule
@@ -92,7 +104,7 @@ def check_same_facts(
         must = (*must, *getattr(datamodule, "labels_must_match", ()))
     contract.check_agrees(data, trained, must)
     for fact in getattr(datamodule, "names_of_labels", ()) if labelled else ():
-        if list(data.get(fact) or []) != list(trained.get(fact) or []):
+        if plain(data.get(fact)) != plain(trained.get(fact)):
             log.warning(
                 "The %s of %s are called otherwise than those of %s; they are compared by number.",
                 fact,
@@ -114,13 +126,13 @@ def relocate(data: DictConfig, data_dir: Path, log_dir: Path) -> None:
 
 
 def _replace(node: Any, old: Any, new: Any, key: str | None = None) -> None:
-    """Put `new` wherever `old` stands in a configuration, or stands under that key."""
+    """Put `new` wherever `old` stands in a configuration, or stands under that key. Both are plain."""
     names: Any = range(len(node)) if isinstance(node, ListConfig) else node
     for name in names:
         if isinstance(node[name], DictConfig | ListConfig):
             _replace(node[name], old, new, key)
         elif node[name] == old and key in (None, name):
-            node[name] = new
+            node[name] = literal(new)
 
 
 def _replace_given(node: DictConfig, key: str, new: Any) -> None:
@@ -150,7 +162,7 @@ def test_callbacks(cfg: DictConfig, trained: DictConfig) -> Iterator[pl.Callback
         if not (target.startswith(CALLBACKS) and declares(target, "at_test")):
             continue
         if "dirpath" in options:
-            options.dirpath = cfg.paths.output_dir
+            options.dirpath = literal(cfg.paths.output_dir)
         where = f"callbacks.{name}"
         make = partial(_built_for_evaluation, where=where, asked=OmegaConf.select(cfg, where) or {}, split=cfg.split)
         yield build_trusted(options, where, str(cfg.ckpt_path), cfg.get("trust") or (), make)

@@ -12,7 +12,8 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from lightloom.config import null_facts
-from lightloom.config.instantiate import import_target, literal, plain, takes_none
+from lightloom.config.foreign import literal, plain
+from lightloom.config.instantiate import import_target, takes_none
 from lightloom.core import run_dir
 from lightloom.core.environment import variable
 from lightloom.core.errors import UserError

@@ -23,14 +23,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from pytorch_lightning.utilities.seed import isolate_rng
-from rich.console import Console
-from rich.table import Table
 
 from lightloom.callbacks.run.checkpoints import checkpoint_keeper
 from lightloom.callbacks.run.nan_guard import NaNGuard
-from lightloom.config.instantiate import plain
+from lightloom.config.foreign import as_config, plain
 from lightloom.core import run_dir
 from lightloom.core.errors import UserError, did_you_mean, message_of, raise_all
+from lightloom.core.redaction import redact_options
+from lightloom.core.screen import show_table
 from lightloom.core.text import megabytes
 from lightloom.data import contract
 from lightloom.engine import checkpoint, facts, lightning_internals, train
@@ -99,10 +99,7 @@ def examine(cfg: DictConfig) -> None:
         with Trial(cfg, made["trainer"], made["module"], made["data"], brief=False) as trial:
             for name, step in trial.checks():
                 found.check(name, step)
-    table = Table("check", "", "found")
-    for row in found.rows:
-        table.add_row(*row)
-    Console().print(f"\n{cfg.run_name}", table)
+    show_table(("check", "", "found"), found.rows, cfg.run_name, left=3)
     raise_all(found.problems)
 
 
@@ -155,7 +152,7 @@ class Trial:
         self.data = _few(datamodule, FEW if brief else None, trainer.world_size)
         if hasattr(self.module, "scheduler"):
             self.module.scheduler = None  # type: ignore[assignment]  # it would ask for the length of the run
-        record = checkpoint.RunRecord(plain(cfg), contract.state(datamodule))
+        record = checkpoint.RunRecord(redact_options(plain(cfg)), contract.state(datamodule))
         self.trainer = _trainer_of_one_batch(cfg, getattr(module, "batches_per_step", 1), record)
         callbacks = typed(trainer).callbacks
         self.elsewhere = [name for callback in callbacks for name in getattr(callback, "logged", ())]
@@ -256,13 +253,13 @@ def _few(datamodule: pl.LightningDataModule, most: int | None, world_size: int) 
 
 def _trainer_of_one_batch(cfg: DictConfig, batches: int, record: checkpoint.RunRecord) -> pl.Trainer:
     """The run's trainer in one process, for as many training batches as the module says that one of its steps takes."""
-    options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+    options: dict[str, Any] = plain(cfg.trainer)
     devices = options["devices"]
     options |= {"strategy": "auto", "num_nodes": 1, "devices": devices[:1] if isinstance(devices, list) else 1}
     options |= {"fast_dev_run": batches, "max_time": None, "profiler": None}
     plugins = [checkpoint.SafeCheckpointIO(record)]
     trainer = trainers.make(
-        OmegaConf.create(options),
+        as_config(options),
         callbacks=[NaNGuard()],
         plugins=plugins,
         logger=False,

@@ -25,7 +25,7 @@ import torch
 from lightloom.config.compose import ROOT
 from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, distinct, matches
 from lightloom.core import atomic_io, run_dir
-from lightloom.core.redaction import redact
+from lightloom.core.redaction import redact, redact_options
 from lightloom.core.run_dir import starts as starts_of
 from lightloom.data import contract
 from lightloom.engine.optional import optional
@@ -91,7 +91,7 @@ def origin_of(path: Path | None, content: dict[str, Any], weights_only: Any, now
 
 def write(run: Path, starts: list[dict[str, Any]]) -> None:
     """Write run.json anew: the record of each start of the run."""
-    atomic_io.write_text(run / run_dir.RECORD, json.dumps({"starts": starts}, indent=2) + "\n")
+    atomic_io.write_text(run / run_dir.RECORD, json.dumps(redact_options({"starts": starts}), indent=2) + "\n")
 
 
 def command(argv: list[str]) -> str:

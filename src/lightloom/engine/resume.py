@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from lightloom.callbacks.run.rng import position
 from lightloom.config.declarations import declares
 from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, distinct, format_change, matches
-from lightloom.config.instantiate import plain
+from lightloom.config.foreign import plain
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError
 from lightloom.data import contract

@@ -15,14 +15,16 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.model_helpers import is_overridden
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from lightloom.callbacks.run.checkpoints import checkpoint_keeper
-from lightloom.config.instantiate import build, build_datamodule, check_targets, import_target, literal, plain, targets
+from lightloom.config.foreign import as_config, literal, plain
+from lightloom.config.instantiate import build, build_datamodule, check_targets, import_target, targets
 from lightloom.core import atomic_io, lock, run_dir
+from lightloom.core.documents import read_yaml
 from lightloom.core.errors import Interrupted, UserError, did_you_mean
+from lightloom.core.log_format import BRIEF, FULL, LogFormat
+from lightloom.core.redaction import redact_options
+from lightloom.core.screen import show_table
 from lightloom.data import contract
 from lightloom.engine import accelerator, facts, lightning_internals, partial_init, record
 from lightloom.engine import checkpoint as checkpoints
@@ -56,7 +58,7 @@ def settle_options(cfg: DictConfig, run: Path) -> None:
 
     Such a class has a static `settle_options(options, begun, cfg)`; begun are its options when the run began, or None.
     """
-    recorded = OmegaConf.load(run / run_dir.CONFIG) if (run / run_dir.CONFIG).exists() else None
+    recorded = as_config(read_yaml(run / run_dir.CONFIG)) if (run / run_dir.CONFIG).exists() else None
     for where, options in targets(cfg, ""):
         hook = getattr(import_target(str(options["_target_"])), "settle_options", None)
         if hook is not None:
@@ -89,8 +91,9 @@ def start_log(run: Path) -> None:
     file = _RunLog(
         run / (run_dir.LOG if rank == 0 else f"run-rank{rank}.log"), encoding="utf-8", errors="backslashreplace"
     )
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    file.setFormatter(LogFormat(FULL))
     screen = _Screen()
+    screen.setFormatter(LogFormat(BRIEF))
     screen.addFilter(
         lambda record: rank == 0 and record.name.startswith("lightloom") and record.levelno >= logging.INFO
     )
@@ -146,7 +149,9 @@ def build_module(cfg: DictConfig) -> pl.LightningModule:
 
 def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
     """The trainer for this machine, with the run's callbacks and loggers; the monitored metric must exist."""
-    asked = checkpoints.RunRecord(plain(cfg))  # what this machine makes of it is no part of what the run is
+    asked = checkpoints.RunRecord(
+        redact_options(plain(cfg))
+    )  # what this machine makes of it is no part of what the run is
     accelerator.settle(cfg.trainer)
     callbacks = [build(c, f"callbacks.{name}") for name, c in (cfg.get("callbacks") or {}).items() if c]
     for where in ("monitor", "callbacks", "model"):
@@ -275,7 +280,7 @@ def _take_weights(start: Start, module: pl.LightningModule) -> None:
 def _record(cfg: DictConfig) -> None:
     """What is run, for a later resume: the whole configuration, and the options that a resumed run was given anew."""
     run = Path(cfg.paths.output_dir)
-    atomic_io.write_text(run / run_dir.CONFIG, OmegaConf.to_yaml(cfg))
+    atomic_io.write_text(run / run_dir.CONFIG, OmegaConf.to_yaml(as_config(redact_options(plain(cfg))), resolve=True))
     run_dir.record_overrides(run, (a for a in sys.argv[1:] if not a.startswith("--")))
 
 
@@ -355,10 +360,7 @@ def report_finished(cfg: DictConfig, results: dict[str, Any]) -> float | None:
 
 def print_table(title: str, rows: dict[str, float]) -> None:
     """A table of metrics, on the console and in the run's log."""
-    table = Table("metric", Column("value", justify="right"))
-    for name, value in rows.items():
-        table.add_row(escape(name), f"{value:.4f}")
-    Console().print(f"\n{title}", table)
+    show_table(("metric", "value"), [(name, f"{value:.4f}") for name, value in rows.items()], title)
     log.debug("results: %s", json.dumps(rows))
 
 

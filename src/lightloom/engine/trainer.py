@@ -7,9 +7,10 @@ from types import MethodType
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 
+from lightloom.config.foreign import as_config, plain
 from lightloom.config.instantiate import OWN_OPTIONS, build
 from lightloom.engine import launcher
 from lightloom.engine import lightning_internals as internals
@@ -21,8 +22,8 @@ log = logging.getLogger("lightloom")
 def make(options: DictConfig, **extra: Any) -> pl.Trainer:
     """The Trainer of these options, without those that it does not know (`loop`). extra: built parts of it."""
     own = {key.removeprefix("trainer.") for key in OWN_OPTIONS}
-    known: Any = OmegaConf.to_container(options, resolve=True)
-    trainer = build(OmegaConf.create({k: v for k, v in known.items() if k not in own}), "trainer", **extra)
+    known = {k: v for k, v in plain(options).items() if k not in own}
+    trainer = build(as_config(known), "trainer", **extra)
     _let_fused_steps_clip(trainer)
     if not hasattr(trainer, "val_check_interval"):  # of validations by the clock, for EarlyStopping, which asks for it
         trainer.val_check_interval = None

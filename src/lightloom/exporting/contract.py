@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from lightloom.config.instantiate import build_datamodule, import_target, literal, plain
+from lightloom.config.foreign import as_config, plain
+from lightloom.config.instantiate import build_datamodule, import_target
 from lightloom.core.discovery import discover
 from lightloom.exporting.checks import of_values
 
@@ -118,5 +118,5 @@ def example_of(module: Any, data: Mapping[str, Any]) -> Tensor | None:
     target = data.get("_target_")
     if target is None or not hasattr(import_target(str(target)), "example"):
         return None
-    drawn = build_datamodule(OmegaConf.create(literal(plain(data)))).example(EXAMPLES, 0)  # whoever asks has judged it
+    drawn = build_datamodule(as_config(plain(data))).example(EXAMPLES, 0)  # whoever asks has judged it
     return drawn if isinstance(drawn, Tensor) else None

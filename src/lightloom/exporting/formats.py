@@ -10,11 +10,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
 from lightloom.config.aliases import PACKAGES, renamed
-from lightloom.config.instantiate import build, literal
+from lightloom.config.foreign import as_config
+from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.engine.checkpoint import check_state, without_weights
 from lightloom.engine.trust import build_trusted, check_plain
@@ -135,7 +136,7 @@ def _read_safetensors(path: Path | str) -> tuple[DictConfig, dict[str, Tensor]]:
     if not isinstance(model, dict) or not isinstance(versions, dict):
         raise UserError(f"{path}: its header has no lightloom model; use a file that src/export.py wrote.")
     is_old = not PACKAGES.keys().isdisjoint(versions)
-    cfg = OmegaConf.create(literal(renamed(model) if is_old else model))
+    cfg = as_config(renamed(model) if is_old else model)
     without_weights(cfg)
     return cfg, state
 

@@ -14,10 +14,10 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from lightloom.config.instantiate import plain
+from lightloom.config.foreign import plain
 from lightloom.core import run_dir
 from lightloom.core.errors import UserError, check_installed
-from lightloom.core.text import megabytes
+from lightloom.core.text import file_name, megabytes
 from lightloom.data import contract
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import evaluate
@@ -58,7 +58,7 @@ def choose_graph(cfg: DictConfig, trained: DictConfig, module: pl.LightningModul
 
 def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -> Path:
     """Write the file, ask it the inputs and keep it where its answers are the model's. Returns its path."""
-    path = place(cfg, trained) / f"{trained.run_name}{f'-{cfg.use}' if cfg.use else ''}{chosen.suffix}"
+    path = place(cfg, trained) / f"{file_name(trained.run_name)}{f'-{cfg.use}' if cfg.use else ''}{chosen.suffix}"
     inputs = {"random": [graph.draw(cfg.seed + i, sizes) for i, sizes in enumerate(graph.sizes())]}
     if real := real_inputs(cfg, trained, graph):
         check_shapes(graph, real, trained.data.name)

@@ -24,6 +24,7 @@ from lightloom.data.images.readers import SUFFIXES, Split, is_image, is_video
 from lightloom.data.sampling import EvenBatches
 from lightloom.engine.evaluate import swapped_data
 from lightloom.ops.images.grid import visible, write_png
+from lightloom.predict.faults import Faults
 
 log = logging.getLogger("lightloom")
 MOST_FILES = 1000  # more images than these go into one .npz, uint8 (N, H, W, C)
@@ -62,9 +63,9 @@ class Images:
     ids: list[str] | None = None
     submission: tuple[str, str] | None = None
 
-    def names(self, count: int) -> list[str]:
-        """The ids of so many images, or their numbers."""
-        return self.ids or [str(i) for i in range(count)]
+    def name(self, number: int) -> str:
+        """The id of an image, or its number."""
+        return self.ids[number] if self.ids else str(number)
 
 
 def open_images(cfg: DictConfig, trained: DictConfig) -> Images:
@@ -119,27 +120,54 @@ def find_images(where: str) -> list[Path]:
     return images
 
 
-def batches(cfg: DictConfig, trained: DictConfig, images: Images) -> Iterable[Tensor]:
-    """The images, uint8 (B, C, H, W), or as a plain loader gives them; of those in files each at the model's size."""
+def batches(cfg: DictConfig, trained: DictConfig, images: Images, faults: Faults) -> Iterator[tuple[list[str], Tensor]]:
+    """Names, and images uint8 (B, C, H, W), or as a plain loader gives them; files are read at the model's size.
+
+    Files that cannot be read are noted in `faults`.
+    """
     source, size = images.source, cfg.batch_size or ON_A_PAGE
-    if not isinstance(source, Split):
-        return source
-    if source.images is not None:
-        return source.images.split(size)
-    return _read_batches(cfg, trained, source, size)
+    if isinstance(source, Split) and source.images is None:
+        for numbers, batch, wrong in _read_batches(cfg, trained, source, size):
+            for number, reason in wrong:
+                faults.add(images.name(number), reason)
+            if numbers:
+                yield [images.name(i) for i in numbers], batch
+        return
+    begin = 0
+    loaded: Any = source.images.split(size) if isinstance(source, Split) and source.images is not None else source
+    for batch in loaded:
+        yield [images.name(i) for i in range(begin, begin + len(batch))], batch
+        begin += len(batch)
 
 
-def _read_batches(cfg: DictConfig, trained: DictConfig, split: Split, size: int) -> Iterator[Tensor]:
+class ReadableImages(FileImages):
+    """An item for a batch is the numbers of the images that can be read, these images, and why others cannot."""
+
+    def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Any:
+        indices, _ = batch
+        numbers: list[int] = []
+        found: list[Tensor] = []
+        wrong: list[tuple[int, str]] = []
+        for index in indices.tolist():
+            try:
+                found.append(self.decoded(torch.tensor([index]))[0])
+                numbers.append(index)
+            except UserError as error:
+                wrong.append((index, str(error)))
+        return numbers, torch.stack(found) if found else torch.empty(0), wrong
+
+
+def _read_batches(cfg: DictConfig, trained: DictConfig, split: Split, size: int) -> Iterator[Any]:
     for fact in ("channels", "image_size"):
         if trained.data.get(fact) is None:
             raise UserError(
                 f"{trained.data.name}, on which the checkpoint was trained, states no {fact}, so images from files "
                 f"cannot be read as the model takes them; state {fact} in the YAML of the data and train with it."
             )
-    dataset = FileImages(split, trained.data.channels, trained.data.image_size)
+    dataset = ReadableImages(split, trained.data.channels, trained.data.image_size)
     sampler = EvenBatches(len(split), size)
     loader = torch.utils.data.DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=cfg.num_workers)
-    yield from (images for images, _, _ in loader)
+    yield from loader
 
 
 def relative_names(where: str, paths: Sequence[Path]) -> list[str]:

@@ -13,13 +13,11 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_helpers import is_overridden
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from lightloom.config.instantiate import build_datamodule
 from lightloom.core.discovery import discover
 from lightloom.core.errors import UserError
+from lightloom.core.screen import say, show_table
 from lightloom.data import contract
 from lightloom.engine import facts
 
@@ -52,7 +50,7 @@ def inspect(datamodule: pl.LightningDataModule, cfg: DictConfig) -> None:
             missing.append(str(error))
     table("", ["items", "labelled"], rows, str(cfg.data.get("name") or type(datamodule).__name__))
     for message in missing:
-        print(message)
+        say(message)
     found = contract.facts(datamodule)
     table("fact", ["value"], [(name, _short(value)) for name, value in found.items()], "facts")
 
@@ -74,11 +72,8 @@ def split_of(datamodule: pl.LightningDataModule, name: str) -> Any:
 
 def table(corner: str, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
     """Print a table, and write it to the log."""
-    drawn = Table(corner, *(Column(name, justify="right") for name in columns))
-    for row in rows:
-        drawn.add_row(*map(escape, row))
     if rows:
-        Console().print(f"\n{escape(title)}", drawn)
+        show_table((corner, *columns), rows, title)
     log.debug("%s: %s", title, [list(row) for row in rows])
 
 

@@ -14,7 +14,8 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from lightloom.config.compose import ROOT
-from lightloom.config.instantiate import build_datamodule, literal
+from lightloom.config.foreign import literal
+from lightloom.config.instantiate import build_datamodule
 from lightloom.core.environment import variable
 from lightloom.core.errors import UserError
 from lightloom.core.run_dir import find_checkpoint
@@ -83,6 +84,7 @@ def load_run(where: str | Path, trust: Sequence[str] = ()) -> Run:
     """As `load`, with the data that the run was trained on, found on this machine."""
     found = load(where, trust)
     data = found.config.data
+    evaluate.check_whole(data, str(found.path))
     evaluate.relocate(data, _folder("LIGHTLOOM_DATA_DIR", "data"), _folder("LIGHTLOOM_LOG_DIR", "logs"))
     datamodule = build_trusted(data, "data", str(found.path), trust, build_datamodule)
     contract.adopt(datamodule, found.state)

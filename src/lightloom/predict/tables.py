@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-from rich.console import Console
-from rich.table import Column, Table
+from lightloom.core.cells import Writer, opened
+from lightloom.core.screen import show_table
 
 log = logging.getLogger("lightloom")
 MOST_ROWS = 20  # on the console; predictions.csv has all
 
 
-def write_predictions(folder: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """predictions.csv, and the first rows as a table; the last column is a number."""
-    path = Path(folder) / "predictions.csv"
-    write_csv(path, header, [[*row[:-1], f"{row[-1]:.6f}"] for row in rows])
-    table = Table(*header[:-1], Column(header[-1], justify="right"))
-    for row in rows[:MOST_ROWS]:
-        table.add_row(*map(_printable, row[:-1]), f"{row[-1]:.4f}")
-    if len(rows) > MOST_ROWS:
-        table.add_row("...", f"{len(rows) - MOST_ROWS} more")
-    Console().print(table)
-    log.info("%d predictions: %s", len(rows), path)
+class Table:
+    """A CSV file whose rows are on the disk as soon as they are added. exact: see `core.cells`."""
+
+    def __init__(self, path: Path, header: Sequence[str], exact: bool = False) -> None:
+        self.path, self.header, self.count = path, list(header), 0
+        self.first: list[Sequence[Any]] = []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = opened(path, "w")
+        self._writer = Writer(self._file, exact)
+        self._writer.write(self.header)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Write rows; a float has six digits."""
+        self._writer.write(*([f"{v:.6f}" if isinstance(v, float) else v for v in row] for row in rows))
+        self._file.flush()
+        self.count += len(rows)
+        self.first += rows[: max(0, MOST_ROWS - len(self.first))]
+
+    def show(self) -> None:
+        """Print the first rows, and say where the others are."""
+        rows = [[*row[:-1], f"{row[-1]:.4f}"] for row in self.first]
+        if self.count > MOST_ROWS:
+            rows.append(["..."] * (len(self.header) - 1) + [f"{self.count - MOST_ROWS} more"])
+        show_table(self.header, rows, left=len(self.header) - 1)
+        log.info("%d predictions: %s", self.count, self.path)
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Names of files keep their bytes, as the system has them."""
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def _printable(name: Any) -> str:
-    """A file's name as text, also where its bytes are none."""
-    return os.fsencode(str(name)).decode("utf-8", "replace")
+def predictions(folder: str | Path, header: Sequence[str]) -> Table:
+    """predictions.csv in a folder; the last column is a number."""
+    return Table(Path(folder) / "predictions.csv", header)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightloom.core import atomic_io, run_dir
+from lightloom.core.redaction import redact_options
 from lightloom.reporting.contract import chapter_of
 from lightloom.reporting.facts import Run
 from lightloom.reporting.render import render
@@ -35,7 +36,7 @@ def text(run: Run) -> str:
     import yaml
 
     own = chapter_of(run)
-    about = yaml.safe_dump(metadata(run), sort_keys=False, allow_unicode=True, width=120)
+    about = yaml.safe_dump(redact_options(metadata(run)), sort_keys=False, allow_unicode=True, width=120)
     body = render(
         "card.md.jinja",
         run=run,
@@ -119,5 +120,9 @@ def _select(config: Any, key: str) -> Any:
 def _given(augment: Any) -> dict[str, Any]:
     """The changes to training data that are switched on."""
     off = (None, False, 0, 0.0)
-    kept = {k: v for k, v in (augment or {}).items() if not k.startswith("_") and v not in off}
+    kept = {
+        k: v
+        for k, v in (augment if isinstance(augment, dict) else {}).items()
+        if not k.startswith("_") and v not in off
+    }
     return {k: v for k, v in kept.items() if not re.search(r"mode|order|size", k)}

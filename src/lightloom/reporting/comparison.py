@@ -14,6 +14,7 @@ from typing import Any
 
 from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, leaves, matches
 from lightloom.core import atomic_io
+from lightloom.core.screen import say, show_table
 from lightloom.reporting import facts
 from lightloom.reporting.charts import Chart, Line, chart
 from lightloom.reporting.facts import Run
@@ -54,7 +55,7 @@ def report(folders: Sequence[Path], output: str) -> None:
     path = Path(output) / REPORT
     atomic_io.write_text(path, html(runs, path.parent))
     show(groups(rows(runs, path.parent)[1]), len(runs))
-    print(f"Comparison: {path}")
+    say(f"Comparison: {path}")
 
 
 def html(runs: Sequence[Run], output: Path) -> str:
@@ -199,15 +200,9 @@ def _stage(metric: str) -> int:
 
 def show(together: Sequence[Group], count: int) -> None:
     """The groups as a table on the console, each with its first figures."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Column, Table
-
     first = list(dict.fromkeys(metric for group in together for metric in list(group.spread)[:3]))[:3]
-    table = Table(Column("runs", overflow="fold"), "n", *(Column(metric, justify="right") for metric in first))
-    for group in together:
-        table.add_row(escape(group.name), str(group.runs), *(spread_text(group.spread.get(metric)) for metric in first))
-    Console().print(f"\n{count} runs", table)
+    rows = [(group.name, group.runs, *(spread_text(group.spread.get(name)) for name in first)) for group in together]
+    show_table(("runs", "n", *first), rows, f"{count} runs", left=2)
 
 
 def spread_text(spread: tuple[float, float | None, int] | None) -> str:

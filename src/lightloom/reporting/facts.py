@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import shlex
 from collections.abc import Iterable
@@ -10,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
 from lightloom.config.compose import ROOT
 from lightloom.config.values import format_value
-from lightloom.core import run_dir
+from lightloom.core import cells, run_dir
+from lightloom.core.documents import read_yaml
 from lightloom.core.errors import UserError
 from lightloom.core.redaction import redact
+from lightloom.reporting import records
 
 METRICS = "metrics.csv"
 SUMMED_UP = ("epochs", "steps", "train_seconds")  # of results.json, what is no metric
@@ -63,6 +60,12 @@ class Run:
         return self.config.get("data") or {}
 
     @property
+    def classes(self) -> list[str]:
+        """Their names, where the data has some."""
+        found = self.data.get("classes")
+        return list(map(str, found)) if isinstance(found, list) else []
+
+    @property
     def data_name(self) -> str:
         """The data set's, or its class where it has no name."""
         return str(self.data.get("name") or str(self.data.get("_target_", "")).rpartition(".")[2])
@@ -79,9 +82,9 @@ class Run:
     @property
     def model(self) -> str:
         """The class of the network, or of the algorithm where it has several."""
-        model = self.config.get("model") or {}
-        network = (model.get("network") or {}).get("_target_") or model.get("_target_", "")
-        return str(network).rpartition(".")[2]
+        model, network = self.config["model"], self.config["model"].get("network")
+        target = network.get("_target_") if isinstance(network, dict) else None
+        return str(target or model.get("_target_", "")).rpartition(".")[2]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -122,19 +125,20 @@ def read(run: Path, results: dict[str, float] | None = None) -> Run:
     """The facts of a run's folder; UserError where it holds no run. results: of one that is about to be finished."""
     run = run.resolve()
     try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(run / run_dir.CONFIG), resolve=False)
+        config = read_yaml(run / run_dir.CONFIG)
     except FileNotFoundError:
         raise UserError(
             f"{run}: the folder has no {run_dir.CONFIG}, so no run began there; name a run's folder."
         ) from None
-    except (OSError, OmegaConfBaseException, YAMLError) as error:
-        raise UserError(f"{run / run_dir.CONFIG} cannot be read ({type(error).__name__}); name another run.") from error
-    if not isinstance(config, dict) or not {"model", "data"} <= set(config):
+    except (OSError, UserError) as error:
+        reason = type(error.__cause__ or error).__name__
+        raise UserError(f"{run / run_dir.CONFIG} cannot be read ({reason}); name another run.") from error
+    if records.CONFIG(config):
         raise UserError(f"{run / run_dir.CONFIG} is no configuration of a run; name a run's folder.")
     overrides = list(map(redact, run_dir.recorded_overrides(run))) if (run / run_dir.OVERRIDES).is_file() else []
-    known = run_dir.starts(run)
+    known = run_dir.starts(run, records.RECORD)
     ended = not known or known[-1].get("finished", False)
-    found = results or (run_dir.read_json(run / run_dir.RESULTS, {}) if ended else {})
+    found = results or (run_dir.read_json(run / run_dir.RESULTS, {}, records.RESULTS) if ended else {})
     return Run(run, config, overrides, found, known, curves(run / METRICS))
 
 
@@ -157,8 +161,8 @@ def curves(path: Path) -> dict[str, Curve]:
 def _rows(path: Path) -> Iterable[dict[str, Any]]:
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        return list(csv.DictReader(file))
+    with cells.opened(path) as file:
+        return list(cells.dicts(file))
 
 
 def _number(text: Any) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.redaction import redact
+from lightloom.core.screen import say
 from lightloom.engine.optional import optional
 from lightloom.reporting import card, facts, gallery, sections
 from lightloom.reporting.contract import chapter_of, chapters
@@ -41,7 +42,7 @@ def write_run(run: Path, results: dict[str, float] | None = None) -> None:
 def refresh(run: Path, output: str) -> None:
     """The report and the model card of a finished or unfinished run anew. output: this command's own, unused folder."""
     read = facts.read(run)
-    print(f"Model card: {card.write(read)}\nReport: {write(read)}")
+    say(f"Model card: {card.write(read)}\nReport: {write(read)}")
     with contextlib.suppress(OSError):  # it is not empty
         Path(output).rmdir()
 

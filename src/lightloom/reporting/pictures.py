@@ -9,6 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from lightloom.core.limits import check_bytes, check_pixels
+
 MOST_BYTES = 700_000  # of one picture; a larger file is written anew as JPEG
 TOTAL_BYTES = 3_500_000  # of a page; what comes later is only linked
 DESCRIPTION = "Description"  # the text of a PNG that says what it shows
@@ -41,13 +43,17 @@ class Album:
         None where there is no such file, or none that can be read.
         """
         path = self.folder / file
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            return None
         try:
+            check_bytes(path)
             with Image.open(path) as opened:
+                check_pixels(path, *opened.size)
                 size, content, form = opened.size, path.read_bytes(), "PNG"
                 name = name or str(opened.info.get(DESCRIPTION) or path.stem.replace("_", " "))
                 if len(content) > most:
                     content, form = _jpeg(opened, most), "JPEG"
-        except (OSError, ValueError):
+        except Exception:  # decoders raise OSError, SyntaxError, struct.error and more
             return None
         if len(content) > self.left:
             return Picture(None, size, file, name)

@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from lightloom.config.values import format_value
+from lightloom.core.redaction import redact
+from lightloom.core.text import printable
+from lightloom.reporting.markdown import code, escaped, fenced
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, filters: Mapping[str, Any] = MappingProxyType({}), **values: Any) -> str:
-    """A template of this folder with these values, which are escaped. filters: beside those that all templates have."""
+    """A template of this folder with these values, each escaped for HTML, or for Markdown where the template's name has
+    `.md`. filters: beside those that all templates have.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    is_markdown = ".md" in template
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
+        autoescape=not is_markdown,
+        finalize=escaped if is_markdown else _visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "duration": duration, "option": option, **filters}
+    environment.filters |= {
+        "figure": figure,
+        "duration": duration,
+        "option": option,
+        "link": link,
+        "code": code,
+        "fenced": fenced,
+    }
+    environment.filters |= filters
     return environment.get_template(template).render(**values)
+
+
+def _visible(value: Any) -> Any:
+    """What is put into a page: text without control characters, and without logins and tokens."""
+    return printable(redact(value)) if type(value) is str else value
+
+
+def link(name: str) -> str:
+    """The address of a file beside the page, whatever its name is: no other address, and no script."""
+    return quote(os.fsencode(name))
 
 
 def figure(value: Any) -> str:

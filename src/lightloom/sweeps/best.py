@@ -12,6 +12,7 @@ from lightloom.config import compose
 from lightloom.config.values import format_value
 from lightloom.core import atomic_io
 from lightloom.core.errors import UserError
+from lightloom.core.redaction import redact_options
 from lightloom.sweeps import space
 from lightloom.sweeps.plan import Plan
 
@@ -61,7 +62,7 @@ def text(plan: Plan, values: space.Values, about: str) -> str:
             _put(nested, override.key_or_group.split("."), override.value())
     chosen = [line for o in groups if o not in beside for line in _chosen(o)]
     built_on, replaced = ([line for line in chosen if ("override" in line) == is_last] for is_last in (False, True))
-    own = OmegaConf.to_yaml(OmegaConf.create(nested)) if nested else ""
+    own = OmegaConf.to_yaml(OmegaConf.create(redact_options(nested))) if nested else ""
     listed = ["defaults:", *built_on, "  - _self_", *replaced, ""]
     return "\n".join([*head, *listed, own])
 

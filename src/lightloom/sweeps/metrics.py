@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+
+from lightloom.core import cells
 
 
 def new_values(path: Path, metric: str, seen: Collection[int]) -> Iterator[tuple[int, float]]:
     """(epochs that were trained, the metric then) from a run's metrics.csv, without the epochs `seen`."""
     if not path.is_file():
         return
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(line for line in file if line.endswith("\n")):
+    with cells.opened(path) as file:
+        for row in cells.dicts(line for line in file if line.endswith("\n")):
             try:
                 epoch, value = int(row["epoch"]) + 1, float(row[metric])
             except (KeyError, TypeError, ValueError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import TrialState
 
+from lightloom.core.figures import new_figure
 from lightloom.sweeps.plan import Plan
 from lightloom.sweeps.space import Parameter
 from lightloom.sweeps.trial import SCORES
@@ -22,14 +23,12 @@ ENOUGH = 8  # trials, to say which parameter matters
 
 def draw(plan: Plan, study: optuna.Study) -> Figure:
     """A matplotlib figure: history, slices, importance (where there are enough trials for it)."""
-    from matplotlib.figure import Figure
-
     shares = importance(study)
     panels = [partial(_history, plan, study), *(partial(_slice, plan, study, p) for p in plan.parameters)]
     panels += [partial(_importance, shares)] if shares else []
     columns = math.ceil(math.sqrt(len(panels)))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(4.6 * columns, 3.4 * rows), layout="constrained")
+    figure = new_figure(figsize=(4.6 * columns, 3.4 * rows), layout="constrained")
     for number, panel in enumerate(panels, start=1):
         panel(figure.add_subplot(rows, columns, number))
     return figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import logging
 import math
@@ -12,13 +11,12 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from lightloom.config.values import format_value
-from lightloom.core import atomic_io
+from lightloom.core import atomic_io, cells
 from lightloom.core.errors import UserError
+from lightloom.core.redaction import redact_options
+from lightloom.core.screen import say, show_table
 from lightloom.sweeps import best, plots, space
 from lightloom.sweeps.metrics import spread
 from lightloom.sweeps.plan import Plan
@@ -32,7 +30,7 @@ SECONDS = "train_seconds"
 def report(plan: Plan, study: optuna.Study) -> int:
     """Write table, plots and best_<name>.yaml, print the best trials; raises UserError where none succeeded."""
     trials = ranked(plan, study.get_trials())
-    atomic_io.write_text(plan.folder / "trials.csv", as_csv([row(plan, trial) for trial in trials]))
+    atomic_io.write_text(plan.folder / "trials.csv", as_csv([redact_options(row(plan, trial)) for trial in trials]))
     if not trials or trials[0].state != TrialState.COMPLETE:
         faults = [f"trial {t.number}: {t.user_attrs[FAULT]}" for t in trials if FAULT in t.user_attrs]
         raise UserError(f"no trial of sweep {plan.name} has a result; {(faults or ['none was begun'])[0]}")
@@ -68,23 +66,20 @@ def figures(plan: Plan, trial: FrozenTrial) -> dict[str, list[float]]:
 def row(plan: Plan, trial: FrozenTrial) -> dict[str, str | float]:
     """A trial as a line of trials.csv: options, then mean and standard deviation over the seeds of each figure."""
     results: list[dict[str, Any]] = trial.user_attrs.get(RESULTS, [])
-    cells: dict[str, str | float] = {"trial": trial.number, "state": trial.state.name.lower()}
-    cells |= {p.key: trial.params.get(p.key, "") for p in plan.parameters} | {"runs": len(results)}
+    told: dict[str, str | float] = {"trial": trial.number, "state": trial.state.name.lower()}
+    told |= {p.key: trial.params.get(p.key, "") for p in plan.parameters} | {"runs": len(results)}
     for name, found in figures(plan, trial).items():
         if found:
-            cells[name] = statistics.mean(found)
-            cells[f"{name} std"] = statistics.stdev(found) if len(found) > 1 and all(map(math.isfinite, found)) else ""
+            told[name] = statistics.mean(found)
+            told[f"{name} std"] = statistics.stdev(found) if len(found) > 1 and all(map(math.isfinite, found)) else ""
     seconds = sum(result[SECONDS] for result in results)
-    return {**cells, SECONDS: round(seconds, 2), FAULT: trial.user_attrs.get(FAULT, "")}
+    return {**told, SECONDS: round(seconds, 2), FAULT: trial.user_attrs.get(FAULT, "")}
 
 
 def as_csv(rows: Sequence[dict[str, str | float]]) -> str:
     """Format rows as CSV, with the union of their columns."""
-    names = list(dict.fromkeys(name for cells in rows for name in cells))
     text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    cells.Writer(text).write(*cells.table(list(dict.fromkeys(name for row in rows for name in row)), rows))
     return text.getvalue()
 
 
@@ -92,13 +87,12 @@ def _print(plan: Plan, trials: Sequence[FrozenTrial]) -> None:
     """The best trials: options, the monitored metric and the test's of that name, seconds."""
     tested = f"test/{plan.monitor.rpartition('/')[2]}"
     metrics = [plan.monitor, *([tested] if tested in figures(plan, trials[0]) else [])]
-    table = Table("trial", *(p.name for p in plan.parameters), *metrics, "seconds", title=f"\nsweep {plan.name}")
+    rows = []
     for trial in trials[:SHOWN]:
         found, result = figures(plan, trial), row(plan, trial)
-        options = [escape(format_value(trial.params[p.key])) if p.key in trial.params else "" for p in plan.parameters]
-        cells = [spread(found[name]) if found.get(name) else str(result["state"]) for name in metrics]
-        table.add_row(str(trial.number), *options, *cells, f"{result[SECONDS]:.0f}")
-    console = Console()
-    console.print(table)
+        options = [format_value(trial.params[p.key]) if p.key in trial.params else "" for p in plan.parameters]
+        results = [spread(found[name]) if found.get(name) else str(result["state"]) for name in metrics]
+        rows.append((trial.number, *options, *results, f"{result[SECONDS]:.0f}"))
+    show_table(("trial", *(p.name for p in plan.parameters), *metrics, "seconds"), rows, f"sweep {plan.name}", left=99)
     if len(trials) > SHOWN:
-        console.print(f"{len(trials) - SHOWN} more in {plan.folder / 'trials.csv'}")
+        say(f"{len(trials) - SHOWN} more in {plan.folder / 'trials.csv'}")

@@ -21,7 +21,11 @@ from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
 from lightloom.core import atomic_io, lock, run_dir
+from lightloom.core.documents import read_json
 from lightloom.core.errors import Interrupted, UserError
+from lightloom.core.log_format import BRIEF, FULL, LogFormat
+from lightloom.core.redaction import redact_options
+from lightloom.core.schema import anything, check, table, text
 from lightloom.integrations.optuna_internals import continue_trial
 from lightloom.sweeps import best, space
 from lightloom.sweeps import plan as plans
@@ -53,19 +57,20 @@ def open_study(plan: Plan) -> optuna.Study:
 def _start_log(where: Path) -> None:
     """Our messages to the screen and, with all that the libraries say, to the sweep's log."""
     file = logging.FileHandler(where / run_dir.LOG, encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    file.setFormatter(LogFormat(FULL))
     root = logging.getLogger()
     root.handlers[:] = [file, logging.StreamHandler(sys.stdout)]
+    root.handlers[1].setFormatter(LogFormat(BRIEF))
     root.handlers[1].addFilter(lambda record: record.name == "lightloom" and record.levelno >= logging.INFO)
     log.setLevel(logging.INFO)
     logging.captureWarnings(True)
 
 
 def _check_same(plan: Plan) -> None:
-    path, now = plan.folder / RECORD, json.loads(json.dumps(plan.identity()))
+    path, now = plan.folder / RECORD, redact_options(json.loads(json.dumps(plan.identity())))
     if not path.is_file():
         atomic_io.write_text(path, json.dumps(now, indent=2) + "\n")
-    elif changed := plans.changed(json.loads(path.read_text(encoding="utf-8")), now):
+    elif changed := plans.changed(check(read_json(path), table(text(), anything), path), now):
         raise UserError(
             f"{plan.folder} holds a sweep with other options: {'; '.join(changed)}. Give the recorded ones to continue "
             "it, or begin another one with sweep.name=<name>."

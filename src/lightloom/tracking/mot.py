@@ -6,7 +6,6 @@ are any.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightloom.core import cells
+from lightloom.core.documents import read_text
 from lightloom.core.errors import UserError
 
 Tracks = dict[str, Tensor]
 HEADER = ["frame", "track", "class", "x1", "y1", "x2", "y2", "score"]
 CORNERS = HEADER[3:7]
+MOST = 2**53  # frames, and numbers of tracks
 
 
 class TrackFiles:
@@ -31,11 +33,9 @@ class TrackFiles:
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
         self.classes = classes
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._files = [
-            path.with_name(path.name + suffix).open("w", newline="", encoding="utf-8") for suffix in (".csv", ".txt")
-        ]
-        self._table, self._text = csv.writer(self._files[0], lineterminator="\n"), self._files[1]
-        self._table.writerow(HEADER)
+        self._files = [cells.opened(path.with_name(path.name + suffix), "w") for suffix in (".csv", ".txt")]
+        self._table, self._text = cells.Writer(self._files[0]), self._files[1]
+        self._table.write(HEADER)
 
     def __enter__(self) -> TrackFiles:
         return self
@@ -48,7 +48,7 @@ class TrackFiles:
         facts = (tracks[name].tolist() for name in ("ids", "labels", "boxes", "scores"))
         for number, label, (x1, y1, x2, y2), score in zip(*facts, strict=True):
             corners = [f"{value:.3f}" for value in (x1, y1, x2, y2)]
-            self._table.writerow([frame, number, self.classes[label - 1], *corners, f"{score:.6g}"])
+            self._table.write([frame, number, self.classes[label - 1], *corners, f"{score:.6g}"])
             placed = ",".join(f"{value:.3f}" for value in (x1 + 1, y1 + 1, x2 - x1, y2 - y1))
             self._text.write(f"{frame},{number},{placed},{score:.6g},-1,-1,-1\n")
 
@@ -59,11 +59,10 @@ def read_tracks(path: Path) -> dict[int, Tracks]:
     UserError for a file that is missing, holds something else, or has a track twice in a frame.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        rows = list(cells.rows(read_text(path).splitlines()))
+    except (OSError, ValueError, UserError) as error:
         raise UserError(f"truth={path}: cannot be read ({error}); name a MOT text file or a CSV of tracks.") from error
     found: dict[int, dict[int, list[float]]] = {}
-    rows = list(csv.reader(lines))
     table = bool(rows) and "frame" in rows[0]
     for number, row in enumerate(rows[table:], 1 + table):
         if not row:
@@ -110,7 +109,7 @@ def _from_mot(row: list[str]) -> tuple[int, int, list[float] | None]:
 
 
 def _checked(frame: float, track: float, box: list[float]) -> tuple[int, int, list[float]]:
-    if frame < 1 or frame % 1 or track % 1:
+    if not 1 <= frame < MOST or frame % 1 or not abs(track) < MOST or track % 1:
         raise ValueError("frame and id are whole numbers, frames from 1")
     x1, y1, x2, y2 = box
     if not (-math.inf < x1 < x2 < math.inf and -math.inf < y1 < y2 < math.inf):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -433,11 +434,11 @@ WRONG_COCO = {
     "unknown image": ({"annotations": [{"id": 1, "image_id": 9, "category_id": 5, "bbox": [5, 5, 15, 20]}]},
                       "annotation 1 is of image 9, which is not listed"),
     "three numbers": ({"annotations": [{"id": 1, "image_id": 1, "category_id": 5, "bbox": [5, 5, 15]}]},
-                      "bbox of annotation 1 is [5, 5, 15]; expected [x, y, width, height]"),
+                      "annotations[0].bbox is a list of 3; expected a list of 4 numbers, [x, y, width, height]"),
     "normalised": ({"annotations": [{"id": 1, "image_id": 1, "category_id": 5, "bbox": [0.1, 0.2, 0.3, 0.4]}]},
                    "boxes in [0, 1] where pixels are expected: 1 (a.png); multiply"),
-    "no file": ({"images": [{"id": 1}]}, "one of its images has no file_name; add it"),
-    "no name": ({"categories": [{"id": 5}]}, "one of its categories has no name; add it"),
+    "no file": ({"images": [{"id": 1}]}, "images[0] is an object of 1; expected an object that has file_name too"),
+    "no name": ({"categories": [{"id": 5}]}, "categories[0] is an object of 1; expected an object that has name too"),
     "no images": ({"images": [{"id": 1, "file_name": "b.png"}]}, "its first image, b.png, is in none of"),
 }  # fmt: skip
 
@@ -454,7 +455,10 @@ def test_what_is_wrong_in_a_coco_file_stops_the_run_in_one_message(tmp_path, kin
 @pytest.mark.parametrize("text", ["", "{", "[]"])
 def test_a_coco_file_that_is_none_is_named(tmp_path, text):
     (tmp_path / "coco.json").write_text(text)
-    with pytest.raises(UserError, match=r"coco\.json: (is no whole JSON|expected COCO's)"):
+    with pytest.raises(
+        UserError,
+        match=r"coco\.json: (is no whole JSON|its content is a list of 0; expected an object with images, categories)",
+    ):
         datamodule(Coco(tmp_path)).setup("fit")
 
 
@@ -487,11 +491,29 @@ def test_what_was_seen_is_remembered_until_a_file_changes(tmp_path):
     path, cache = tmp_path / "x.png", tmp_path / "cache"
     save(path, (48, 64))
     assert open_files([path], cache_dir=cache) == [File(48, 64)]
-    (entry,) = cache.iterdir()
-    entry.write_text('[{"height": 1, "width": 2}]')
-    assert open_files([path], cache_dir=cache) == [File(1, 2)]
+    content, state = path.read_bytes(), path.stat()
+    path.write_bytes(bytes(len(content)))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert open_files([path], cache_dir=cache) == [File(48, 64)]
     save(path, (30, 20))
     assert open_files([path], cache_dir=cache) == [File(30, 20)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", "3", "null", '{"files": []}', "[" * 100_000, '[{"height": 1, "width": 2}]'),
+        '{"files": [{"height": 1, "width": 2, "turned": false, "error": ""}], "sha256": "0"}',
+        '{"files": [{"height": "1", "width": 2, "turned": 0, "error": null}], "sha256": "0"}',
+    ],
+)
+def test_what_somebody_put_into_the_memory_is_not_believed(tmp_path, content):
+    path, cache = tmp_path / "x.png", tmp_path / "cache"
+    save(path, (48, 64))
+    open_files([path], cache_dir=cache)
+    (entry,) = cache.iterdir()
+    entry.write_text(content)
+    assert open_files([path], cache_dir=cache) == [File(48, 64)]
 
 
 # real data

@@ -17,6 +17,7 @@ from lightloom.callbacks.offers import lacks_output
 from lightloom.callbacks.samples.grid import epoch_file, is_shown
 from lightloom.core import atomic_io
 from lightloom.core.ranges import Count
+from lightloom.core.text import line
 from lightloom.metrics.detection import Boxes, confident, match
 from lightloom.ops.images.grid import MARGIN, PAPER, captioned, grid, to_uint8, write_png
 from lightloom.ops.indices import evenly
@@ -150,7 +151,7 @@ def _rows(boxes: Boxes, factor: float, classes: Sequence[str]) -> list[dict[str,
 
 
 def _name(label: int, classes: Sequence[str]) -> str:
-    return str(classes[label - 1]) if 0 < label <= len(classes) else str(label)
+    return line(classes[label - 1]) if 0 < label <= len(classes) else str(label)
 
 
 def faults(truth: Boxes, found: Boxes) -> tuple[int, int]:

@@ -14,7 +14,9 @@ from lightloom.callbacks.boxes.overlays import COLOURS
 from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.offers import lacks_output
 from lightloom.core import atomic_io
+from lightloom.core.figures import new_figure
 from lightloom.core.ranges import Share
+from lightloom.core.text import line
 from lightloom.metrics.detection import Boxes, average_precision, precision_recall
 from lightloom.ops.collectives import gather_objects
 from lightloom.ops.images.grid import write_png
@@ -101,13 +103,12 @@ def draw(curves: dict[str, Curve], iou: float) -> Tensor:
     A curve begins at recall 0 with the precision of its first detection, and ends where no further truth is found.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 5), dpi=120, layout="constrained")
+    figure = new_figure(figsize=(7.5, 5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     of_classes = {name: average_precision(*curve) for name, curve in curves.items()}
     for i, (name, (recall, precision)) in reversed(list(enumerate(curves.items()))):
-        label = f"{name}: {of_classes[name]:.3f}" if i < NAMED else None
+        label = f"{line(name)}: {of_classes[name]:.3f}" if i < NAMED else None
         x, y = (values.tolist() for values in (recall, precision))
         style: dict[str, Any] = {
             "color": COLOURS[i] if i < NAMED else "lightgrey",

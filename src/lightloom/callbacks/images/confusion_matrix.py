@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,9 @@ from torch import Tensor
 
 from lightloom.callbacks.images.log import log_picture
 from lightloom.callbacks.offers import lacks
+from lightloom.core.cells import Writer, opened
+from lightloom.core.figures import new_figure
+from lightloom.core.text import line
 from lightloom.ops.typed_trainer import classes_of, typed
 
 MOST_LABELS = 30  # with more classes, the picture leaves the names and numbers out
@@ -50,19 +52,17 @@ class ConfusionMatrix(pl.Callback):
 
 def write_table(path: Path, matrix: Tensor, classes: Sequence[str]) -> None:
     """matrix: int64 (num_classes, num_classes), counts."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["true \\ predicted", *classes])
-        writer.writerows([name, *row] for name, row in zip(classes, matrix.tolist(), strict=True))
+    rows = [[name, *row] for name, row in zip(classes, matrix.tolist(), strict=True)]
+    with opened(path, "w") as file:
+        Writer(file).write(["true \\ predicted", *classes], *rows)
 
 
 def draw(matrix: np.ndarray, classes: Sequence[str]):
     """A matplotlib figure, coloured by the share of each true class."""
-    from matplotlib.figure import Figure
-
+    classes = list(map(line, classes))
     few = len(classes) <= MOST_LABELS
     size = 2.5 + 0.42 * len(classes) if few else 9
-    figure = Figure(figsize=(size, size))
+    figure = new_figure(figsize=(size, size))
     axes = figure.add_subplot()
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)

@@ -15,6 +15,7 @@ from torch import Tensor
 from lightloom.callbacks.images.log import log_picture
 from lightloom.callbacks.offers import lacks_parts, lacks_samples, parts_of
 from lightloom.callbacks.samples.grid import as_generator, draw
+from lightloom.core.figures import new_figure
 from lightloom.core.ranges import Seed
 from lightloom.ops.indices import share
 from lightloom.ops.rng import latents
@@ -157,12 +158,10 @@ def diversity(images: Tensor) -> float:
 
 def curves(history: dict[str, dict[int, float]]):
     """A matplotlib figure with a panel for each kind of curve that there is. history: name -> epoch -> value."""
-    from matplotlib.figure import Figure
-
     kinds = {**PANELS, "diversity of samples / of data": (DIVERSITY,)}
     panels = {title: [n for n in sorted(history) if n.endswith(endings)] for title, endings in kinds.items()}
     panels = {title: names for title, names in panels.items() if names}
-    figure = Figure(figsize=(4.5 * len(panels), 3.2))
+    figure = new_figure(figsize=(4.5 * len(panels), 3.2))
     for i, (title, names) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(1, len(panels), i)
         for name in names:

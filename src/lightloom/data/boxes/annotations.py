@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.core.limits import check_pixels
 from lightloom.data.identity import Identity, chained, named_bytes, tensor_bytes
 from lightloom.data.images.decode import to_channels
 
@@ -140,6 +141,7 @@ def read_whole(path: Path | str, channels: int) -> Tensor:
     """An image file as uint8 (channels, H, W), upright (EXIF), any of Pillow's modes; UserError where it is broken."""
     try:
         with Image.open(path) as image:
+            check_pixels(path, *image.size)
             upright = to_channels(ImageOps.exif_transpose(image), channels)
     except UserError:
         raise

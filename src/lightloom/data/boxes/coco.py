@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +11,44 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightloom.core.documents import read_json
 from lightloom.core.errors import UserError
+from lightloom.core.limits import check_pixels
 from lightloom.core.parts import part
+from lightloom.core.schema import anything, check, either, entries, items, nothing, number, text, whole
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
-from lightloom.data.images.readers import SplitName, read_text
+from lightloom.data.boxes.places import check_inside
+from lightloom.data.images.readers import SplitName
 
 PLACES = ("annotations/instances_{0}*.json", "annotations/{0}*.json", "{0}.json", "{0}/_annotations.coco.json")
 EVERYTHING = ("annotations.json", "_annotations.coco.json", "coco.json")  # without a split of its own
 FOLDERS = ("", "images", "{0}", "images/{0}", "{1}", "images/{1}")  # of images; 0: the file's last word, 1: the split
+
+LONGEST = 8_000_000  # pixels, of the outline of one object
+
+ID = either(whole(), text())
+SIDE = either(whole(0, 1_000_000), nothing)
+PIXEL = number(-1e6, 1e6)
+RUNS = entries({"counts": either(text(10_000_000), items(whole(0))), "size": items(whole(0, 1_000_000), 2, 2)}, {})
+SEGMENTATION = either(nothing, items(items(PIXEL, 6, multiple=2, of="numbers")), RUNS)
+CONTENT = entries(
+    {
+        "images": items(entries({"id": ID, "file_name": text()}, {"height": SIDE, "width": SIDE}), of="images"),
+        "categories": items(entries({"id": whole(), "name": text()}, {}), of="categories"),
+    },
+    {
+        "annotations": items(
+            entries(
+                {"image_id": ID, "bbox": items(number(), 4, 4, of="numbers, [x, y, width, height]")},
+                {
+                    **{"category_id": either(whole(), nothing), "iscrowd": either(whole(0, 1), nothing)},
+                    **{"area": either(number(0), nothing), "segmentation": SEGMENTATION, "id": anything},
+                },
+            ),
+            of="annotations",
+        )
+    },
+)
 
 
 @part
@@ -67,27 +96,24 @@ class Coco:
                 )
             objects[item["image_id"]].append(item)
         folder = self._folder(path, split, content["images"])
+        check_inside((folder / image["file_name"] for image in content["images"]), [self.root], path)
         found = [self._annotation(path, folder, image, objects[image["id"]]) for image in content["images"]]
         return AnnotatedImages(found, self.channels, self.has_masks, labelled="annotations" in content)
 
     def _annotation(self, path: Path, folder: Path, image: dict[str, Any], items: list[dict[str, Any]]) -> Annotation:
         numbers = {category["id"]: number for number, category in enumerate(self._categories(path), 1)}
-        boxes = []
-        for item in items:
-            box = item.get("bbox")
-            if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
-                raise UserError(f"{path}: bbox of annotation {item.get('id')} is {box}; expected [x, y, width, height]")
-            boxes.append([box[0], box[1], box[0] + box[2], box[1] + box[3]])
+        name = image["file_name"]
+        boxes = [[x, y, x + width, y + height] for x, y, width, height in (item["bbox"] for item in items)]
         size = (int(image.get("height") or 0), int(image.get("width") or 0))
         return annotation(
-            image["file_name"],
-            folder / image["file_name"],
+            name,
+            folder / name,
             boxes,
             [numbers.get(item.get("category_id"), 0) for item in items],
-            [int(item.get("iscrowd", 0)) for item in items],
+            [int(item.get("iscrowd") or 0) for item in items],
             size=size,
-            area=torch.tensor([float(i["area"]) for i in items]) if all("area" in i for i in items) else None,
-            masks=Segments([item["segmentation"] for item in items], size) if self.has_masks else None,
+            area=_areas(items),
+            masks=Segments([i["segmentation"] for i in items], size, f"{path}, {name}") if self.has_masks else None,
             image_id=image["id"] if isinstance(image["id"], int) else None,
         )
 
@@ -111,15 +137,11 @@ class Coco:
 
     def _content(self, path: Path) -> dict[str, Any]:
         if path not in self.contents:
-            try:
-                content = json.loads(read_text(path))
-            except ValueError as error:
-                raise UserError(f"{path}: is no whole JSON ({error}); write it again") from error
-            if not isinstance(content, dict) or not {"images", "categories"} <= content.keys():
-                raise UserError(f"{path}: expected COCO's images, categories and annotations")
-            for key, wanted in (("images", {"id", "file_name"}), ("categories", {"id", "name"})):
-                if lacking := next((wanted - item.keys() for item in content[key] if not wanted <= item.keys()), None):
-                    raise UserError(f"{path}: one of its {key} has no {', '.join(sorted(lacking))}; add it")
+            content = check(read_json(path), CONTENT, path)
+            for key in ("images", "categories"):
+                ids = [item["id"] for item in content[key]]
+                if len(set(ids)) < len(ids):
+                    raise UserError(f"{path}: two of its {key} have one id; give each its own")
             self.contents[path] = content
         return self.contents[path]
 
@@ -138,29 +160,82 @@ class Coco:
         return found[0] if found else self.root
 
 
+def _areas(objects: list[dict[str, Any]]) -> Tensor | None:
+    stated = [item.get("area") for item in objects]
+    return None if None in stated else torch.tensor(stated, dtype=torch.float32)
+
+
 @dataclass(frozen=True)
 class Segments:
-    """Masks as COCO writes them: a list of polygons, or run lengths, for each object of an image of this size."""
+    """Masks as COCO writes them: a list of polygons, or run lengths, for each object of an image of this size.
+
+    source: the file and image that they are of, for messages.
+    """
 
     items: list[Any]
     size: tuple[int, int]
+    source: str
 
     def read(self, size: tuple[int, int]) -> Tensor:
         """uint8 (N, H, W)."""
         if not self.items:
             return torch.zeros(0, *size, dtype=torch.uint8)
-        return torch.from_numpy(np.stack([decode(item, size) for item in self.items]))
+        return torch.from_numpy(np.stack([decode(item, size, self.source) for item in self.items]))
 
     def pick(self, kept: Tensor) -> Segments:
-        return Segments([self.items[i] for i in kept.tolist()], self.size)
+        return Segments([self.items[i] for i in kept.tolist()], self.size, self.source)
 
 
-def decode(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """A mask, uint8 (H, W), from polygons [[x, y, x, y, ...], ...] or run lengths {size, counts}, packed or not."""
+def decode(segmentation: Any, size: tuple[int, int], source: str = "segmentation") -> np.ndarray:
+    """A mask, uint8 (H, W), from polygons [[x, y, x, y, ...], ...] or run lengths {size, counts}, packed or not.
+
+    Nothing is handed to a decoder in C that is not as it expects. Raises UserError for what is no mask of this size.
+    """
+    check_pixels(source, size[1], size[0])
+    if isinstance(segmentation, dict):
+        return _decode_runs(segmentation, size, source)
     from faster_coco_eval import mask
 
-    if isinstance(segmentation, dict):
-        is_packed = isinstance(segmentation["counts"], str | bytes)
-        packed = segmentation if is_packed else mask.frPyObjects(segmentation, *size)
-        return np.ascontiguousarray(mask.decode(packed))
+    for polygon in segmentation:
+        corners = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+        if np.abs(np.diff(corners, axis=0, append=corners[:1])).max(1).sum() > LONGEST:
+            raise UserError(
+                f"{source}: the outline of an object is longer than {LONGEST:,} pixels; correct the polygon"
+            )
     return np.ascontiguousarray(mask.decode(mask.merge(mask.frPyObjects(segmentation, *size))))
+
+
+def _decode_runs(runs: dict[str, Any], size: tuple[int, int], source: str) -> np.ndarray:
+    """Columns from left to right, beginning with the zeros."""
+    counts = runs["counts"]
+    if isinstance(counts, str | bytes):
+        counts = unpacked(counts if isinstance(counts, str) else counts.decode("ascii"), source)
+    counts = [int(n) for n in counts]
+    height, width = map(int, runs["size"])
+    if (height, width) != tuple(size) or min(counts, default=0) < 0 or sum(counts) != height * width:
+        raise UserError(
+            f"{source}: run lengths of size {height} x {width} hold {sum(counts)} pixels, not {size[0]} x {size[1]}"
+        )
+    values = np.arange(len(counts), dtype=np.uint8) % 2
+    return np.ascontiguousarray(np.repeat(values, counts).reshape(width, height).T)
+
+
+def unpacked(packed: str, source: str) -> list[int]:
+    """Run lengths from COCO's text: five bits a character, from 48 on, as differences to the last but one."""
+    counts: list[int] = []
+    value, shift = 0, 0
+    for char in packed:
+        bits = ord(char) - 48
+        if not 0 <= bits < 64 or shift > 30:
+            raise UserError(
+                f"{source}: {char!r} at run {len(counts)} is no part of packed run lengths; export them again"
+            )
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:  # the last of this number, whose highest bit is its sign
+            value -= (1 << shift) if bits & 16 else 0
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value, shift = 0, 0
+    if shift:
+        raise UserError(f"{source}: packed run lengths end within a number; export them again")
+    return counts

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.core.limits import check_pixels
 from lightloom.core.parts import part
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
 from lightloom.data.images.readers import SplitName, image_files
@@ -88,7 +89,10 @@ def read_map(path: Path) -> np.ndarray:
     """An instance map as int64 (H, W)."""
     try:
         with Image.open(path) as image:
+            check_pixels(path, *image.size)
             numbers = np.array(image)
+    except UserError:
+        raise
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
         raise UserError(f"{path}: cannot be read as an instance map ({error}); replace the file") from error
     if numbers.ndim != 2:

@@ -4,12 +4,14 @@ area, and learns silently from one that is NaN or outside. What can be mended is
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -17,6 +19,9 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from lightloom.core.errors import raise_all
+from lightloom.core.limits import check_pixels
+from lightloom.core.run_dir import read_json
+from lightloom.core.schema import entries, exactly, items, one_of, text, whole
 from lightloom.core.text import first_of
 from lightloom.data.boxes.annotations import Annotation
 from lightloom.data.cache import fingerprint
@@ -26,6 +31,9 @@ log = logging.getLogger("lightloom")
 SHOWN = 3  # names in a message
 ALIKE = 0.8  # IoU from which two boxes of a class are reported as one object drawn twice
 ROUNDING = 0.02  # pixels by which a box may leave its image and be clipped without a word
+SIDE = whole(0, 1_000_000)  # pixels
+SEEN = {"height": SIDE, "width": SIDE, "turned": one_of(True, False), "error": one_of("")}
+REMEMBERED = entries({"files": items(exactly(SEEN)), "sha256": text()}, {})
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 
 # Kinds of fault, in the order in which they are reported, and what is done about them or is to be done.
@@ -183,21 +191,27 @@ def open_files(paths: Sequence[Path], decode: bool = True, cache_dir: Path | str
     """
     cache = Path(cache_dir) / f"{fingerprint(paths, decode)}.json" if cache_dir else None
     if cache and cache.is_file():
-        try:
-            return [File(**file) for file in json.loads(cache.read_text(encoding="utf-8"))]
-        except (OSError, TypeError, ValueError):
-            pass  # half a file: look again
+        remembered = read_json(cache, {}, REMEMBERED)
+        files = [File(**file) for file in remembered.get("files", [])]
+        if len(files) == len(paths) and remembered["sha256"] == _digest(remembered["files"]):
+            return files
     with ThreadPoolExecutor() as pool:
         files = list(pool.map(lambda path: _open(path, decode), paths))
-    if cache and decode:
+    if cache and decode and not any(file.error for file in files):
         try:
             cache.parent.mkdir(parents=True, exist_ok=True)
             temporary = cache.with_name(f".{torch.randint(2**62, ()).item()}-{cache.name}")
-            temporary.write_text(json.dumps([asdict(file) for file in files]), encoding="utf-8")
+            seen = [asdict(file) for file in files]
+            temporary.write_text(json.dumps({"files": seen, "sha256": _digest(seen)}), encoding="utf-8")
             temporary.replace(cache)
         except OSError as error:
             log.debug("%s: what was seen of the images is not remembered (%s)", cache, error)
     return files
+
+
+def _digest(files: Sequence[dict[str, Any]]) -> str:
+    """By which half a file, or one of another kind, is known."""
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def _open(path: Path, decode: bool) -> File:
@@ -206,6 +220,7 @@ def _open(path: Path, decode: bool) -> File:
             turned = image.getexif().get(_ORIENTATION) in _SIDEWAYS
             width, height = image.size[::-1] if turned else image.size
             if decode:
+                check_pixels(path, *image.size)
                 image.load()
             return File(height, width, turned)
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more

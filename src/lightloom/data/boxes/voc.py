@@ -7,10 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from xml.etree import ElementTree
 
+from lightloom.core.documents import read_text, read_xml
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
+from lightloom.core.schema import check, shown, whole
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
-from lightloom.data.images.readers import SplitName, image_files, read_text
+from lightloom.data.images.readers import SplitName, image_files
+
+SIDES, SIDE = ("height", "width"), whole(0, 1_000_000)
 
 log = logging.getLogger("lightloom")
 
@@ -83,7 +87,8 @@ class Voc:
             boxes = [[x1 - 1, y1 - 1, x2, y2] for x1, y1, x2, y2 in boxes]
         size = None
         if tree.find("size") is not None:
-            size = (int(_number(tree, "size/height", file)), int(_number(tree, "size/width", file)))
+            height, width = (check(_number(tree, f"size/{side}", file), SIDE, file, f"size/{side}") for side in SIDES)
+            size = (int(height), int(width))
         return annotation(path.name, path, boxes, labels, difficult, size=size)
 
     @cached_property
@@ -109,11 +114,7 @@ class Voc:
         """name -> its XML; None for an empty file."""
         found: dict[str, ElementTree.Element | None] = {}
         for path in sorted((self._folder / "Annotations").glob("*.xml")):
-            text = path.read_bytes().strip()
-            try:
-                found[path.stem] = ElementTree.fromstring(text) if text else None
-            except ElementTree.ParseError as error:
-                raise UserError(f"{path}: is no whole XML ({error}); write it again or delete it") from error
+            found[path.stem] = read_xml(path)
         return found
 
     def _names(self, split: SplitName) -> list[str] | None:
@@ -138,4 +139,4 @@ def _number(node: ElementTree.Element, where: str, file: Path) -> float:
     try:
         return float(text or "")
     except ValueError:
-        raise UserError(f"{file}: {where} is {text!r}; expected a number") from None
+        raise UserError(f"{file}: {where} is {shown(text)}; expected a number") from None

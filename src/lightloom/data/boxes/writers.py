@@ -5,7 +5,6 @@ Boxes are xyxy in pixels, labels count from 1 and classes[label - 1] is their na
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ import yaml
 from torch import Tensor
 
 from lightloom.core.atomic_io import deduplicate
+from lightloom.core.cells import Writer, opened
+from lightloom.core.text import printable
 from lightloom.data.boxes.annotations import AnnotatedImages
 
 
@@ -52,8 +53,12 @@ def boxes_of(images: AnnotatedImages) -> list[Boxes]:
 
 
 def stems(names: Iterable[str]) -> list[str]:
-    """Names of files without their suffixes, folders included, with a number where another one is the same."""
-    return deduplicate(str(PurePosixPath(name).with_suffix("")) for name in names)
+    """Names of files without their suffixes, folders included, with a number where another one is the same.
+
+    What leads out of a folder is left out of them.
+    """
+    parts = ([p for p in PurePosixPath(name).parts if p.strip("/") not in ("", "..")] for name in names)
+    return deduplicate(str(PurePosixPath(*inside).with_suffix("")) if inside else "unnamed" for inside in parts)
 
 
 def write_voc(folder: Path, images: Sequence[Boxes], classes: Sequence[str]) -> None:
@@ -118,13 +123,13 @@ def write_yolo(folder: Path, images: Sequence[Boxes], classes: Sequence[str]) ->
 def write_csv(path: Path, images: Sequence[Boxes], classes: Sequence[str]) -> None:
     """A row per box: image, class, score, x1, y1, x2, y2."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "class", "score", "x1", "y1", "x2", "y2"])
+    with opened(path, "w") as file:
+        writer = Writer(file)
+        writer.write(["image", "class", "score", "x1", "y1", "x2", "y2"])
         for image in images:
             for box, label, score in image.rows():
                 shown = "" if score is None else f"{score:.6g}"
-                writer.writerow([image.name, classes[label - 1], shown, *(f"{v:.7g}" for v in box)])
+                writer.write([image.name, classes[label - 1], shown, *(f"{v:.7g}" for v in box)])
 
 
 def encode(mask: Tensor) -> dict[str, Any]:
@@ -137,9 +142,9 @@ def encode(mask: Tensor) -> dict[str, Any]:
 
 def _texts(node: ElementTree.Element, **texts: Any) -> None:
     for name, text in texts.items():
-        ElementTree.SubElement(node, name).text = str(text)
+        ElementTree.SubElement(node, name).text = printable(text)  # XML has no control characters
 
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")

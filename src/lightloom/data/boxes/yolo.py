@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from lightloom.core.documents import read_text, read_yaml
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
+from lightloom.core.schema import (
+    LARGEST,
+    anything,
+    check,
+    either,
+    entries,
+    items,
+    nothing,
+    one_of,
+    real,
+    table,
+    text,
+    whole,
+)
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
+from lightloom.data.boxes.places import check_inside, straight
 from lightloom.data.boxes.validation import open_files
-from lightloom.data.images.readers import SplitName, image_files, read_text
+from lightloom.data.images.readers import SplitName, image_files
 
 PLACES = ("images/{0}", "images/{0}2017", "{0}/images")
+log = logging.getLogger("lightloom")
+MOST_LABELS = 10_000_000  # bytes of one image's file
+NAME = either(text(), real, one_of(True, False))  # YAML takes `no` and `1` for something else
+PLACES_OF_IMAGES = either(nothing, text(), items(text()))
+CONTENT = entries(
+    {},
+    {
+        "names": either(nothing, items(NAME, of="names"), table(whole(0, 1_000_000), NAME)),
+        **dict.fromkeys(("train", "val", "valid", "test"), PLACES_OF_IMAGES),
+        "path": either(nothing, text()),
+        "nc": anything,
+    },
+)
 NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
@@ -82,22 +110,21 @@ class Yolo:
             if self.file:
                 raise UserError(f"data.reader.file={self.file}: there is no {files[0]}")
             return {}
-        try:
-            content = yaml.safe_load(read_text(file))
-        except yaml.YAMLError as error:
-            raise UserError(f"{file}: is no YAML ({' '.join(str(error).split())})") from error
-        if not isinstance(content, dict):
-            raise UserError(f"{file}: expected names, train and val")
-        return content
+        facts = check(read_yaml(file), CONTENT, file)
+        base = straight(self.root / (facts.get("path") or "."))
+        if base.exists() and not base.is_relative_to(straight(self.root)):
+            log.warning("%s: its images may lie in %s too, which it names as its path.", file, base)
+        return facts
 
     def _images(self, split: SplitName) -> list[Path] | None:
         """The images of a split, or None; a text file lists them, a folder holds them."""
         stated = self._facts.get(split) or (self._facts.get("valid") if split == "val" else None)
         if stated:
             entries = stated if isinstance(stated, list) else [stated]
-            bases = [self.root / str(self._facts.get("path") or "."), self.root]
+            bases = [self.root / (self._facts.get("path") or "."), self.root]
             places = [base / str(entry).removeprefix("../") for entry in entries for base in bases]
-            places = list(dict.fromkeys(place.resolve() for place in places if place.exists()))
+            places = list(dict.fromkeys(straight(place) for place in places if place.exists()))
+            check_inside(places, bases[::-1], self.root)
             if not places and split == "train":
                 raise UserError(f"{self.root}: its YAML says train: {stated}, which does not exist there")
         else:
@@ -105,14 +132,16 @@ class Yolo:
             places = [place for place in places if place.is_dir()][:1]
             if not places and split == "train" and (self.root / "images").is_dir():
                 places = [self.root / "images"]
-        return [image for place in places for image in _listed(place)] if places else None
+        found = [image for place in places for image in _listed(place)]
+        check_inside(found, [self.root, self.root / (self._facts.get("path") or ".")], self.root)
+        return found if places else None
 
 
 def _listed(place: Path) -> list[Path]:
     if place.is_dir():
         return image_files(place)
     lines = read_text(place).split("\n")
-    return [(place.parent / line.strip()).resolve() for line in lines if line.strip()]
+    return [straight(place.parent / line.strip()) for line in lines if line.strip()]
 
 
 def _label_file(image: Path) -> Path:
@@ -128,12 +157,12 @@ def _rows(path: Path) -> tuple[list[list[float]], bool]:
     if not path.is_file():
         return [], False
     rows = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path, MOST_LABELS).splitlines(), 1):
         try:
             row = [float(word) for word in line.split()]
         except ValueError:
             row = [0.0]
-        if row and (len(row) < 5 or len(row) % 2 == 0 or row[0] % 1 != 0):
-            raise UserError(f"{path}, line {number}: {line!r}; expected `class x_centre y_centre width height`")
+        if row and (len(row) < 5 or len(row) % 2 == 0 or row[0] % 1 != 0 or abs(row[0]) > LARGEST):
+            raise UserError(f"{path}, line {number}: {line[:60]!r}; expected `class x_centre y_centre width height`")
         rows += [row] if row else []
     return rows, not rows

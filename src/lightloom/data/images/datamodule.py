@@ -277,12 +277,13 @@ class FileImages(Dataset[Batch]):
 
     def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
         indices, keys = batch
-        images = self._decoded(indices)
+        images = self.decoded(indices)
         if self.transform is not None:
             images = torch.stack([self._transformed(*pair) for pair in zip(images, keys.tolist(), strict=True)])
         return images, self.labels[indices], keys
 
-    def _decoded(self, indices: Tensor) -> Tensor:
+    def decoded(self, indices: Tensor) -> Tensor:
+        """uint8 (B, C, size, size), from the cache where they are there."""
         if self.cache is None:
             return torch.stack([self._decode(i) for i in indices.tolist()])
         images, lacking = self.cache.read(indices)

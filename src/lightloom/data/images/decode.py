@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lightloom.core.errors import UserError
+from lightloom.core.limits import check_pixels
 
 
 def read_image(path: Path | str, channels: int, image_size: int) -> Tensor:
@@ -23,7 +24,10 @@ def read_image(path: Path | str, channels: int, image_size: int) -> Tensor:
         with Image.open(path) as image:
             # JPEG decodes at 1/2, 1/4 or 1/8 for less work; twice the size that is needed keeps the quality.
             image.draft(None, (2 * image_size, 2 * image_size))
+            check_pixels(path, *image.size)
             upright = to_channels(ImageOps.exif_transpose(image), channels)
+    except UserError:
+        raise
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
         raise UserError(f"{path}: cannot be read as an image ({error}); replace the file or delete it") from error
     fitted = ImageOps.fit(upright, (image_size, image_size), Image.Resampling.BILINEAR)

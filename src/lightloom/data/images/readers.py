@@ -23,8 +23,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from lightloom.core.documents import read_text
 from lightloom.core.errors import UserError
+from lightloom.core.limits import MOST_BYTES, limit
 from lightloom.core.parts import part
+from lightloom.core.schema import check, entries, text
 from lightloom.data import identity
 from lightloom.data.cache import ImageCache
 from lightloom.data.images.decode import read_image
@@ -33,6 +36,7 @@ SplitName = Literal["train", "val", "test"]
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 VIDEO_SUFFIXES = {".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts"}
 VIDEO_SUFFIXES |= {".webm", ".wmv"}
+LABELLED = entries({"id": text(), "label": text()}, {})  # a row of a csv
 _EVALUATION = ("val", "valid", "validation", "test")
 UNLABELLED = "images"  # the class of images that lie in no class folder
 _AGAIN = "Delete the file and add data.download=true, or copy it again"
@@ -159,6 +163,11 @@ class Cifar:
         label_key = "labels" if source.base_folder == "cifar-10-batches-py" else "fine_labels"
         files = [name for name, _ in (source.train_list if split == "train" else source.test_list)]
         rows, labels = zip(*(self._load(file, "data", label_key) for file in files), strict=True)
+        for file, values, numbers in zip(files, rows, labels, strict=True):
+            if not _fits(values, numbers):
+                raise UserError(
+                    f"{self.root / source.base_folder / file}: not a whole batch of {self.source}. {_AGAIN}"
+                )
         images = torch.from_numpy(np.concatenate(rows)).view(-1, 3, 32, 32)
         return Split(images=images, labels=torch.tensor([label for batch in labels for label in batch]))
 
@@ -171,7 +180,7 @@ class Cifar:
             with (folder / name).open("rb") as file:
                 content = _ArrayUnpickler(file, encoding="latin1").load()
             return [content[key] for key in keys]
-        except (EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        except Exception as error:  # a pickle raises what it pleases
             raise UserError(f"{folder / name}: not a whole batch of {self.source} ({error}). {_AGAIN}") from error
 
 
@@ -266,20 +275,15 @@ class KaggleCsv:
         path = self.root / self.labels
         if not path.is_file():
             raise UserError(f"data set {self.root.name}: no {path}; {_elsewhere(self.root)}")
-        rows = list(csv.DictReader(read_text(path).splitlines()))
+        try:
+            rows = list(csv.DictReader(read_text(path).splitlines()))
+        except csv.Error as error:
+            raise UserError(f"{path}: is no CSV ({error}); write it again") from error
         if not rows or None in rows[0].values() or not {"id", "label"} <= rows[0].keys():
             raise UserError(f"{path}: expected a first line `id,label` and then one row per image")
+        for number, row in enumerate(rows, 2):
+            check(row, LABELLED, path, f"row {number}")
         return {row["id"]: row["label"] for row in rows}
-
-
-def read_text(path: Path) -> str:
-    """A file's text in UTF-8, with or without the mark that some editors put in front."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: is no text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from error
 
 
 def read_digits() -> np.ndarray:
@@ -297,7 +301,7 @@ def read_digits() -> np.ndarray:
 def read_idx(path: Path) -> Tensor:
     """A tensor of bytes from an idx file, .gz or plain: 0, 0, type 8, number of dimensions, sizes, values (LeCun)."""
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = _decompressed(path) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, OSError, zlib.error) as error:
         raise UserError(f"{path}: not a whole gzip file ({error}). {_AGAIN}") from error
     if content[:3] != b"\0\0\x08" or len(content) < 4:
@@ -310,6 +314,16 @@ def read_idx(path: Path) -> Tensor:
     return torch.frombuffer(bytearray(content[start:]), dtype=torch.uint8).view(shape)
 
 
+def _decompressed(path: Path) -> bytes:
+    """A gzip file's content, as far as it is to be read: a small one can hold any number of bytes."""
+    most = limit(MOST_BYTES)
+    with gzip.open(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise UserError(f"{path}: holds more than {most:,} bytes; set the environment variable {MOST_BYTES} to more")
+    return content
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     """Builds NumPy arrays and plain values only: a pickle from the internet must not run code."""
 
@@ -318,6 +332,13 @@ class _ArrayUnpickler(pickle.Unpickler):
         if module.partition(".")[0] != "numpy" or name not in allowed:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return allowed[name]
+
+
+def _fits(rows: Any, labels: Any) -> bool:
+    """Are these images of 3 x 32 x 32 bytes, and a class for each?"""
+    fits = isinstance(rows, np.ndarray) and rows.dtype == np.uint8 and rows.ndim == 2 and rows.shape[1] == 3072
+    whole = isinstance(labels, list) and all(type(n) is int and 0 <= n < 1000 for n in labels)
+    return fits and whole and len(rows) == len(labels)
 
 
 def _torchvision(source: str) -> Any:

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Column, Table
 from torch import Tensor
 
 from lightloom.callbacks.boxes.overlays import confident, drawn_on
+from lightloom.config.foreign import plain
 from lightloom.core.errors import UserError, did_you_mean
+from lightloom.core.screen import show_table
 from lightloom.data.boxes.annotations import read_whole
 from lightloom.data.boxes.writers import Boxes, stems, write_coco, write_csv, write_voc, write_yolo
 from lightloom.data.images.datamodule import to_float
 from lightloom.ops.images.grid import write_png
 from lightloom.predict.boxes.predictor import Predictor
+from lightloom.predict.faults import Faults
 
 log = logging.getLogger("lightloom")
 Writer = Callable[[Path, Sequence[Boxes], Sequence[str]], None]
@@ -37,23 +38,28 @@ def detect(
 
     names: of the images, as the files of boxes call them.
     """
-    output, classes = Path(cfg.paths.output_dir), list(trained.data.classes)
+    output, classes = Path(cfg.paths.output_dir), plain(trained.data.classes)
     only = chosen_classes(cfg.classes, classes)
-    found: list[Boxes] = []
-    for path, name, stem in zip(paths, names, stems(names), strict=True):
-        image = to_float(read_whole(path, trained.data.channels))
-        try:
-            (raw,) = predictor.predict([image])
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from error
-        kept = of_classes(confident(raw, cfg.min_score), only)
-        size = (image.shape[1], image.shape[2])
-        found.append(Boxes(name, size, kept["boxes"], kept["labels"], kept["scores"], kept.get("masks")))
-        write_png(output / "drawn" / f"{stem}.png", drawn_on(image, kept, classes))
     where, write = WRITERS[cfg.format or "coco"]
-    write(output / where, found, classes)
+    faults = Faults(output)
+    found: list[Boxes] = []
+    try:
+        for path, name, stem in zip(paths, names, stems(names), strict=True):
+            try:
+                image = to_float(read_whole(path, trained.data.channels))
+                (raw,) = predictor.predict([image])
+            except UserError as error:
+                faults.add(str(path), error)
+                continue
+            kept = of_classes(confident(raw, cfg.min_score), only)
+            size = (image.shape[1], image.shape[2])
+            found.append(Boxes(name, size, kept["boxes"], kept["labels"], kept["scores"], kept.get("masks")))
+            write_png(output / "drawn" / f"{stem}.png", drawn_on(image, kept, classes))
+    finally:  # what was found until something ended it is written too
+        write(output / where, found, classes)
     count(found, classes)
     log.info("%d images: %s, drawn in %s", len(found), output / where, output / "drawn")
+    faults.finish(len(found))
 
 
 def chosen_classes(names: Sequence[str] | None, classes: Sequence[str]) -> list[int] | None:
@@ -80,11 +86,11 @@ def of_classes(found: dict[str, Tensor], labels: list[int] | None) -> dict[str, 
 
 def count(found: Sequence[Boxes], classes: Sequence[str]) -> None:
     """A table of how many boxes of each class were found."""
-    table = Table("class", Column("boxes", justify="right"), Column("images", justify="right"))
+    rows = []
     for label, name in enumerate(classes, 1):
         per_image = [int((image.labels == label).sum()) for image in found]
         if any(per_image):
-            table.add_row(name, str(sum(per_image)), str(sum(n > 0 for n in per_image)))
-    Console().print(table)
-    if not table.row_count:
+            rows.append((name, sum(per_image), sum(n > 0 for n in per_image)))
+    show_table(("class", "boxes", "images"), rows)
+    if not rows:
         log.warning("No box was found; a lower min_score= shows what was less certain.")

@@ -10,13 +10,12 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Column, Table
 from torch import Tensor
 from torch.nn.functional import pad
 from torchvision.transforms import v2
 
 from lightloom.callbacks.boxes.overlays import SIDE, drawn_on
+from lightloom.core.screen import show_table
 from lightloom.data.boxes.annotations import AnnotatedImages, Target, box_area
 from lightloom.data.boxes.augment import apply
 from lightloom.data.boxes.datamodule import DetectionDataModule, Split
@@ -95,8 +94,5 @@ def overlay(image: Tensor, target: Target, classes: list[str]) -> Tensor:
 
 
 def _print(title: str, columns: list[str], rows: dict) -> None:
-    table = Table("", *(Column(name, justify="right") for name in columns))
-    for name, values in rows.items():
-        table.add_row(str(name), *(f"{value:,}" for value in values))
-    Console().print(f"\n{title}", table)
+    show_table(("", *columns), [(name, *(f"{value:,}" for value in values)) for name, values in rows.items()], title)
     log.debug("%s: %s", title, {name: list(values) for name, values in rows.items()})

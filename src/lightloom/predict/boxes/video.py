@@ -20,11 +20,12 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Column, Table
 
 from lightloom.callbacks.boxes.overlays import drawn_on
+from lightloom.config.foreign import plain
 from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
+from lightloom.core.screen import show_table
 from lightloom.data.boxes.writers import Boxes as FrameBoxes
 from lightloom.metrics.detection import Boxes
 from lightloom.predict.boxes.images import WRITERS, chosen_classes, of_classes
@@ -46,7 +47,7 @@ def detect_video(cfg: DictConfig, trained: DictConfig, predictor: Predictor, rea
     or `truth` needs them. A video that ends before its time is written as far as it goes, and is an error then; Ctrl-C
     ends a camera's video.
     """
-    output, classes = Path(cfg.paths.output_dir), list(trained.data.classes)
+    output, classes = Path(cfg.paths.output_dir), plain(trained.data.classes)
     truth = read_tracks(Path(cfg.truth).expanduser()) if cfg.truth else None
     only = chosen_classes(cfg.classes, classes)
     tracker = build(cfg.tracking, "tracking", rate=float(reader.rate))
@@ -134,12 +135,9 @@ class Kept:
 
 def report(kept: Kept, name: str, method: Any) -> None:
     """How many objects were followed, and how much their boxes tremble before and after."""
-    table = Table("video", *(Column(title, justify="right") for title in ("frames", "tracks", "boxes")))
-    table.add_column("tremor (px)", justify="right")
-    table.add_column(f"{type(method).__name__}, lag {method.lag}", justify="right")
+    columns = ("video", "frames", "tracks", "boxes", "tremor (px)", f"{type(method).__name__}, lag {method.lag}")
     raw, steady = (f"{tremor.value:.3f}" for tremor in kept.tremor)
-    table.add_row(name, str(kept.count), str(len(kept.seen)), str(kept.objects), raw, steady)
-    Console().print(table)
+    show_table(columns, [(name, kept.count, len(kept.seen), kept.objects, raw, steady)])
 
 
 def compare(truth: dict[int, Tracks], kept: Kept) -> None:
@@ -151,12 +149,12 @@ def compare(truth: dict[int, Tracks], kept: Kept) -> None:
             f"{max(truth)}); name the truth of this video."
         )
     header = ("MOTA", "ID switches", "misses", "false", "jitter (px)")
-    table = Table("tracks", *(Column(title, justify="right") for title in header))
+    rows = []
     for title, tracks in (("raw", kept.raw), ("smoothed", kept.steady)):
         found = clear_mot(true, tracks)
         counts = [str(found[key]) for key in ("id_switches", "misses", "false_boxes")]
-        table.add_row(title, f"{found['mota']:.4f}", *counts, f"{jitter(true, tracks):.3f}")
-    Console().print(table)
+        rows.append((title, f"{found['mota']:.4f}", *counts, f"{jitter(true, tracks):.3f}"))
+    show_table(("tracks", *header), rows)
 
 
 def limited(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 
+from lightloom.config.foreign import plain
+from lightloom.core.cells import is_formula
 from lightloom.predict.classes.predictor import Predictor
+from lightloom.predict.faults import Faults
 from lightloom.predict.images import batches, open_images
-from lightloom.predict.tables import write_csv, write_predictions
+from lightloom.predict.tables import Table, predictions
 
 log = logging.getLogger("lightloom")
 
@@ -18,12 +21,23 @@ log = logging.getLogger("lightloom")
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
     """Classify what `input=` or `data=` names. See `lightloom.predict.contract`."""
     images, output = open_images(cfg, trained), Path(cfg.paths.output_dir)
-    probabilities = torch.cat([predictor.predict(batch) for batch in batches(cfg, trained, images)])
-    best, labels = probabilities.max(1)
-    classes = list(trained.data.get("classes") or map(str, range(probabilities.shape[1])))
-    rows = list(zip(images.names(len(best)), [classes[i] for i in labels.tolist()], best.tolist(), strict=True))
-    write_predictions(output, ("file", "label", "probability"), rows)
-    if images.submission:
-        path = output / "submission.csv"
-        write_csv(path, images.submission, [row[:2] for row in rows])
-        log.info("Submission: %s", path)
+    faults, known = Faults(output), plain(trained.data.get("classes"))
+    with ExitStack() as stack:
+        table = stack.enter_context(predictions(output, ("file", "label", "probability")))
+        submission = None
+        if images.submission:  # the competition compares its cells as they are
+            submission = stack.enter_context(Table(output / "submission.csv", images.submission, exact=True))
+        for names, batch in batches(cfg, trained, images, faults):
+            best, labels = predictor.predict(batch).max(1)
+            called = [known[i] if known else str(i) for i in labels.tolist()]
+            table.add(list(zip(names, called, best.tolist(), strict=True)))
+            if submission:
+                submission.add(list(zip(names, called, strict=True)))
+        table.show()
+    if submission:
+        log.info("Submission: %s", submission.path)
+        if faults.found:
+            log.warning("The submission lacks %d of its rows; a competition refuses it so.", len(faults.found))
+        if any(map(is_formula, (*(known or ()), *(images.ids or ())))):
+            log.warning("The submission has cells that a spreadsheet takes for formulas; open it as text only.")
+    faults.finish(table.count)

@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
+from lightloom.config.foreign import plain
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.run_dir import find_checkpoint
@@ -39,7 +40,7 @@ class TrainedFeatures(ClassifierFeatures):
                 f"checkpoint to a run with model={name}."
             )
         data = cfg.data
-        classes = list(data.get("classes") or map(str, range(int(data.num_classes))))
+        classes = list(plain(data.get("classes")) or map(str, range(int(data.num_classes))))
         super().__init__(classifier, name, int(data.channels), int(data.image_size), classes, str(data.name))
 
     @staticmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from pathlib import Path
 from typing import Any
 
+from lightloom.core import cells
 from lightloom.core.run_dir import read_json
+from lightloom.core.schema import entries, items, whole
+from lightloom.reporting import records
 from lightloom.reporting.chapters.images import OfImages
 from lightloom.reporting.contract import Section
 from lightloom.reporting.facts import Run
@@ -17,6 +19,13 @@ from lightloom.reporting.render import render
 MOST_CLASSES = 30  # of a confusion matrix that is shown as one; of a larger one its MOST_PAIRS most frequent errors
 MOST_PAIRS = 40
 MARGIN = 2  # pixels between the images of a grid
+WRONG_RULE = entries(
+    {
+        "columns": whole(1, 1000),
+        "images": items(entries({"true": records.COUNT, "predicted": records.COUNT, "confidence": records.SHARE}, {})),
+    },
+    {},
+)
 
 
 class Classes(OfImages):
@@ -40,8 +49,8 @@ class Classes(OfImages):
 def confusion(run: Path) -> dict[str, Any] | None:
     """classes, rows of (count, share of the true class), and the most frequent errors; None without a whole table."""
     try:
-        with (run / "confusion_matrix.csv").open(newline="", encoding="utf-8") as file:
-            (_, *classes), *rows = csv.reader(file)
+        with cells.opened(run / "confusion_matrix.csv") as file:
+            (_, *classes), *rows = cells.rows(file)
         counts = [[int(n) for _, n in zip(classes, row[1:], strict=True)] for row in rows]
     except (OSError, ValueError):
         classes = []
@@ -60,7 +69,7 @@ def confusion(run: Path) -> dict[str, Any] | None:
 
 def misclassified(run: Path, album: Album) -> dict[str, Any] | None:
     """The sheet with the misclassified images, and where each lies on it, by (true, predicted)."""
-    told = read_json(run / "misclassified.json", {})
+    told = read_json(run / "misclassified.json", {}, WRONG_RULE)
     sheet = album.add("misclassified.png") if told.get("images") else None
     if sheet is None or sheet.source is None:
         return None
@@ -73,6 +82,9 @@ def misclassified(run: Path, album: Album) -> dict[str, Any] | None:
         x, y = (place % columns) * cell[0] + MARGIN, (place // columns) * cell[1] + MARGIN
         style = f"background-position:-{x * scale}px -{y * scale}px"
         groups.setdefault((image["true"], image["predicted"]), []).append({**image, "style": style})
+    classes = confusion(run)
+    if classes is None or max(map(max, groups)) >= len(classes["classes"]):
+        return None
     every = [image for group in groups.values() for image in group]
     return {
         "sheet": sheet.source,

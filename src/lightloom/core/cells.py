@@ -1,0 +1,73 @@
+"""The border of CSV files. A spreadsheet takes a cell that begins with = + - @ for a formula, and may run it: such a
+text has an apostrophe before it, which `rows` takes away again. Numbers are numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+MARK = "'"
+
+
+def opened(path: Path, mode: str = "r") -> TextIO:
+    """A CSV file, to read or (`w`) to write; names of files in it keep their bytes, as the system has them."""
+    return cast(TextIO, path.open(mode, newline="", encoding="utf-8", errors="surrogateescape"))
+
+
+class Writer:
+    """Rows of cells. exact: as they are, for a program that compares them."""
+
+    def __init__(self, file: TextIO, exact: bool = False) -> None:
+        self._writer, self._exact = csv.writer(file, lineterminator="\n"), exact
+        self._quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write(self, *rows: Sequence[Any]) -> None:
+        """Write rows; numbers may be texts."""
+        for row in rows:
+            has_return = any(isinstance(value, str) and "\r" in value for value in row)  # which csv would leave bare
+            (self._quoting if has_return else self._writer).writerow(row if self._exact else map(cell, row))
+
+
+def cell(value: Any) -> Any:
+    """A value as a cell that no spreadsheet runs."""
+    return MARK + value if isinstance(value, str) and is_formula(value) else value
+
+
+def is_formula(text: str) -> bool:
+    """Would a spreadsheet run it, or would `rows` take its first character for the mark? A number is none."""
+    return text.lstrip(MARK).startswith(FORMULA) and not _is_number(text)
+
+
+def rows(file: Iterable[str]) -> Iterator[list[str]]:
+    """The rows as they were handed to `Writer`, all cells as texts. Raises ValueError where the file is no CSV."""
+    try:
+        for row in csv.reader(file):
+            yield [value[1:] if value.startswith(MARK) and is_formula(value[1:]) else value for value in row]
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def dicts(file: Iterable[str]) -> Iterator[dict[str, str]]:
+    """The rows below the first one by its names; what a row lacks is empty."""
+    read = rows(file)
+    names = next(read, [])
+    for row in read:
+        if row:
+            yield dict(zip(names, [*row, *[""] * len(names)], strict=False))
+
+
+def table(names: Sequence[str], found: Iterable[dict[str, Any]]) -> list[list[Any]]:
+    """Rows below a row of names, empty where one lacks a name."""
+    return [list(names), *([row.get(name, "") for name in names] for row in found)]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

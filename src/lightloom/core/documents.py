@@ -1,0 +1,97 @@
+"""Read text, JSON, YAML and XML of foreign origin: bounded in size, depth and aliases; any fault is one UserError."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from lightloom.core.errors import UserError
+from lightloom.core.limits import check_bytes
+
+MOST_YAML = 500_000  # bytes; its reader is slow
+MOST_XML = 50_000_000  # bytes
+MOST_DEPTH = 100  # of nested parts, in any of them
+MOST_NODES = 200_000  # of a YAML file, what an alias stands for counted each time
+
+
+def read_text(path: Path, most: int | None = None) -> str:
+    """A file's text in UTF-8, with or without the mark that some editors put in front. most: bytes."""
+    check_bytes(path, most)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: is no text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file."""
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path}: is no whole JSON ({error}); write it again") from error
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deep to be read; expected {MOST_DEPTH} levels at most") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file, of plain values."""
+    import yaml
+
+    text = read_text(path, MOST_YAML)
+    try:
+        return yaml.load(text, Loader=_bounded(yaml))  # it is a SafeLoader
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is no YAML ({' '.join(str(error).split())[:300]})") from error
+    except Exception as error:  # its constructors raise what they please: KeyError, AttributeError, ValueError
+        said = f"{type(error).__name__}: {error}" if not isinstance(error, RecursionError) else "it is nested too deep"
+        raise UserError(f"{path}: is no YAML ({said[:300]})") from error
+
+
+def _bounded(yaml: Any) -> Any:
+    """A SafeLoader that refuses what is deep, or grows large by aliases of aliases."""
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        depth, count = 0, 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            is_alias, before = self.check_event(yaml.AliasEvent), self.count
+            self.depth, self.count = self.depth + 1, self.count + 1
+            if self.depth > MOST_DEPTH:
+                raise yaml.YAMLError(f"nested more than {MOST_DEPTH} levels deep")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            if is_alias:
+                self.count += self.sizes.get(id(node), MOST_NODES)  # one that is not composed yet holds itself
+            if self.count > MOST_NODES:
+                raise yaml.YAMLError(f"more than {MOST_NODES:,} values, aliases counted each time")
+            self.sizes.setdefault(id(node), self.count - before)
+            return node
+
+        def __init__(self, stream: Any) -> None:
+            super().__init__(stream)
+            self.sizes: dict[int, int] = {}
+
+    return Loader
+
+
+def read_xml(path: Path) -> ElementTree.Element | None:
+    """The root of an XML file, or None where it is empty."""
+    check_bytes(path, MOST_XML)
+    if not path.read_bytes().strip():
+        return None
+    depth, root = 0, None
+    try:
+        with path.open("rb") as file:
+            for event, node in ElementTree.iterparse(file, ("start", "end")):
+                root = node if root is None else root
+                depth += 1 if event == "start" else -1
+                if depth > MOST_DEPTH:
+                    raise UserError(f"{path}: is nested too deep to be read; expected {MOST_DEPTH} levels at most")
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # an encoding that nobody knows is a LookupError
+        raise UserError(f"{path}: is no whole XML ({error}); write it again or delete it") from error
+    return root

@@ -1,0 +1,57 @@
+"""What the files of a run's folder look like, which may be a stranger's; what is otherwise counts as missing."""
+
+from __future__ import annotations
+
+from lightloom.core.schema import (
+    Rule,
+    anything,
+    both,
+    either,
+    entries,
+    items,
+    nothing,
+    number,
+    real,
+    table,
+    text,
+    whole,
+)
+
+FACTS = table(text(), anything)
+OBJECT: Rule = either(nothing, FACTS)
+COUNT = whole(0)
+SHARE = number(0, 1.001)  # as it was rounded
+
+CONFIG = entries(
+    {"model": FACTS, "data": FACTS},
+    {"monitor": either(nothing, entries({}, {"metric": text(), "mode": either(nothing, text())}))},
+)
+RESULTS = both(table(text(), either(nothing, real)), entries({"epochs": COUNT, "steps": COUNT}, {}))
+SPLITS = table(text(), entries({}, {"count": COUNT, "sha256": text(), "of": text()}))
+ORIGIN = entries(
+    {"path": text(), "epoch": COUNT, "step": COUNT, "changed": items(items(anything, 3, 3))}, {"weights_only": anything}
+)
+START = entries(
+    {
+        "time": text(),
+        "command": text(100_000),
+        "git": either(
+            nothing,
+            entries({"commit": text(), "branch": text(), "changed": COUNT}, {"diff_sha256": either(nothing, text())}),
+        ),
+        "versions": entries({"python": text(), "torch": text()}, {}),
+        "hardware": entries(
+            {
+                **{"device": text(), "processor": text(), "system": text(), "precision": text()},
+                **{"processes": COUNT, "cores": either(nothing, COUNT), "threads": COUNT},
+                **{"gpus": items(text()), "cuda": either(nothing, text())},
+            },
+            {},
+        ),
+        "parameters": COUNT,
+        "data": entries({"name": text(), "splits": SPLITS}, {}),
+        "origin": either(nothing, ORIGIN),
+    },
+    {"train_seconds": number(0)},
+)
+RECORD = entries({"starts": items(START)}, {})
