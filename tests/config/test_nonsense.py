@@ -49,6 +49,8 @@ def nonsense(key: str, value: Any, taker: str | None) -> Iterator[str]:
         yield from (f"{key}={wrong}" for wrong in ("inf", "nan", "[]", f"-{HUGE}"))
         rule = rule_for(key, taker)
         yield from (f"{key}={wrong}" for wrong in (HUGE, "1e30") if getattr(rule, "type", type(value)) is int)
+    elif isinstance(value, str) and taker is None and not key.startswith("sweep.submitit"):  # which knows best
+        yield f"{key}=[a,b]"
     elif isinstance(value, ListConfig):
         yield from (f"{key}=3", f"{key}=true")
     if "." not in key and isinstance(value, DictConfig | ListConfig):

@@ -90,7 +90,7 @@ def test_no_component_of_ours_is_in_a_table():
     """The keys are of entry points, of Hydra and of the Trainer; the takers are libraries' classes."""
     first = {key.partition(".")[0] for key in RULES if "." in key}
     assert first == {"monitor", "paths", "hydra", "sweep", "trainer"}
-    assert {taker.partition(".")[0] for taker, _ in LIBRARIES} == {"torch", "timm", "pytorch_lightning"}
+    assert {taker.partition(".")[0] for taker, _ in LIBRARIES} == {"datetime", "torch", "timm", "pytorch_lightning"}
 
 
 @pytest.mark.parametrize("key", RULES)

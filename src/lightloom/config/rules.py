@@ -33,7 +33,9 @@ RULES: dict[str, Rule] = {
         r"(?!/)(?!(.*/)?\s*\.{0,2}\s*(/|$))[^\x00-\x1f\x7f]*",
         "a name for the run's folder in logs/runs, such as run_name=first",
     ),
+    "monitor.metric": Text(r"\S+", "the name of a metric that is logged, such as val/loss"),
     "monitor.mode": OneOf(("min", "max")),
+    "paths.root": PLACE,
     "paths.data_dir": PLACE,
     "paths.log_dir": PLACE,
     "paths.output_dir": PLACE,
@@ -153,10 +155,8 @@ def _unlike(key: str, current: Any, value: Any) -> str | None:
 
 
 def _no_place(key: str, current: Any, value: Any, target: str | None) -> str | None:
-    """Mappings and lists where text stands, mappings without content, and nothing where every run has something."""
+    """A mapping where text stands, one without content, and nothing where every run has something."""
     if isinstance(value, dict) and isinstance(current, str):
-        return f"{key}={format_value(value)}: expected text."
-    if isinstance(value, list) and isinstance(current, str) and target is None:
         return f"{key}={format_value(value)}: expected text."
     if value == {} and (isinstance(current, DictConfig) or not may_be_mapping(target, key.rpartition(".")[2])):
         return f"{key}={{}} has no options; write {key}.<option>=<value>, or null where it may be left out."
