@@ -1,0 +1,88 @@
+"""A few cases of each hostile kind; benchmarks/attack.py tries hundreds. Its watch sees what there is."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import random
+import subprocess
+import time
+from types import ModuleType
+from urllib.request import urlopen
+
+import pytest
+from conftest import ROOT
+
+from lightloom.core.errors import UserError
+from lightloom.engine import trust
+
+NAMES = sorted(file.stem for file in (ROOT / "benchmarks/attacks").glob("*.py"))
+CASES = 6
+
+
+@pytest.fixture(autouse=True)
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+
+
+@pytest.fixture
+def watch(monkeypatch) -> ModuleType:
+    found = importlib.import_module("attacks.watch")
+    monkeypatch.setattr(found, "PATIENCE", 0.5)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_runs_leaks_or_hangs(name):
+    """Over 5 s: the first cases import libraries, and each recorded option is composed."""
+    attack = importlib.import_module("attack")
+    for kind, generator in attack.kinds([name]).items():
+        found = attack.measure(generator, CASES, seed=1)
+        assert found.total() >= CASES, kind
+        assert not any(found[outcome] for outcome in ("ran", "leaked", "hung", "crashed")), kind
+
+
+def refuse() -> None:
+    raise UserError("no")
+
+
+def test_the_watch_sees_each_outcome(watch, tmp_path):
+    baits = watch.Baits(tmp_path)
+    acts = {
+        "refused": [refuse],
+        "harmless": [lambda: 1, lambda: baits.folder.name],
+        "crashed": [lambda: 1 / 0, lambda: exec("exit()")],
+        "leaked": [lambda: os.environ["LIGHTLOOM_ATTACK"]],
+        "hung": [lambda: time.sleep(5)],
+        "ran": [
+            lambda: pickle.loads(baits.pickle.read_bytes()),
+            lambda: importlib.import_module(watch.MODULE),
+            lambda: os.system(baits.command),
+            lambda: subprocess.run(["true"]),
+            lambda: urlopen(watch.ADDRESS),
+            lambda: baits.pickle.read_bytes(),
+            lambda: exec(baits.code),
+        ],
+    }
+    for outcome, each in acts.items():
+        for act in each:
+            assert watch.attempt(watch.Case("", act), baits)[0] == outcome
+    assert watch.attempt(watch.Case("", baits.pickle.read_bytes, may_read=True), baits)[0] == "harmless"
+
+
+def test_of_all_that_can_be_imported_the_gate_admits_parts_only():
+    """Thousands of names, of which Hydra's own list of what it refuses is not asked."""
+    targets = importlib.import_module("attacks.targets")
+    names = random.Random(2).sample(targets.pool(), 3000)
+    admitted, refused = [], []
+    for name in names:
+        try:
+            trust.check_object({"_target_": name}, "evil.ckpt", "model")
+            admitted.append(name)
+        except UserError as error:
+            refused.append(str(error))
+    assert all("not built" in message for message in refused)
+    found = [trust.import_target(name) for name in admitted]
+    assert found
+    assert all(trust.is_part(one) and isinstance(one, type) for one in found if one not in trust.PARTS)
