@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from safetensors.torch import save_file
 
 from lightloom.config import compose
+from lightloom.config.foreign import as_config
 from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.engine import checkpoint, evaluate, trust
@@ -153,8 +154,8 @@ def plant(config: dict[str, Any], evil: Any, draw: random.Random) -> str:
         key = draw.choice(inner)
         at, here = f"{at}.{key}", here[key]
     way = draw.randrange(5)
-    if way == 0 and "_target_" in here and isinstance(evil, dict):
-        here["_target_"] = evil["_target_"]
+    if way == 0 and "_target_" in here:
+        here["_target_"] = evil.get("_target_", evil) if isinstance(evil, dict) else evil
     elif way == 1:
         here["_args_"] = [evil]
     elif way == 2:
@@ -292,13 +293,8 @@ def parts(baits: Baits, count: int, draw: random.Random) -> Iterator[Case]:
         if draw.random() < 0.3:
             options[draw.choice(["checkpoint_path", "pretrained_cfg", "cache_dir", "url", "weights"])] = ADDRESS
         evil = {"_target_": target, **options}
-        make = OmegaConf.create({"_target_": target, **{k: plain_text(v) for k, v in options.items()}})
+        make = as_config(evil)
         yield Case(str(evil), lambda make=make: trust.build_trusted(make, "model", "evil.ckpt"), target in ours)
-
-
-def plain_text(value: Any) -> Any:
-    """Text as a file's, in which nothing is an interpolation."""
-    return value.replace("${", "\\${") if isinstance(value, str) else value
 
 
 # --- recorded options

@@ -166,9 +166,10 @@ def test_every_place_that_builds_or_imports_by_name_is_in_the_docs():
 
 
 READERS = re.compile(
-    r"torch(\.export|\.hub|\.jit)?\.load|(json|yaml|pickle|np|onnx|OmegaConf)\.(safe_|full_)?loads?|np\.(loadtxt|genfromtxt|"
-    r"fromfile|memmap)|csv\.(reader|DictReader)|ElementTree\.(fromstring|parse|iterparse|XML)|(Image|av|gzip|zipfile|tarfile)\.(open|decompress|ZipFile)|"
-    r"safe_open|.*Unpickler|onnxruntime\.InferenceSession|JournalFileBackend|.*\.read_(text|bytes)|urlopen|.*opener\(\)\.open"
+    r"torch(\.export|\.hub|\.jit)?\.load|(json|yaml|pickle|np|onnx|OmegaConf)\.(safe_|full_)?loads?|safe_open|.*Unpickler"
+    r"|np\.(loadtxt|genfromtxt|fromfile|memmap)|csv\.(reader|DictReader)|cells\.(rows|dicts)|JournalFileBackend|urlopen"
+    r"|ElementTree\.(fromstring|parse|iterparse|XML)|(Image|av|gzip|zipfile|tarfile)\.(open|decompress|ZipFile)"
+    r"|(.*\.)?read_(json|yaml|xml|text|bytes)|onnxruntime\.InferenceSession|.*opener\(\)\.open"
 )
 
 

@@ -67,6 +67,8 @@ def _check_changes(chosen: Mapping[str, Any], asked: Mapping[str, Any], source: 
             gate.check_object(now, source, where, own)
         elif changed := {key: value for key, value in now.items() if value != before.get(key, ...)}:
             gate.check_options(now["_target_"], changed, source, where, own)
+            for name in [name for name in changed if "${" in str(changed[name]) and gate.OUTSIDE.search(name)]:
+                raise UserError(f"{source}: {where}.{name} is another option's value; give it on the command line.")
 
 
 def _pairs(before: Any, now: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any] | None, Mapping[str, Any]]]:

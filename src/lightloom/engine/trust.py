@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import get_object
-from omegaconf import OmegaConf
 from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
+from lightloom.config.foreign import plain
 from lightloom.config.instantiate import KEYWORDS, build, import_target
 from lightloom.core.errors import UserError, message_of
 from lightloom.core.parts import PARTS
@@ -78,8 +77,7 @@ def check_trusted(cfg: Any, source: str, trust: str | Sequence[str] = ()) -> Non
     says of `trust` gives it none.
     """
     own = (trust,) if isinstance(trust, str) else tuple(trust)
-    tree = OmegaConf.to_container(cfg, resolve=False) if OmegaConf.is_config(cfg) else cfg
-    for where, node in _nodes(tree, source):
+    for where, node in _nodes(plain(cfg), source):  # as it is built: what `literal` has hidden is shown
         if "_target_" in node:
             check_object(node, source, where, own)
 
@@ -142,13 +140,9 @@ def _found(target: Any, source: str, where: str, own: Sequence[str]) -> Any:
     if package not in own and not target.startswith(("lightloom.", *BASES)):  # nothing else is even imported
         raise UserError(f"{source}: {target!r} at {where} is no part of a model or its data; it is not built.")
     try:
-        found = import_target(target)
-        is_clear = get_object(target) is found  # which is what Hydra will call
+        return import_target(target)
     except (Exception, SystemExit) as error:  # modules of libraries that are not installed raise what they please
         raise UserError(f"{source}: {target!r} at {where} is not to be found ({error}); it is not built.") from error
-    if not is_clear:
-        raise UserError(f"{source}: {target!r} at {where} means two objects; it is not built.")
-    return found
 
 
 def is_part(found: Any, target: str = "") -> bool:
