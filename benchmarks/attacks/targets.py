@@ -165,8 +165,11 @@ def plant(config: dict[str, Any], evil: Any, draw: random.Random) -> str:
     return at
 
 
-def use(path: Path) -> Any:
-    """All that the commands build of a checkpoint; raises the first refusal after all were tried."""
+def use(path: Path, data: Any = None) -> Any:
+    """All that the commands build of a checkpoint; raises the first refusal after all were tried.
+
+    data: that of the command line, which takes facts over from the checkpoint.
+    """
     refusals: list[UserError] = []
     made: list[Any] = []
 
@@ -190,6 +193,8 @@ def use(path: Path) -> Any:
             alone.callbacks[name] = callbacks[name]
             tried(lambda alone=alone: list(evaluate.test_callbacks(cfg, alone)))
         tried(lambda: evaluate.test_data(cfg, trained))
+        if data is not None:
+            tried(lambda: evaluate.test_data(OmegaConf.merge(cfg, {"data": as_config(data)}), trained))
     tried(lambda: loading.load(path))
     if refusals:
         raise refusals[0]
@@ -205,7 +210,8 @@ def checkpoints(baits: Baits, count: int, draw: random.Random) -> Iterator[Case]
         at = plant(content["lightloom"]["config"], evil, draw)
         path = baits.folder.parent / f"evil-{i}.ckpt"
         torch.save(content, path)
-        yield Case(f"{source.stem}, at {at}: {evil}", lambda path=path: use(path))
+        data = whole(source)["lightloom"]["config"]["data"] if at.startswith("data") else None
+        yield Case(f"{source.stem}, at {at}: {evil}", lambda path=path, data=data: use(path, data))
         path.unlink()
 
 

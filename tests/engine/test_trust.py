@@ -19,8 +19,9 @@ from omegaconf import OmegaConf
 from security import quoted, table
 
 from lightloom.config import compose
+from lightloom.config.instantiate import import_target
 from lightloom.core.errors import UserError
-from lightloom.engine import trust
+from lightloom.engine import evaluate, train, trust
 from lightloom.engine.trust import check_trusted
 
 SOURCE = """
@@ -85,6 +86,49 @@ def test_every_preset_passes(group):
     """As it stands in its file; tests/config/test_configs.py asks it of what is composed."""
     for name, path in compose.options(group).items():
         check_trusted({**OmegaConf.to_container(OmegaConf.load(path)), "trust": None}, name)
+
+
+# --- what a file's values go into
+
+
+OPENS = {"_target_": "builtins.open", "mode": "w"}
+
+
+@pytest.mark.parametrize("name", ["digits", "digit_scenes", "signals"])
+def test_a_fact_is_no_object(name, tmp_path):
+    """`data=` names another set, which takes over from the checkpoint what its class says."""
+    model = {"digits": "lenet", "digit_scenes": "yolo", "signals": "signal_ae"}[name]
+    cfg = compose.without_hydra(compose.compose("train", [f"model={model}", f"data={name}"]))
+    declared = import_target(cfg.data._target_)
+    taken = [f for f in (*getattr(declared, "adopts", ()), *getattr(declared, "splits_by", ())) if f in cfg.data]
+    for fact in taken:
+        trained = cfg.copy()
+        trained.data[fact] = {**OPENS, "file": str(tmp_path / "ran")}
+        asked = OmegaConf.create({"ckpt_path": "evil.ckpt", "data": cfg.data, "batch_size": None, "num_workers": 0})
+        with pytest.raises(UserError):
+            evaluate.swapped_data(asked, trained)
+    assert taken or name == "signals"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_a_run_began_with_is_no_object(tmp_path):
+    """A run's config.yaml says what `last` meant when it began."""
+    options = ["model=gan", "extractor@callbacks.quality.extractor=classifier"]
+    cfg = compose.without_hydra(compose.compose("train", [*options, "callbacks.quality.extractor.checkpoint=last"]))
+    extractor = {**cfg.callbacks.quality.extractor, "checkpoint": {**OPENS, "file": str(tmp_path / "ran")}}
+    begun = {"callbacks": {"quality": {"extractor": extractor}}}
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(begun)))
+    train.settle_options(cfg, tmp_path)
+    assert isinstance(cfg.callbacks.quality.extractor.checkpoint, str)
+
+
+def test_no_hook_puts_an_object_into_a_run(tmp_path, monkeypatch):
+    """Whatever a class makes of what was recorded: `settle_options` of somebody's own."""
+    hook = staticmethod(lambda options, begun, cfg: options.update({"value": begun["value"]}))
+    monkeypatch.setattr(torch.nn.Identity, "settle_options", hook, raising=False)
+    (tmp_path / "config.yaml").write_text("part: {value: {_target_: os.system, command: x}}\n")
+    with pytest.raises(UserError, match=r"part\.value is an object where a value belongs"):
+        train.settle_options(OmegaConf.create({"part": {"_target_": "torch.nn.Identity"}}), tmp_path)
 
 
 # --- what the gate lets through

@@ -16,12 +16,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from lightloom.callbacks.run.nan_guard import not_finite
 from lightloom.config.aliases import modernized
-from lightloom.config.foreign import as_config, literal
+from lightloom.config.foreign import as_config, literal, plain
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError, message_of
 from lightloom.core.redaction import redact_options
@@ -187,20 +187,19 @@ def restore(path: Path, trust: Sequence[str] = ()) -> tuple[DictConfig, pl.Light
     cfg = config_of(checkpoint, path)
     if "compile" in cfg.model:
         cfg.model.compile = False
-    without_weights(cfg.model)
+    cfg.model = as_config(without_weights(plain(cfg.model)))
     module = build_trusted(cfg.model, "model", str(path), trust)
     check_fits(checkpoint, module, path)
     module.load_state_dict(checkpoint["state_dict"])
     return cfg, module.eval()
 
 
-def without_weights(node: DictConfig | ListConfig) -> None:
-    """Of a model's configuration: the weights come from its file, not from those that training began with."""
-    for child in node.values() if isinstance(node, DictConfig) else node:
-        if isinstance(child, DictConfig | ListConfig):
-            without_weights(child)
-    if isinstance(node, DictConfig):
-        node.update({key: off for key, off in (("checkpoint", None), ("pretrained", False)) if key in node})
+def without_weights(model: Any) -> Any:
+    """A model's configuration, plain, for a file that has the weights: those that training began with are not read."""
+    if isinstance(model, dict):
+        off = {"checkpoint": None, "pretrained": False}
+        return {key: off[key] if key in off else without_weights(child) for key, child in model.items()}
+    return [without_weights(child) for child in model] if isinstance(model, list) else model
 
 
 def check_fits(checkpoint: dict[str, Any], module: pl.LightningModule, path: Path) -> None:

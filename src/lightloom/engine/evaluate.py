@@ -21,7 +21,7 @@ from lightloom.core.errors import UserError
 from lightloom.core.redaction import redacted
 from lightloom.core.run_dir import find_checkpoint
 from lightloom.data import contract
-from lightloom.engine import accelerator, facts
+from lightloom.engine import accelerator, facts, trust
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import trainer as trainers
 from lightloom.engine.train import close, print_table
@@ -79,7 +79,7 @@ def swapped_data(cfg: DictConfig, trained: DictConfig) -> Any:
     kept = getattr(declared, "splits_by", ()) if data.get("name") == known.get("name") else ()
     for fact in (*getattr(declared, "adopts", ()), *kept):
         if fact in data and fact in known:
-            _replace(data, plain(data[fact]), plain(known[fact]), key=fact)
+            _replace(data, plain(data[fact]), trust.fact(known[fact], f"data.{fact}", str(cfg.ckpt_path)), key=fact)
     datamodule = _built(data, cfg, trained)
     check_same_facts(datamodule, data, known, trained.get("labelled", True))
     return datamodule

@@ -59,10 +59,13 @@ def settle_options(cfg: DictConfig, run: Path) -> None:
     Such a class has a static `settle_options(options, begun, cfg)`; begun are its options when the run began, or None.
     """
     recorded = as_config(read_yaml(run / run_dir.CONFIG)) if (run / run_dir.CONFIG).exists() else None
-    for where, options in targets(cfg, ""):
+    asked = list(targets(cfg, ""))
+    for where, options in asked:
         hook = getattr(import_target(str(options["_target_"])), "settle_options", None)
         if hook is not None:
             hook(options, None if recorded is None else OmegaConf.select(recorded, where), cfg)
+    if new := [where for where, _ in targets(cfg, "") if where not in {known for known, _ in asked}]:
+        raise UserError(f"{run / run_dir.CONFIG}: {new[0]} is an object where a value belongs; it is not built.")
 
 
 class _RunLog(logging.FileHandler):

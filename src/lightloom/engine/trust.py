@@ -82,6 +82,14 @@ def check_trusted(cfg: Any, source: str, trust: str | Sequence[str] = ()) -> Non
             check_object(node, source, where, own)
 
 
+def fact(value: Any, where: str, source: str) -> Any:
+    """A value of a file's configuration, plain, that goes into one which is built unseen. UserError for an object."""
+    found = plain(value)
+    if any("_target_" in node for _, node in _nodes(found, source)):
+        raise UserError(f"{source}: {where} is an object where a value belongs; it is not built.")
+    return found
+
+
 def check_plain(tree: Any, source: str) -> None:
     """Raise UserError where what a file holds as a configuration is not text, numbers, lists and mappings by name."""
     for _ in _nodes(tree, source):

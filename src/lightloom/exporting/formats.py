@@ -136,9 +136,7 @@ def _read_safetensors(path: Path | str) -> tuple[DictConfig, dict[str, Tensor]]:
     if not isinstance(model, dict) or not isinstance(versions, dict):
         raise UserError(f"{path}: its header has no lightloom model; use a file that src/export.py wrote.")
     is_old = not PACKAGES.keys().isdisjoint(versions)
-    cfg = as_config(renamed(model) if is_old else model)
-    without_weights(cfg)
-    return cfg, state
+    return as_config(without_weights(renamed(model) if is_old else model)), state
 
 
 def _loaded(module: Any, state: dict[str, Tensor], path: Path | str) -> pl.LightningModule:

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from lightloom.config.foreign import plain
+from lightloom.config.foreign import literal, plain
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.run_dir import find_checkpoint
@@ -55,7 +55,7 @@ class TrainedFeatures(ClassifierFeatures):
         if options.get("checkpoint") != "last":
             return
         if begun is not None and begun.get("name") == options.name:
-            options.checkpoint = begun.checkpoint
+            options.checkpoint = literal(str(begun.checkpoint))
         else:
             options.checkpoint = str(find_classifier("last", Path(cfg.paths.log_dir), options.name, cfg.data.name))
 
