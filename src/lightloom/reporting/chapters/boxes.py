@@ -88,7 +88,7 @@ def scenes(run: Path, album: Album) -> list[dict[str, Any]]:
 def precision_recall(run: Path) -> dict[str, Any] | None:
     """A detector's curves, and their mean."""
     told = read_json(run / "pr_curves.json", {}, CURVES_RULE)
-    curves = [c for c in told.get("curves", []) if c["recall"]]
+    curves = [c for c in told.get("curves", []) if c["recall"] and len(c["recall"]) == len(c["precision"])]
     if not curves:
         return None
     lines = [

@@ -54,7 +54,7 @@ def confusion(run: Path) -> dict[str, Any] | None:
         counts = [[int(n) for _, n in zip(classes, row[1:], strict=True)] for row in rows]
     except (OSError, ValueError):
         classes = []
-    if not classes:
+    if not classes or len(counts) != len(classes):
         return None
     pairs = [(counts[i][j], i, j) for i in range(len(classes)) for j in range(len(classes)) if i != j and counts[i][j]]
     return {
