@@ -307,7 +307,8 @@ VOC = """<annotation><filename>{0}.png</filename><size><width>32</width><height>
 XML_TRICKS = (
     bomb('<!ENTITY {now} "' + "&{before};" * 10 + '">', '<!DOCTYPE a [<!ENTITY a "x">', "]><a>&i;</a>"),
     '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><object><name>&x;</name></object></annotation>',
-    "<a>" * 50_000, "<a>" * 5000 + "</a>" * 5000, '<?xml version="1.0" encoding="no"?><a/>', "<a/><b/>", "<annotation/>",
+    "<a>" * 50_000, "<a>" * 5000 + "</a>" * 5000,
+    '<?xml version="1.0" encoding="no"?><a/>', "<a/><b/>", "<annotation/>",
     '<?xml version="1.0" encoding="utf-7"?><a/>', '<?xml version="1.0" encoding="utf-32"?><a/>',
 )  # fmt: skip
 

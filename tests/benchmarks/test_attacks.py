@@ -17,7 +17,7 @@ from lightloom.core.errors import UserError
 sys.path.append(str(ROOT / "benchmarks/attacks"))
 import annotations as attacks
 
-SAMPLES = {"runs": 6}  # of each kind, else:
+SAMPLES = {"runs": 6, "labels": 60}  # of each kind, else:
 SAMPLE = 25
 DEADLINE = 5  # seconds for one
 

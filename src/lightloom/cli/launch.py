@@ -191,7 +191,7 @@ def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> l
 
 def _check_whole(run: Path, kept: list[str]) -> None:
     """Raise UserError where an option was recorded without its login or token, or the folder cannot be named."""
-    if lacking := [_key(o) for o in kept if any(redacted({"": o}))]:
+    if lacking := [_key(o) for o in kept if list(redacted([o]))]:
         raise UserError(
             f"{run / run_dir.OVERRIDES} has {', '.join(lacking)} without the login or token that was given; give "
             f"{lacking[0]}=... again, or write {lacking[0]}='${{environment:NAME}}', which is recorded as it stands."
