@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor, nn
 
+from lightloom.config.compose import without_hydra
 from lightloom.core.atomic_io import deduplicate
 from lightloom.core.errors import UserError
 from lightloom.ops.images import grid
@@ -76,8 +78,7 @@ TRAINED = OmegaConf.create(
 def predict(folder: Path, module: pl.LightningModule, *overrides: str, **data: str) -> Path:
     """The folder of an invocation of predict.py."""
     folder.mkdir(parents=True, exist_ok=True)
-    cfg = compose("trainer=cpu", *overrides, config_name="predict")
-    OmegaConf.set_struct(cfg, False)
+    cfg = without_hydra(compose("trainer=cpu", *overrides, config_name="predict"))
     cfg.paths.output_dir = str(folder)
     trained: DictConfig = OmegaConf.merge(TRAINED, {"data": data})
     choose.choose(cfg, trained, module).run(cfg, trained, choose.settle(cfg, module))
@@ -167,6 +168,57 @@ def test_a_classifier_classifies(tmp_path, photos, kind):
     predict(tmp_path / "out", kind(), f"input={photos}")
     assert [row["label"] for row in rows(tmp_path / "out")] == ["3", "7", "0", "1"]
     assert {row["probability"] for row in rows(tmp_path / "out")} == {"1.000000"}
+
+
+# --- one bad file among good ones
+
+
+@pytest.mark.parametrize("kind", [Classifies, Rebuilds])
+@pytest.mark.parametrize("batch_size", [1, 3, 512])
+def test_an_unreadable_file_is_named_and_the_others_are_predicted(tmp_path, photos, kind, batch_size):
+    whole = predict(tmp_path / "whole", kind(), f"input={photos}")
+    (photos / "deep/0.png").write_bytes(b"no picture")
+    (photos / "z.png").write_bytes((photos / "a.png").read_bytes()[:40])
+    with pytest.raises(UserError, match=r"2 of 6 inputs were left out") as caught:
+        predict(tmp_path / "out", kind(), f"input={photos}", f"batch_size={batch_size}")
+    assert rows(tmp_path / "out") == rows(whole)
+    assert all(f"{name}: cannot be read as an image" in str(caught.value) for name in ("0.png", "z.png"))
+    with (tmp_path / "out/unreadable.csv").open() as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [str(photos / "deep/0.png"), str(photos / "z.png")]
+    assert not (whole / "unreadable.csv").exists()
+
+
+def test_nothing_but_unreadable_files_is_said(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").write_bytes(b"")
+    for kind in (Classifies, Rebuilds):
+        with pytest.raises(UserError, match=r"1 of 1 inputs were left out"):
+            predict(tmp_path / kind.__name__, kind(), f"input={tmp_path / 'photos'}")
+        assert rows(tmp_path / kind.__name__) == []
+
+
+def test_what_was_predicted_before_a_fault_is_in_the_file(tmp_path, photos):
+    class Fails(Classifies):
+        def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+            if batch[0].mean() < 0.15:
+                raise RuntimeError("out of luck")
+            return super().predict_step(batch, batch_idx)
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        predict(tmp_path / "out", Fails(), f"input={photos}", "batch_size=1")
+    assert [row["label"] for row in rows(tmp_path / "out")] == ["3", "7"]
+
+
+def test_a_submission_says_that_it_lacks_rows(tmp_path, kaggle, caplog):
+    root = shutil.copytree(kaggle, tmp_path / "kaggle")
+    (root / "test/7.png").write_bytes(b"no picture")
+    data = ("data=kaggle_cifar10", f"data.root={root}")
+    trained = {"channels": 3, "image_size": 32, "num_classes": 10}
+    with pytest.raises(UserError, match=r"1 of 16 inputs were left out"), caplog.at_level("WARNING", "lightloom"):
+        predict(tmp_path / "out", Classifies(), *data, **trained)
+    assert "The submission lacks 1 of its rows" in caplog.text
+    with (tmp_path / "out/submission.csv").open() as file:
+        assert [row["id"] for row in csv.DictReader(file)] == [str(i) for i in range(1, 17) if i != 7]
 
 
 # --- what cannot be

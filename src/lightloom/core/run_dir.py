@@ -10,7 +10,7 @@ from lightloom.core import atomic_io, documents
 from lightloom.core.environment import variable
 from lightloom.core.errors import UserError
 from lightloom.core.redaction import redact
-from lightloom.core.schema import Rule, anything, entries, items, table, text
+from lightloom.core.schema import Rule, anything, both, either, entries, items, nothing, real, table, text, whole
 
 CHECKPOINTS, CONFIG, OVERRIDES, LOG = "checkpoints", "config.yaml", "overrides.txt", "run.log"
 RESULTS, RECORD = "results.json", "run.json"
@@ -22,6 +22,7 @@ RESUMED = "LIGHTLOOM_RESUMED"  # and the checkpoint that they continue from
 LAUNCHER = "LIGHTLOOM_LAUNCHER"  # and the process that has started this one as a rank of its run
 SWEEP = "LIGHTLOOM_SWEEP"  # of a trial: the file descriptor of a pipe that its sweep holds open
 
+ENDED = both(table(text(), either(nothing, real)), entries({"epochs": whole(0), "steps": whole(0)}, {}))  # results.json
 STARTS = entries({"starts": items(table(text(), anything))}, {})  # of run.json, what every reader of it needs
 
 

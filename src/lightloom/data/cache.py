@@ -91,7 +91,7 @@ def open_cache(paths: Sequence[Path], channels: int, image_size: int, folder: Pa
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            if not cache.file.is_file():
+            if not cache.file.is_file() or cache.file.stat().st_size != needed:
                 _reserve(cache.file, needed)
         cache._file  # noqa: B018  # a file that may not be written is found out here
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,9 +199,6 @@ def check_length(content: dict[str, Any], cfg: DictConfig, path: Path) -> None:
 
 def _results(run: Path, content: dict[str, Any], cfg: DictConfig) -> dict[str, Any] | None:
     """What the run came to, where it ended at this checkpoint and is not to be longer now."""
-    try:
-        results = json.loads((run / run_dir.RESULTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    results = run_dir.read_json(run / run_dir.RESULTS, {}, run_dir.ENDED)
     changed = [key for key, *_ in differences(content["config"], plain(cfg)) if matches(key, LENGTH)]
     return results if results.get("steps") == content["global_step"] and not changed else None

@@ -189,10 +189,10 @@ def facts(cfg: DictConfig, trained: DictConfig, graph: Graph) -> dict[str, str]:
 def metrics_of(path: Path) -> dict[str, float]:
     """The figures that the run measured with this checkpoint: those of its test, if it is the one that was tested."""
     run = run_dir.run_of(path)
-    results, best = (run / run_dir.RESULTS, run / run_dir.CHECKPOINTS / run_dir.BEST) if run else (path, path)
-    if run is None or not results.is_file() or not best.is_file() or not best.samefile(path):
+    best = run / run_dir.CHECKPOINTS / run_dir.BEST if run else path
+    if run is None or not best.is_file() or not best.samefile(path):
         return {}
-    found = json.loads(results.read_text(encoding="utf-8"))
+    found = run_dir.read_json(run / run_dir.RESULTS, {}, run_dir.ENDED)
     return {name: value for name, value in found.items() if "/" in name}
 
 

@@ -25,8 +25,11 @@ from pytorch_lightning.utilities import rank_zero_only
 from lightloom.core import atomic_io
 from lightloom.core.errors import check_installed
 from lightloom.core.redaction import redact_options
+from lightloom.core.run_dir import read_json
+from lightloom.core.schema import either, entries, nothing, table, text, whole
 
 log = logging.getLogger("lightloom")
+STATE = entries({"id": either(nothing, text()), "steps": table(text(), whole())}, {})
 MOST_CHARACTERS = 500  # of an option's value in MLflow
 
 
@@ -148,10 +151,7 @@ class Tracker(Logger):
         return self.folder / f"{self.kind}.json"
 
     def _read(self) -> dict[str, Any]:
-        try:
-            return json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {"id": None, "steps": {}}
+        return read_json(self._file, {}, STATE) or {"id": None, "steps": {}}
 
     def _keep(self) -> None:
         atomic_io.write_text(self._file, json.dumps(self._state) + "\n")
@@ -347,5 +347,5 @@ def _quiet() -> Iterator[None]:
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         yield
-    if text := said.getvalue().strip():
-        log.debug("%s", text)
+    if told := said.getvalue().strip():
+        log.debug("%s", told)

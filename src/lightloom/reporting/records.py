@@ -5,13 +5,11 @@ from __future__ import annotations
 from lightloom.core.schema import (
     Rule,
     anything,
-    both,
     either,
     entries,
     items,
     nothing,
     number,
-    real,
     table,
     text,
     whole,
@@ -26,7 +24,6 @@ CONFIG = entries(
     {"model": FACTS, "data": FACTS},
     {"monitor": either(nothing, entries({}, {"metric": text(), "mode": either(nothing, text())}))},
 )
-RESULTS = both(table(text(), either(nothing, real)), entries({"epochs": COUNT, "steps": COUNT}, {}))
 SPLITS = table(text(), entries({}, {"count": COUNT, "sha256": text(), "of": text()}))
 ORIGIN = entries(
     {"path": text(), "epoch": COUNT, "step": COUNT, "changed": items(items(anything, 3, 3))}, {"weights_only": anything}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -92,9 +91,8 @@ class Running:
 
     def _take_result(self) -> str | None:
         """Record the run's result; the reason where it has none, else None."""
-        try:
-            results = json.loads((self.run / run_dir.RESULTS).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        results = run_dir.read_json(self.run / run_dir.RESULTS, {}, run_dir.ENDED)
+        if not results:
             return f"{self.run} has no {run_dir.RESULTS}"
         score = results.get(f"best {self.plan.monitor}")
         if score is None or not math.isfinite(score):

@@ -16,14 +16,15 @@ from PIL import Image
 from torchvision.ops import masks_to_boxes
 
 from lightloom.core.errors import UserError
-from lightloom.data.boxes.annotations import annotation
+from lightloom.data.boxes.annotations import annotation, read_whole
 from lightloom.data.boxes.coco import Coco, decode
 from lightloom.data.boxes.datamodule import DetectionDataModule
-from lightloom.data.boxes.instance_maps import InstanceMaps, extents
+from lightloom.data.boxes.instance_maps import InstanceMaps, extents, read_map
 from lightloom.data.boxes.validation import File, look, open_files
 from lightloom.data.boxes.voc import Voc
 from lightloom.data.boxes.writers import Boxes, boxes_of, encode, write_coco, write_csv, write_voc, write_yolo
 from lightloom.data.boxes.yolo import Yolo
+from lightloom.data.images.decode import read_image
 
 CLASSES = ["cat", "dog", "emu"]
 SIZES = [(48, 64), (50, 70), (33, 41)]
@@ -514,6 +515,84 @@ def test_what_somebody_put_into_the_memory_is_not_believed(tmp_path, content):
     (entry,) = cache.iterdir()
     entry.write_text(content)
     assert open_files([path], cache_dir=cache) == [File(48, 64)]
+
+
+# where images may lie
+
+
+def linked(root: Path, layout: str, name: str) -> DetectionDataModule:
+    """A data set in `root` whose annotations name the image `name`."""
+    save(root / "images/a.png", SIZES[0])
+    labels = root / "labels/a.txt"
+    labels.parent.mkdir(exist_ok=True)
+    labels.write_text("0 0.5 0.5 0.2 0.2\n")
+    if layout == "coco":
+        boxes = [{"image_id": i, "category_id": 1, "bbox": [1, 1, 9, 9]} for i in range(2)]
+        images = [{"id": 0, "file_name": "a.png"}, {"id": 1, "file_name": name}]
+        content = {"images": images, "categories": [{"id": 1, "name": "x"}], "annotations": boxes}
+        (root / "coco.json").write_text(json.dumps(content))
+        return datamodule(Coco(root))
+    (root / "list.txt").write_text(f"images/a.png\n{name}\n")
+    (root / "data.yaml").write_text("train: list.txt\nnames: [x]\n")
+    return datamodule(Yolo(root))
+
+
+OUTSIDE = ("../../other/x.png", "{other}/x.png", "images/../../../other/x.png", "./../other/../../x.png", "/etc/passwd")
+
+
+@pytest.mark.parametrize("layout", ["coco", "yolo"])
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_annotations_name_no_image_outside_of_their_folder(tmp_path, layout, name):
+    root, other = tmp_path / "set", tmp_path / "other"
+    save(other / "x.png", SIZES[0])
+    with pytest.raises(
+        UserError, match=r"1 of its 2 images lie outside .*set data\.root to the folder that holds both"
+    ):
+        linked(root, layout, name.format(other=other)).setup("fit")
+
+
+@pytest.mark.parametrize("layout", ["coco", "yolo"])
+def test_a_link_and_a_detour_inside_of_it_are_fine(tmp_path, layout):
+    root, other = tmp_path / "set", tmp_path / "other"
+    save(other / "x.png", SIZES[0])
+    (root / "images").mkdir(parents=True)
+    (root / "images/there").symlink_to(other)
+    name = "there/../there/x.png" if layout == "coco" else "images/there/x.png"
+    linked(root, layout, name).setup("fit")
+
+
+def test_yolo_s_own_path_may_lie_beside_the_folder(tmp_path, caplog):
+    save(tmp_path / "other/images/x.png", SIZES[0])
+    (tmp_path / "other/labels").mkdir()
+    (tmp_path / "other/labels/x.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/data.yaml").write_text("path: ../other\ntrain: images\nnames: [x]\n")
+    read = Yolo(tmp_path / "set").read("train")
+    assert read.names == ["x.png"]
+    assert f"may lie in {tmp_path / 'other'} too" in caplog.text
+    (tmp_path / "set/data.yaml").write_text("train: ../../other/images\nnames: [x]\n")
+    with pytest.raises(UserError, match="lie outside"):
+        Yolo(tmp_path / "set").read("train")
+
+
+@pytest.mark.parametrize("side", [6400, 30_000])
+def test_a_small_file_of_many_pixels_is_not_decoded(tmp_path, monkeypatch, side):
+    path = tmp_path / "a.png"
+    Image.new("1", (side, 6400)).save(path)
+    assert path.stat().st_size < 200_000
+    (file,) = open_files([path])
+    for read in (lambda: read_image(path, 3, 8), lambda: read_whole(path, 3), lambda: read_map(path)):
+        with pytest.raises(
+            UserError, match=rf"has {side} x 6400 pixels, more than the 40,000,000 .*MAX_PIXELS={side * 6400}"
+        ):
+            read()
+    assert "MAX_PIXELS" in file.error
+    monkeypatch.setenv("LIGHTLOOM_MAX_PIXELS", "41_000_000")
+    with pytest.raises(UserError, match="expected a whole number"):
+        read_image(path, 1, 8)
+    if side == 6400:
+        monkeypatch.setenv("LIGHTLOOM_MAX_PIXELS", "41000000")
+        assert read_image(path, 1, 8).shape == (1, 8, 8)
 
 
 # real data

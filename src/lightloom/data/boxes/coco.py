@@ -17,7 +17,7 @@ from lightloom.core.limits import check_pixels
 from lightloom.core.parts import part
 from lightloom.core.schema import anything, check, either, entries, items, nothing, number, text, whole
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
-from lightloom.data.boxes.places import check_inside
+from lightloom.data.boxes.places import check_inside, straight
 from lightloom.data.images.readers import SplitName
 
 PLACES = ("annotations/instances_{0}*.json", "annotations/{0}*.json", "{0}.json", "{0}/_annotations.coco.json")
@@ -107,7 +107,7 @@ class Coco:
         size = (int(image.get("height") or 0), int(image.get("width") or 0))
         return annotation(
             name,
-            folder / name,
+            straight(folder / name),
             boxes,
             [numbers.get(item.get("category_id"), 0) for item in items],
             [int(item.get("iscrowd") or 0) for item in items],
@@ -153,7 +153,7 @@ class Coco:
         word = path.stem.rpartition("_")[2]
         places = [self.root / folder.format(word, split) for folder in FOLDERS] + [path.parent]
         name = images[0]["file_name"] if images else ""
-        found = [place for place in places if (place / name).is_file()]
+        found = [place for place in places if straight(place / name).is_file()]
         if images and not found:
             tried = ", ".join(map(str, dict.fromkeys(places)))
             raise UserError(f"{path}: its first image, {name}, is in none of {tried}; put the images there")

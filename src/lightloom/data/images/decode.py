@@ -12,6 +12,8 @@ from torch import Tensor
 from lightloom.core.errors import UserError
 from lightloom.core.limits import check_pixels
 
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit, which nobody could raise: here each picture is looked at
+
 
 def read_image(path: Path | str, channels: int, image_size: int) -> Tensor:
     """Decode, turn upright (EXIF), scale the short side to `image_size` and crop the centre.
