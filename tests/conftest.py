@@ -4,7 +4,7 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,18 @@ IMAGE_DATA = [n for n in names("data") if config._kind(ROOT / f"configs/data/{n}
 def compose(*overrides: str, config_name: str = "train") -> DictConfig:
     """The configuration of these overrides, shorthand included, as an entry point would get it."""
     return config.compose(config_name, config.check(config_name, [config.expand_shorthand(o) for o in overrides]))
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """Leave the variables as they were: a run's, such as LOCAL_RANK, would tell the next what it is."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() | before.keys():
+        if name not in before:
+            del os.environ[name]
+        elif os.environ.get(name) != before[name]:
+            os.environ[name] = before[name]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -16,6 +15,7 @@ from torch.distributed import TCPStore
 
 from lightloom.core.errors import UserError
 from lightloom.engine import facts
+from lightloom.engine.rendezvous import free_port
 
 FORK = get_context("fork")
 SLURM = {"SLURM_JOB_ID": "1234", "SLURM_STEP_ID": "5", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost"}
@@ -38,9 +38,7 @@ class Slow(pl.LightningDataModule):
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def torchrun(port: int, agent: bool) -> list[dict[str, str]]:

@@ -137,7 +137,9 @@ def test_a_missing_library_is_one_sentence(monkeypatch):
 
 
 def test_each_format_may_be_asked_for():
-    assert get_args(get_type_hints(Options)["format"]) == tuple(FORMATS)
+    one_of, none = get_args(get_type_hints(Options)["format"])
+    assert get_args(one_of) == tuple(FORMATS)
+    assert none is type(None)
 
 
 # --- how answers are compared

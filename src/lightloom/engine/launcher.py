@@ -15,8 +15,9 @@ from typing import Any
 import pytorch_lightning as pl
 
 from lightloom.core import run_dir
-from lightloom.core.errors import LostProcess
+from lightloom.core.errors import LostProcess, UserError
 from lightloom.engine import lightning_internals as internals
+from lightloom.engine.rendezvous import free_port
 
 GRACE = 15.0  # seconds for the others to end by themselves
 LOST = ("gloo", "nccl", "tcpstore", "connection closed", "connection reset", "broken pipe", "timed out")
@@ -52,6 +53,7 @@ class Launcher(internals.SubprocessLauncher):
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
             os.environ[run_dir.LAUNCHER] = str(os.getpid())
+            os.environ.setdefault("MASTER_PORT", str(free_port()))
             self.start_processes()
             _running.append(self)
             threading.Thread(target=self._watch, daemon=True).start()
@@ -59,6 +61,11 @@ class Launcher(internals.SubprocessLauncher):
         try:
             return function(*args, **kwargs)
         except RuntimeError as error:  # torch.distributed's own are of this kind
+            if "EADDRINUSE" in str(error):
+                raise UserError(
+                    f"MASTER_PORT={self.cluster_environment.main_port}: another program listens there; set the "
+                    "environment variable MASTER_PORT to a free port, or unset it."
+                ) from error
             if not any(word in str(error).lower() for word in LOST):
                 raise
             lost = LostProcess(self._reason(patience=0 if "timed out" in str(error).lower() else GRACE))

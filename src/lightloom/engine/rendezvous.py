@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,6 +37,18 @@ def _is_srun() -> bool:
 def world_size() -> int:
     """The number of processes that torchrun or srun has started."""
     return int(variable("WORLD_SIZE" if is_torchrun() else "SLURM_NTASKS") or "1")
+
+
+def free_port() -> int:
+    """A port at which nobody listens, below those that systems give to connections.
+
+    One of those may be taken by any connection of any program before rank 0 listens there.
+    """
+    for port in random.SystemRandom().sample(range(10_000, 32_768), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port
+    raise UserError("no port from 10000 to 32767 is free; set the environment variable MASTER_PORT to one that is.")
 
 
 def agree_on_run_time(proposal: str) -> str:
