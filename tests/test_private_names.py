@@ -20,6 +20,7 @@ HOMES = (  # each says which versions its names were seen in, and what happens o
 DOCUMENTED = {  # names that begin with an underscore and are public all the same
     *("_target_", "_partial_", "_convert_", "_recursive_", "_args_"),  # Hydra's
     "_exit",  # os
+    "_current_frames",  # sys
 }
 OURS = {  # what looks like one
     *("_loss", "_grad_norm"),  # ends of our metrics' names

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import resource
 import runpy
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from lightloom.config.compose import ROOT
 from lightloom.core.run_dir import RUN_TIME
+from lightloom.engine.rendezvous import free_port
 
 LIMIT = 240  # seconds
 SERVER = multiprocessing.get_context("forkserver")
@@ -96,9 +96,7 @@ def _start_server() -> None:
 
 def start_two(log_dir: Path, *arguments: str, env: Mapping[str, str] | None = None) -> list[Command]:
     """Two ranks of one run, with what srun sets for each of two tasks on a node; they start in milliseconds too."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     slurm = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
     slurm |= {"SLURM_JOB_ID": "1234", "SLURM_STEP_ID": "5", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost"}
     slurm |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **(env or {})}

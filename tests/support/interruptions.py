@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -89,6 +90,14 @@ class Noted(pl.Callback):
         self.logged.append({name: float(value) for name, value in sorted(trainer.callback_metrics.items())})
         path = Path(trainer.default_root_dir, f"metrics-{trainer.global_rank}.json")
         path.write_text(json.dumps(self.logged))
+
+
+class Stuck(pl.Callback):
+    """The second batch never ends."""
+
+    def on_before_backward(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.fit_loop.epoch_loop.batch_progress.total.ready == 2:
+            threading.Event().wait(1000)
 
 
 class Failing(pl.Callback):

@@ -21,7 +21,7 @@ from typing import Any
 
 from lightloom.config.aliases import is_old, modernized_overrides
 from lightloom.config.command_line import quote, refuse
-from lightloom.core import lock, run_dir
+from lightloom.core import lock, run_dir, watchdog
 from lightloom.core.environment import drop_empty, variable
 from lightloom.core.errors import Interrupted, UserError, message_of
 from lightloom.core.redaction import redact, redacted
@@ -37,7 +37,7 @@ def launch(task: Task, config_name: str) -> None:
     """Run `task(cfg)` for the command line's configuration, or once for each job of a sweep (-m); then exit.
 
     Exit codes: 0 done, 1 a fault of the program or a lost process, 2 a mistake of the user, 130 interrupted (SIGINT),
-    143 terminated (SIGTERM).
+    143 terminated (SIGTERM), 129 hung up (SIGHUP).
     """
 
     def jobs(arguments: Sequence[str]) -> int:
@@ -71,15 +71,16 @@ def command(run: Callable[[Sequence[str]], int], config_name: str) -> None:
 
 
 def _listen() -> None:
-    """Before and after training there is nothing to save: SIGTERM and SIGINT leave at once, SIGUSR1 does nothing."""
+    """Before and after training there is nothing to save: what ends a run leaves at once, SIGUSR1 does nothing."""
     if threading.current_thread() is not threading.main_thread():
         return
 
     def leave(number: int, frame: Any) -> None:
         raise Interrupted(number)
 
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGINT, leave)
+    for number in watchdog.ending():
+        signal.signal(number, leave)
+    watchdog.start()
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, lambda number, frame: None)
 

@@ -19,6 +19,7 @@ LIMITS = {  # by errno: of the machine, not of the program
     errno.EACCES: "give yourself the right, or name another file or folder",
     errno.EADDRINUSE: "set the environment variable MASTER_PORT to a free port, or unset it",
 }
+SILENT, LOST_WORKER = "DataLoader timed out", "DataLoader worker (pid"  # as torch says that loading has stopped
 NO_MEMORY = "can't allocate memory"  # as torch says it on a CPU
 
 
@@ -79,6 +80,11 @@ def _limit_of(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in LIMITS:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; {LIMITS[error.errno]}."
+    if SILENT in str(error) or LOST_WORKER in str(error):
+        return (
+            "The loader's workers gave no batch: one has died, or waits, or had no room for a batch in shared memory; "
+            "set data.num_workers=0, give /dev/shm more room (docker run --shm-size=8g), or raise data.worker_timeout."
+        )
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or NO_MEMORY in str(error):
         asked = re.search(r"ried to allocate ([\d.]+ \w+)", str(error))
         size = f" (asked for {asked[1]})" if asked else ""

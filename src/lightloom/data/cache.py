@@ -18,6 +18,7 @@ from filelock import FileLock
 from torch import Tensor
 
 log = logging.getLogger("lightloom")
+ANOTHER = 600.0  # seconds for another process to make the same file
 _OPENED = ("_file", "_pixels", "_checks")
 
 
@@ -90,7 +91,7 @@ def open_cache(paths: Sequence[Path], channels: int, image_size: int, folder: Pa
     needed = cache.size * (cache.bytes + 4)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with FileLock(folder / ".lock", timeout=ANOTHER):
             if not cache.file.is_file() or cache.file.stat().st_size != needed:
                 _reserve(cache.file, needed)
         cache._file  # noqa: B018  # a file that may not be written is found out here

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lightloom.core import watchdog
 from lightloom.core.errors import UserError
+from lightloom.core.text import megabytes
 from lightloom.data.identity import describe_split
 from lightloom.data.sampling import Batch as Order
 from lightloom.data.sampling import EvenBatches, KeyedBatches
 
-HEARD = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
+HEARD = {*watchdog.ENDING, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])}
+TIMEOUT = 300.0  # seconds
+SHARED, WAITING = Path("/dev/shm"), 2  # where workers put batches, and how many each may have there
+LOOKED_AT = 4  # samples
 FILES, FILES_PER_WORKER = 60, 25  # open files of a run, and of a worker of its two loaders
 
 
@@ -122,8 +129,13 @@ class KeyedDataModule(pl.LightningDataModule):
         return self.eval_loader("test")
 
 
-def loader(dataset: Dataset[Any], sampler: Sampler[Order], num_workers: int, seed: int) -> DataLoader[Any] | Batches:
-    """A loader of a dataset whose items are whole batches, asked for by the sampler."""
+def loader(
+    dataset: Dataset[Any], sampler: Sampler[Order], num_workers: int, seed: int, timeout: float = TIMEOUT
+) -> DataLoader[Any] | Batches:
+    """A loader of a dataset whose items are whole batches, asked for by the sampler.
+
+    timeout: seconds that its workers may take for the next batch; a worker without room for its batch drops it.
+    """
     if num_workers == 0:
         return Batches(dataset, sampler)
     _allow_files(num_workers)
@@ -135,7 +147,45 @@ def loader(dataset: Dataset[Any], sampler: Sampler[Order], num_workers: int, see
         collate_fn=_as_it_is,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
+        timeout=timeout,
     )
+
+
+def bytes_of_sample(batches: Any) -> int:
+    """What a sample of a loader with workers takes in shared memory, by the first of them; 0 of one without workers."""
+    if not isinstance(batches, DataLoader) or not batches.num_workers:
+        return 0
+    order = tuple(part[:LOOKED_AT] for part in next(iter(batches.sampler)))
+    return -(-_bytes(batches.dataset[order]) // max(len(order[0]), 1))
+
+
+def check_shared_memory(sample: int, sizes: Sequence[int], num_workers: int, processes: int) -> None:
+    """Raise UserError where the batches that workers have ready do not fit into the memory that hands them over.
+
+    sample: bytes of one. sizes: of the batches of each loader. A worker without room drops its batch, and the run would
+    wait for it.
+    """
+    needed = sample * sum(sizes) * WAITING * num_workers * processes
+    remedy = "set data.num_workers=0 or a smaller data.batch_size"
+    free = shutil.disk_usage(SHARED).free if SHARED.is_dir() else needed
+    if needed > free:
+        raise UserError(
+            f"data.num_workers={num_workers}: the batches that wait take up to {megabytes(needed)} of shared memory, "
+            f"and {SHARED} has {megabytes(free)} free; {remedy}, or give it more room (docker run --shm-size=8g)."
+        )
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY and sample * max(sizes) > limit:
+        raise UserError(
+            f"data.num_workers={num_workers}: a batch takes up to {megabytes(sample * max(sizes))} of shared memory, "
+            f"and files may have {megabytes(limit)} (ulimit -f); {remedy}, or raise that limit."
+        )
+
+
+def _bytes(batch: Any) -> int:
+    if isinstance(batch, torch.Tensor):
+        return batch.nbytes
+    parts = batch.values() if isinstance(batch, dict) else batch if isinstance(batch, list | tuple) else ()
+    return sum(map(_bytes, parts))
 
 
 def _allow_files(num_workers: int) -> None:

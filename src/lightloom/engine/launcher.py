@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -80,7 +81,8 @@ class Launcher(internals.SubprocessLauncher):
                 process.wait(max(deadline - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+                with contextlib.suppress(subprocess.TimeoutExpired):  # one that the kernel holds
+                    process.wait(GRACE)
 
     def _watch(self) -> None:
         """End this process where it goes on, or hangs, after another has failed."""

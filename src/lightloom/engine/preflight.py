@@ -33,6 +33,7 @@ from lightloom.core.redaction import redact_options
 from lightloom.core.screen import show_table
 from lightloom.core.text import megabytes
 from lightloom.data import contract
+from lightloom.data.loading import bytes_of_sample, check_shared_memory
 from lightloom.engine import checkpoint, facts, lightning_internals, train
 from lightloom.engine import trainer as trainers
 from lightloom.engine.null_profiler import NullProfiler
@@ -149,7 +150,8 @@ class Trial:
         self.cfg, self.brief = cfg, brief
         self.file = Path(cfg.paths.output_dir) / run_dir.CHECKPOINTS / ".preflight.ckpt"
         self.module: Any = copy.deepcopy(module)
-        self.data = _few(datamodule, FEW if brief else None, trainer.world_size)
+        self.whole, self.data = datamodule, _few(datamodule, FEW if brief else None, trainer.world_size)
+        self.processes, self.processes_here = trainer.world_size, trainer.world_size // trainer.num_nodes
         if hasattr(self.module, "scheduler"):
             self.module.scheduler = None  # type: ignore[assignment]  # it would ask for the length of the run
         record = checkpoint.RunRecord(redact_options(plain(cfg)), contract.state(datamodule))
@@ -169,11 +171,22 @@ class Trial:
 
     def checks(self) -> Iterator[tuple[str, Callable[[], str]]]:
         """A name and a function that returns what it found, or raises."""
+        yield "shared memory", self._shared_memory
         yield "training and validation step", self._fit
         if not self.brief and self.cfg.test and is_overridden("test_step", self.module):
             yield "test step", self._test
         yield "checkpoint", self._save_and_load
         yield "disk", self._disk
+
+    def _shared_memory(self) -> str:
+        data: Any = self.whole
+        workers = getattr(data, "num_workers", 0)
+        if not workers or not contract.orders_its_batches(data):
+            return "no workers of ours"
+        sample = bytes_of_sample(_few(data, None, self.processes).train_dataloader())
+        sizes = (data.batch_size // self.processes, data.eval_batch_size)
+        check_shared_memory(sample, sizes, workers, self.processes_here)
+        return f"a sample takes {sample:,} bytes" if sample else "no workers of ours"
 
     def _fit(self) -> str:
         started = time.monotonic()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MEETINGS = itertools.count()  # the same on all ranks, which come to the same meetings
+PATIENCE = timedelta(minutes=5)  # for the others to come
+CLOSING = 10.0  # seconds that the store of a meeting may take to close
 _SECONDS = 0.05  # between two looks at the store
 
 
@@ -79,7 +81,7 @@ def together() -> Iterator[None]:
         yield
         return
     key = f"meeting-{next(_MEETINGS)}/{variable('TORCHELASTIC_RESTART_COUNT', '0')}"
-    store = _twice(lambda: _meeting(key))
+    store = _again(lambda: _meeting(key))
     try:
         yield
     except Exception:  # of any kind: it is raised again, after the others are told
@@ -105,8 +107,17 @@ def _meeting(key: str) -> TCPStore:
     store = _open_store()
     if run_dir.rank() == 0:
         store.set(f"{key}/open", "")
-    store.get(f"{key}/open")
+    _await(store, f"{key}/open")
     return store
+
+
+def _await(store: TCPStore, key: str) -> None:
+    """Wait until some process has set the key; in steps, so that a signal ends it. UserError after PATIENCE."""
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    while not store.check([key]):
+        if time.monotonic() > deadline:
+            raise UserError(f"the other processes of this run have not come within {PATIENCE}; see their messages.")
+        time.sleep(_SECONDS)
 
 
 def _gather(store: TCPStore, key: str, what: str) -> None:
@@ -126,17 +137,23 @@ def _gather(store: TCPStore, key: str, what: str) -> None:
 
 def _through_store(topic: str, proposal: str) -> str:
     """Rank 0 writes into the key-value store that torchrun's agent serves (or itself, until all have read)."""
-    return _twice(lambda: _from_store(topic, proposal))
+    return _again(lambda: _from_store(topic, proposal))
 
 
-def _twice(ask: Callable[[], T]) -> T:
-    """A rank that is ahead may find the store of the topic before, which is about to close: it tries once more."""
+def _again(ask: Callable[[], T]) -> T:
+    """A rank that is ahead may find the store of the topic before, which is about to close: it tries again, until the
+    next is open.
+    """
     from torch.distributed import DistNetworkError
 
-    try:
-        return ask()
-    except DistNetworkError:
-        return ask()
+    deadline = time.monotonic() + CLOSING
+    while True:
+        try:
+            return ask()
+        except DistNetworkError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_SECONDS)
 
 
 def _from_store(topic: str, proposal: str) -> str:
@@ -144,11 +161,12 @@ def _from_store(topic: str, proposal: str) -> str:
     store = _open_store()
     if run_dir.rank() == 0:
         store.set(key, proposal)
+    _await(store, key)
     agreed = store.get(key).decode()
     if store.add(f"{key}/read", 1) == world_size():
         store.set(f"{key}/done", "")
     if _serves():
-        store.wait([f"{key}/done"])
+        _await(store, f"{key}/done")
     return agreed
 
 
@@ -156,7 +174,7 @@ def _open_store() -> TCPStore:
     from torch.distributed import TCPStore
 
     host, port = _address()
-    return TCPStore(host, port, is_master=_serves(), timeout=timedelta(minutes=5), wait_for_workers=False)
+    return TCPStore(host, port, is_master=_serves(), timeout=PATIENCE, wait_for_workers=False)
 
 
 def _serves() -> bool:

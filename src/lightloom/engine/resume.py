@@ -25,7 +25,7 @@ SHOWN = 6  # differences that a message names
 
 # What may change in a run that is continued, as patterns of keys; a * stands for dots too.
 ONLY_ASKED = ("test", "doctor", "preflight", "trust", "*.trust")
-LOADING = ("data.num_workers", "data.download")
+LOADING = ("data.num_workers", "data.worker_timeout", "data.download")
 LENGTH = ("trainer.max_*", "trainer.min_*")
 WATCHING = (
     "trainer.loop",  # each has the other's bits

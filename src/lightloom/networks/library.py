@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lightloom.core.errors import did_you_mean
 from lightloom.core.parts import part
 from lightloom.core.ranges import Count, Natural
+from lightloom.ops.network import patience
 
 
 @part
@@ -108,7 +109,8 @@ def enlarged(network: nn.Module, image_size: int, min_size: int) -> nn.Module:
 def download(name: str) -> dict[str, Tensor]:
     """torchvision's pretrained weights, a state_dict: names to tensors (...). ValueError where they cannot be had."""
     try:
-        return dict(torchvision.models.get_model_weights(name).DEFAULT.get_state_dict(progress=False))
+        with patience():
+            return dict(torchvision.models.get_model_weights(name).DEFAULT.get_state_dict(progress=False))
     except (OSError, RuntimeError) as error:
         raise no_weights(name, error) from None
 

@@ -21,6 +21,7 @@ from lightloom.core.errors import UserError
 from lightloom.data import contract
 from lightloom.data.images.datamodule import FileImages, ImageDataModule, resize, to_float
 from lightloom.data.images.readers import SUFFIXES, Split, is_image, is_video
+from lightloom.data.loading import TIMEOUT
 from lightloom.data.sampling import EvenBatches
 from lightloom.engine.evaluate import swapped_data
 from lightloom.ops.images.grid import visible, write_png
@@ -166,8 +167,13 @@ def _read_batches(cfg: DictConfig, trained: DictConfig, split: Split, size: int)
             )
     dataset = ReadableImages(split, trained.data.channels, trained.data.image_size)
     sampler = EvenBatches(len(split), size)
-    loader = torch.utils.data.DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=cfg.num_workers)
-    yield from loader
+    yield from torch.utils.data.DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=sampler,
+        num_workers=cfg.num_workers,
+        timeout=TIMEOUT if cfg.num_workers else 0,
+    )
 
 
 def relative_names(where: str, paths: Sequence[Path]) -> list[str]:

@@ -175,10 +175,14 @@ def execute(command: Sequence[str], where: str) -> None:
             stderr=subprocess.STDOUT,
             pass_fds=[alive],
         )
+    told: float | None = None
     while process.poll() is None:
         (run / BEAT).touch()
-        if (run / STOP).exists():
+        if (run / STOP).exists() and told is None:
+            told = time.monotonic()
             process.terminate()
+        if told is not None and time.monotonic() - told > PATIENCE:
+            process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(BEAT_SECONDS)
     atomic_io.write_text(run / CODE, str(process.returncode))

@@ -21,6 +21,7 @@ log = logging.getLogger("lightloom")
 CLOCK = 90_000  # ticks per second of what is written: whole numbers for all usual frame rates
 RATE = Fraction(30)  # of a source that states none
 FASTEST = 300  # frames per second; a file that states more means the ticks of its clock
+PATIENCE = 20.0  # seconds without a byte of a file or a camera
 QUALITY = "20"  # x264's constant rate factor
 
 
@@ -49,7 +50,7 @@ class VideoReader:
     def _open(self, source: Any, refusal: Any, **options: Any) -> None:
         av = libraries()
         try:
-            self._container = av.open(str(source), **options)
+            self._container = av.open(str(source), timeout=PATIENCE, **options)
         except (av.FFmpegError, OSError) as error:
             raise UserError(refusal(error.strerror or str(error))) from error
         if not self._container.streams.video:

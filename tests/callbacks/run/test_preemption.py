@@ -122,6 +122,17 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path):
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+def test_a_run_that_is_stuck_in_a_step_ends(tmp_path):
+    """Ten seconds, for so long it may take: it is a signal that ends a terminal, and then nothing moves."""
+    stuck = "+callbacks.stuck={_target_: interruptions.Stuck}"
+    (command,) = start(1, tmp_path, stuck, env=told("SIGHUP", batch=2))
+    command.wait_until(lambda: len(diary(tmp_path / RUN)) == 1)
+    began = time.monotonic()
+    assert command.wait() == 129
+    assert time.monotonic() - began < 12
+    assert "error: SIGHUP: nothing has moved in " in command.text
+
+
 def test_workers_do_not_hear():
     """SLURM signals every process of a job: the workers still load what is needed up to the safe point."""
     batches = iter(loader(Numbers(), SequentialSampler(range(40)), num_workers=2, seed=0))

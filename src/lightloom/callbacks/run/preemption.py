@@ -1,4 +1,4 @@
-"""Save and end, or save and go on, when a signal arrives: SIGTERM, SIGINT (Ctrl-C) and SIGUSR1."""
+"""Save and end, or save and go on, when a signal arrives: SIGTERM, SIGHUP, SIGINT (Ctrl-C) and SIGUSR1."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from lightloom.callbacks.run.checkpoints import checkpoint_keeper, is_between_steps, validation_follows
+from lightloom.core import watchdog
 from lightloom.core.errors import Interrupted
 from lightloom.core.ranges import Positive
 from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
-HEARD = [s for name in ("SIGUSR1", "SIGINT", "SIGTERM") if (s := getattr(signal, name, None))]  # the later one prevails
+ENDING = watchdog.ENDING
+HEARD = [s for s in (getattr(signal, "SIGUSR1", None), *ENDING) if s]  # the later one prevails
 MOST_STEPS = 50  # optimizer steps or validation batches between them, however fast
 
 
 class Preemption(Checkpoint):
-    """Saves last.ckpt at the next safe point, then exits with 143 (SIGTERM) or 130 (SIGINT), or goes on (SIGUSR1).
+    """Saves last.ckpt at the next safe point, then exits with 143 (SIGTERM), 129 (SIGHUP) or 130 (SIGINT), or goes on
+    (SIGUSR1).
 
     A safe point lies between two optimizer steps, or after an epoch with its validation. In a validation the run ends
-    at the next batch, and the last checkpoint stands. A second SIGINT leaves at once. Several processes agree every
-    `seconds_to_agree` or so, so it does not matter which of them the signal reaches.
+    at the next batch, and the last checkpoint stands. A second signal that ends the run leaves at once, and so does one
+    while nothing moves (`core.watchdog`). Several processes agree every `seconds_to_agree` or so, so it does not matter
+    which of them the signal reaches.
 
     A Checkpoint, for these come last: what the other callbacks keep of a batch is in the file.
     """
@@ -39,6 +42,7 @@ class Preemption(Checkpoint):
     def __init__(self, seconds_to_agree: Positive = 1.0) -> None:
         self.seconds_to_agree = seconds_to_agree
         self._received = 0  # 1 + index in HEARD
+        self._ending, self._ending_at = 0, 0.0  # the signal that ends the run, when it was heard
         self._leaving = 0  # the signal that ends the run, once all is saved
         self._usual: dict[int, Any] = {}  # handlers to be put back at the end of a fit
         self._before: dict[int, Any] = {}
@@ -48,9 +52,10 @@ class Preemption(Checkpoint):
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         if stage != "fit" or threading.current_thread() is not threading.main_thread():
             return
-        self._received, self._leaving, self._alone = 0, 0, trainer.world_size == 1
+        self._received, self._leaving, self._ending, self._alone = 0, 0, 0, trainer.world_size == 1
         self._interval, self._passed, self._agreed_at = 1, 0, time.monotonic()
-        self._usual = {number: signal.signal(number, self._hear) for number in HEARD}
+        ignored = set(ENDING) - set(watchdog.ending())
+        self._usual = {number: signal.signal(number, self._hear) for number in HEARD if number not in ignored}
 
     def on_sanity_check_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._heed_own_signal()
@@ -80,9 +85,12 @@ class Preemption(Checkpoint):
             signal.signal(number, self._before[number])
             signal.raise_signal(number)
             return
-        if number == signal.SIGINT and self._received and HEARD[self._received - 1] == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            raise Interrupted(number)
+        if number in ENDING:
+            before, at = (self._ending, self._ending_at)
+            self._ending, self._ending_at = number, time.monotonic()
+            if before and not watchdog.is_echo(number, before, self._ending_at - at):
+                signal.signal(number, signal.SIG_DFL)
+                raise Interrupted(number)
         self._received = max(self._received, 1 + HEARD.index(signal.Signals(number)))
 
     # --- the points at which a signal is answered
@@ -90,6 +98,7 @@ class Preemption(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        watchdog.end_step()
         if self._alone and not self._received:
             return
         if is_between_steps(trainer) and not validation_follows(trainer) and (number := self._agreed(trainer)):
@@ -98,6 +107,7 @@ class Preemption(Checkpoint):
             self._received, self._leaving = 0, number if number in ENDING else 0
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        watchdog.begin_step()
         if self._leaving:  # not before what the last step has logged is written
             raise Interrupted(self._leaving)
 

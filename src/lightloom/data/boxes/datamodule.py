@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightloom.core.errors import UserError
-from lightloom.core.ranges import Count, Seed, Workers
+from lightloom.core.ranges import Count, Positive, Seed, Workers
 from lightloom.data.boxes.annotations import AnnotatedImages, Target
 from lightloom.data.boxes.augment import apply, mosaic, pick
 from lightloom.data.boxes.validation import Faults, look, open_files, report
 from lightloom.data.identity import Identity
 from lightloom.data.images.datamodule import to_float
 from lightloom.data.images.readers import SplitName
-from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, loader, training_order
+from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.sampling import stratified_split
 from lightloom.ops.rng import mix_tensor, seed_everything, uniforms
 
@@ -92,6 +92,7 @@ class DetectionDataModule(KeyedDataModule):
         val_fraction: Annotated[float, Ge(0), Le(0.9)] = 0.1,
         seed: Seed = 0,
         num_workers: Workers = 0,
+        worker_timeout: Positive = TIMEOUT,
         shuffle: bool = True,
     ) -> None:
         super().__init__()
@@ -99,6 +100,7 @@ class DetectionDataModule(KeyedDataModule):
         self.num_classes, self.classes, self.has_masks = num_classes, list(classes) if classes else None, has_masks
         self.channels, self.image_size = channels, image_size
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
+        self.worker_timeout = worker_timeout
         self.augment, self.transform, self.shuffle = augment, transform, shuffle
         self.val_fraction, self.seed = val_fraction, seed
         self.cache_dir = cache_dir
@@ -192,13 +194,14 @@ class DetectionDataModule(KeyedDataModule):
         changes = [change for change in (self.augment, self.transform) if change]
         share = getattr(self.augment, "mosaic", 0.0)
         dataset = TrainingImages(train, bool(self.has_masks), changes, share, self.image_size)
-        return loader(dataset, training_order(self, len(train)), self.num_workers, self.seed)
+        return loader(dataset, training_order(self, len(train)), self.num_workers, self.seed, self.worker_timeout)
 
     def eval_loader(self, name: str) -> DataLoader[Batch] | Batches:
         """Any split once, in its order, without augmentation, with its crowds."""
         split = self.split(name)
         order = evaluation_order(self, len(split), name)
-        return loader(BoxedImages(split, bool(self.has_masks)), order, self.num_workers, self.seed)
+        dataset = BoxedImages(split, bool(self.has_masks))
+        return loader(dataset, order, self.num_workers, self.seed, self.worker_timeout)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)

@@ -19,12 +19,12 @@ from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightloom.core.errors import UserError
-from lightloom.core.ranges import Count, Seed, Workers
+from lightloom.core.ranges import Count, Positive, Seed, Workers
 from lightloom.data.cache import open_cache
 from lightloom.data.images.augment import Augment
 from lightloom.data.images.decode import read_image
 from lightloom.data.images.readers import Reader, Split, SplitName
-from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, loader, training_order
+from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.sampling import stratified_split
 from lightloom.ops.rng import mix_tensor, seed_everything, uniforms
 
@@ -66,6 +66,7 @@ class ImageDataModule(KeyedDataModule):
         val_fraction: Annotated[float, Ge(0), Le(0.9)] = 0.1,
         seed: Seed = 0,
         num_workers: Workers = 0,
+        worker_timeout: Positive = TIMEOUT,
         on_device: bool = False,
         shuffle: bool = True,
         transform: Callable[[Tensor], Tensor] | None = None,
@@ -79,6 +80,7 @@ class ImageDataModule(KeyedDataModule):
         self.num_classes, self.classes = num_classes, list(classes) if classes else None
         self.channels, self.image_size, self.mean, self.std = channels, image_size, list(mean), list(std)
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
+        self.worker_timeout = worker_timeout
         self.on_device = on_device
         self.augment, self.transform, self.shuffle = augment or Augment(), transform, shuffle
         self.val_fraction, self.seed = val_fraction, seed
@@ -204,7 +206,7 @@ class ImageDataModule(KeyedDataModule):
             if split.images is not None
             else FileImages(split, self.channels, self.image_size, transform)
         )
-        return loader(dataset, sampler, self.num_workers, self.seed)
+        return loader(dataset, sampler, self.num_workers, self.seed, self.worker_timeout)
 
     def _check_on_device(self, split: Split) -> None:
         if split.images is None:

@@ -31,6 +31,7 @@ from lightloom.core.schema import check, entries, text
 from lightloom.data import identity
 from lightloom.data.cache import ImageCache
 from lightloom.data.images.decode import read_image
+from lightloom.ops.network import patience
 
 SplitName = Literal["train", "val", "test"]
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -40,6 +41,7 @@ LABELLED = entries({"id": text(), "label": text()}, {})  # a row of a csv
 _EVALUATION = ("val", "valid", "validation", "test")
 UNLABELLED = "images"  # the class of images that lie in no class folder
 _AGAIN = "Delete the file and add data.download=true, or copy it again"
+ANOTHER = 3600.0  # seconds for another process to download the same
 _MEGABYTES = {"MNIST": 11, "FashionMNIST": 30, "CIFAR10": 170, "CIFAR100": 169}
 
 
@@ -361,7 +363,7 @@ def _ensure(root: Path, source: str, download: bool, complete: Callable[[], bool
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
+        with FileLock(lock, timeout=ANOTHER), patience():
             if not complete():
                 _torchvision(source)(root, download=True)
         lock.unlink(missing_ok=True)

@@ -1,0 +1,72 @@
+"""A loader whose workers give nothing ends and says why, and what will not fit is found before the first step."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import compose
+from torch.utils.data import Dataset, SequentialSampler
+
+from lightloom.config import compose as config
+from lightloom.core.errors import UserError, message_of
+from lightloom.data import loading
+from lightloom.engine import train
+
+
+class Silent(Dataset):
+    """Its second item never comes: the worker waits, or is killed."""
+
+    def __init__(self, dies: bool) -> None:
+        self.dies = dies
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        if index == 1:
+            os._exit(1) if self.dies else time.sleep(3)
+        return torch.zeros(1)
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_workers_that_give_nothing_are_one_message(dies):
+    batches = iter(loading.loader(Silent(dies), SequentialSampler(range(4)), num_workers=1, seed=0, timeout=1.0))
+    with pytest.raises(RuntimeError) as caught:
+        list(batches)
+    said = message_of(caught.value)
+    assert said is not None
+    assert "data.num_workers=0" in said
+    assert "/dev/shm" in said
+
+
+@pytest.fixture(scope="module")
+def files(image_folder):
+    """A datamodule with workers that reads files."""
+    options = ("model=mlp", "data=image_folder", f"data.root={image_folder}", "data.image_size=64", "data.batch_size=8")
+    cfg = config.without_hydra(compose(*options, "data.num_workers=2", "data.val_fraction=0.2"))
+    return train.build_data(cfg)[1]
+
+
+def test_a_sample_is_as_large_as_its_tensors(files):
+    assert loading.bytes_of_sample(files.train_dataloader()) == 3 * 64 * 64 + 8 + 8  # an image, its label, its key
+    files.num_workers = 0
+    assert loading.bytes_of_sample(files.train_dataloader()) == 0
+    files.num_workers = 2
+
+
+@pytest.mark.parametrize(("free", "fits"), [(2 * 2 * 100 * (8 + 4), True), (2 * 2 * 100 * (8 + 4) - 1, False)])
+def test_batches_that_do_not_fit_into_shared_memory_are_refused(monkeypatch, tmp_path, free, fits):
+    monkeypatch.setattr(loading, "SHARED", tmp_path)
+    monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    if fits:
+        return loading.check_shared_memory(100, (8, 4), num_workers=2, processes=1)
+    with pytest.raises(UserError, match=r"data.num_workers=0.*--shm-size"):
+        loading.check_shared_memory(100, (8, 4), num_workers=2, processes=1)
+
+
+def test_a_limit_on_files_counts_too(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (700, 700))
+    with pytest.raises(UserError, match="ulimit -f"):
+        loading.check_shared_memory(100, (8, 4), num_workers=2, processes=1)
