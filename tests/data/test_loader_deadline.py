@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -19,20 +22,22 @@ from lightloom.engine import train
 
 
 class Silent(Dataset):
-    """Its second item never comes: the worker waits, or is killed."""
+    """Its second item never comes: the worker waits, or is killed, or cannot hand it over."""
 
-    def __init__(self, dies: bool) -> None:
-        self.dies = dies
+    def __init__(self, does: Callable[[], Any]) -> None:
+        self.does = does
 
-    def __getitem__(self, index: int) -> torch.Tensor:
-        if index == 1:
-            os._exit(1) if self.dies else time.sleep(3)
-        return torch.zeros(1)
+    def __getitem__(self, index: int) -> Any:
+        return self.does() if index == 1 else torch.zeros(1)
 
 
-@pytest.mark.parametrize("dies", [False, True])
-def test_workers_that_give_nothing_are_one_message(dies):
-    batches = iter(loading.loader(Silent(dies), SequentialSampler(range(4)), num_workers=1, seed=0, timeout=1.0))
+@pytest.mark.parametrize(
+    ("does", "timeout"),
+    [(lambda: time.sleep(3), 1.0), (lambda: os._exit(1), 600.0), (lambda: threading.Lock(), 600.0)],
+    ids=["waits", "dies", "has what cannot be handed over"],
+)
+def test_workers_that_give_nothing_are_one_message(does, timeout):
+    batches = iter(loading.loader(Silent(does), SequentialSampler(range(4)), num_workers=1, seed=0, timeout=timeout))
     with pytest.raises(RuntimeError) as caught:
         list(batches)
     said = message_of(caught.value)

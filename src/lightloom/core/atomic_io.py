@@ -32,6 +32,9 @@ def replacing(path: Path, older: Path | None = None, synced: bool = True) -> Ite
         temporary.replace(path)
         if synced:
             _sync(path.parent)
+    except OSError as error:  # of a full disk, which does not say where
+        error.filename = error.filename or str(path)
+        raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -19,6 +19,7 @@ from lightloom.core.text import megabytes
 from lightloom.data.identity import describe_split
 from lightloom.data.sampling import Batch as Order
 from lightloom.data.sampling import EvenBatches, KeyedBatches
+from lightloom.ops.torch_internals import end_without_room
 
 HEARD = {*watchdog.ENDING, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])}
 TIMEOUT = 300.0  # seconds
@@ -134,7 +135,7 @@ def loader(
 ) -> DataLoader[Any] | Batches:
     """A loader of a dataset whose items are whole batches, asked for by the sampler.
 
-    timeout: seconds that its workers may take for the next batch; a worker without room for its batch drops it.
+    timeout: seconds that its workers may take for the next batch.
     """
     if num_workers == 0:
         return Batches(dataset, sampler)
@@ -148,6 +149,7 @@ def loader(
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
         timeout=timeout,
+        worker_init_fn=end_without_room,
     )
 
 

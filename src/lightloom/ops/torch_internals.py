@@ -8,7 +8,10 @@ more; a OneCycleLR without `_schedule_phases` raises AttributeError when it is l
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
+from multiprocessing import queues
 from typing import Any
 
 import torch
@@ -63,3 +66,16 @@ class GathersAsWhole:
 
     def _sync_dist(self, dist_sync_fn: Any = None, process_group: Any = None) -> None:
         self.gather_states(process_group)
+
+
+def end_without_room(worker: int) -> None:
+    """Let a loader's worker end that cannot hand over its batch (Python 3.11 to 3.13: a hook of its queues).
+
+    Without it the batch is dropped and the loader waits until its timeout.
+    """
+    queues.Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
+
+
+def _end(error: Exception, batch: object) -> None:
+    print(f"a loader's worker cannot hand over its batch: {error}", file=sys.stderr, flush=True)
+    os._exit(1)
