@@ -2,6 +2,8 @@
 
 import ast
 import contextlib
+import copy
+import functools
 import importlib
 import inspect
 import json
@@ -20,8 +22,9 @@ from security import quoted, table
 
 from lightloom.config import compose
 from lightloom.config.instantiate import import_target
+from lightloom.core import schema
 from lightloom.core.errors import UserError
-from lightloom.engine import evaluate, train, trust
+from lightloom.engine import checkpoint, evaluate, train, trust
 from lightloom.engine.trust import check_trusted
 
 SOURCE = """
@@ -129,6 +132,36 @@ def test_no_hook_puts_an_object_into_a_run(tmp_path, monkeypatch):
     (tmp_path / "config.yaml").write_text("part: {value: {_target_: os.system, command: x}}\n")
     with pytest.raises(UserError, match=r"part\.value is an object where a value belongs"):
         train.settle_options(OmegaConf.create({"part": {"_target_": "torch.nn.Identity"}}), tmp_path)
+
+
+PLACE = {"current": {"ready": 1, "processed": 1}}
+BATCHES = {"is_last_batch": True, "current": {"ready": 2}, "total": {"ready": 2}}
+CONTENT = {
+    "epoch": 0,
+    "global_step": 2,
+    "loops": {"fit_loop": {"epoch_progress": PLACE, "epoch_loop.batch_progress": BATCHES}},
+}
+
+
+def paths(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The keys of each value in a mapping of mappings."""
+    for key in node if isinstance(node, dict) else ():
+        yield (*path, key)
+        yield from paths(node[key], (*path, key))
+
+
+def test_where_a_run_was_is_believed_only_as_numbers(tmp_path):
+    """Each value that says so left out, or of another type."""
+    schema.check(CONTENT, checkpoint.PLACE, tmp_path)
+    for *above, key in paths(CONTENT):
+        for strange in (..., None, -1, "1", 1.5, [], {}, float("nan")):
+            content = copy.deepcopy(CONTENT)
+            node = functools.reduce(lambda inner, name: inner[name], above, content)
+            node[key] = strange
+            if strange is ...:
+                del node[key]
+            with pytest.raises(UserError):
+                schema.check(content, checkpoint.PLACE, tmp_path)
 
 
 # --- what the gate lets through
@@ -247,7 +280,6 @@ def test_a_safetensors_file_of_a_trusted_package_is_loaded(package, tmp_path):
 def test_an_extractors_checkpoint_gets_the_commands_trust(package, tmp_path):
     from conftest import compose as composed
 
-    from lightloom.engine import checkpoint
     from lightloom.predict.classes.features import TrainedFeatures
 
     options = ("model=gan", "extractor@callbacks.quality.extractor=classifier", f"trust=[{package}]")

@@ -25,6 +25,7 @@ from lightloom.config.foreign import as_config, literal, plain
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError, message_of
 from lightloom.core.redaction import redact_options
+from lightloom.core.schema import both, entries, one_of, whole
 from lightloom.data.contract import STATE_SHA256
 from lightloom.engine.trust import build_trusted, check_plain
 from lightloom.ops.typed_trainer import typed
@@ -33,6 +34,13 @@ log = logging.getLogger("lightloom")
 RECORD = "lightloom"  # the key of what the run adds to Lightning's checkpoint: its configuration, the state of its data
 SAVED_OPTIONS = ("hyper_parameters", "datamodule_hyper_parameters")  # of Lightning
 OLD_RECORD = "hyper_parameters"  # where version 0.1 kept the configuration; what is there now is the module's own
+COUNT = whole(0)
+WHEN = entries({"epoch": COUNT, "global_step": COUNT}, {})  # what a file says of when it was written
+_EPOCHS = entries({"current": entries({"ready": COUNT, "processed": COUNT}, {})}, {})
+_READY = entries({"ready": COUNT}, {})
+_BATCHES = entries({"is_last_batch": one_of(True, False), "current": _READY, "total": _READY}, {})
+_FIT = entries({"epoch_progress": _EPOCHS, "epoch_loop.batch_progress": _BATCHES}, {})
+PLACE = both(WHEN, entries({"loops": entries({"fit_loop": _FIT}, {})}, {}))  # and from where training goes on
 
 
 class RunRecord(pl.Callback):

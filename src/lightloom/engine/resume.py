@@ -14,7 +14,7 @@ from lightloom.callbacks.run.rng import position
 from lightloom.config.declarations import declares
 from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, distinct, format_change, matches
 from lightloom.config.foreign import plain
-from lightloom.core import atomic_io, run_dir
+from lightloom.core import atomic_io, run_dir, schema
 from lightloom.core.errors import UserError
 from lightloom.data import contract
 from lightloom.engine import checkpoint as checkpoints
@@ -75,7 +75,9 @@ def find(cfg: DictConfig) -> Start:
     path = Path(found)
     content = checkpoints.load(path)
     if cfg.weights_only_init and run_dir.run_of(path) != run.resolve():
+        schema.check(content, checkpoints.WHEN, path)
         return Start(path, content, weights_only=plain(cfg.weights_only_init))
+    schema.check(content, checkpoints.PLACE, path)
     check_same(content["config"], plain(cfg), path)
     check_length(content, cfg, path)
     cfg.ckpt_path = found
@@ -116,7 +118,7 @@ def newest_whole(where: Path) -> Path | None:
         if last in steps or not path.is_file():
             continue
         try:
-            steps[path] = int(checkpoints.load(path)["global_step"])
+            steps[path] = schema.check(checkpoints.load(path), checkpoints.WHEN, path)["global_step"]
         except UserError as error:
             problems[path] = str(error).partition(";")[0]
     if problems and not steps:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from lightloom.config.foreign import plain
-from lightloom.core import run_dir
+from lightloom.core import run_dir, schema
 from lightloom.core.errors import UserError, check_installed
 from lightloom.core.text import file_name, megabytes
 from lightloom.data import contract
@@ -167,7 +167,7 @@ def real_inputs(cfg: DictConfig, trained: DictConfig, graph: Graph) -> list[Tens
 def facts(cfg: DictConfig, trained: DictConfig, graph: Graph) -> dict[str, str]:
     """What a user of the file has to know, as text; lists and dictionaries in JSON."""
     path = Path(cfg.ckpt_path)
-    content = checkpoints.load(path)
+    content = schema.check(checkpoints.load(path), checkpoints.WHEN, path)
     known: dict[str, Any] = {
         "run_name": trained.run_name,
         "task": trained.get("task", ""),
