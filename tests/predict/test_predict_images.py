@@ -213,7 +213,7 @@ def test_a_submission_says_that_it_lacks_rows(tmp_path, kaggle, caplog):
     root = shutil.copytree(kaggle, tmp_path / "kaggle")
     (root / "test/7.png").write_bytes(b"no picture")
     data = ("data=kaggle_cifar10", f"data.root={root}")
-    trained = {"channels": 3, "image_size": 32, "num_classes": 10}
+    trained = {"name": "x", "channels": 3, "image_size": 32, "num_classes": 10}
     with pytest.raises(UserError, match=r"1 of 16 inputs were left out"), caplog.at_level("WARNING", "lightloom"):
         predict(tmp_path / "out", Classifies(), *data, **trained)
     assert "The submission lacks 1 of its rows" in caplog.text

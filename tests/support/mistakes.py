@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from commands import Command, start
@@ -109,6 +110,7 @@ COMMAND_LINE = [
     ("hydra.run.dir=", ["expected a folder"]),
     ("paths.log_dir=null", ["expected a folder"]),
     ("run_name=../mine", ["expected a name"]),
+    ("run_name=.", ["expected a name"]),
     ("test=null", ["expected true or false"]),
     ("seed=1,2", ["write -m seed=1,2"]),
     ("-m seed=1,2,x", ["seed=x"]),
@@ -256,6 +258,7 @@ def damaged(damage: Callable[[bytes], bytes]) -> Callable[[Path], object]:
 
 PETS = "train data=image_folder data.root=pets data.image_size=8 data.batch_size=2 data.num_workers=0"
 BOXES = "train model=yolo data=yolo data.root=boxes data.image_size=64 data.batch_size=2"
+ENDLESS = "a: &a [1,1]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrs"))
 COCO = "train model=yolo data=coco data.root=boxes data.image_size=64 data.batch_size=2 data.reader.train=train.json"
 SCENES = "train data=digit_scenes data.image_size=64 data.reader.train_size=2 data.reader.val_size=1"
 MINE = "train --config-dir=mine model=mine"
@@ -499,6 +502,23 @@ RUNS = [
     ),
     Mistake("boxes", "an annotation of no image", COCO, ["of image 99, which is not listed"], coco(image_id=99)),
     Mistake("boxes", "a category that is not listed", COCO, ["none of the data's: 1 (0.png)"], coco(category_id=7)),
+    Mistake("boxes", "a text where a number is expected", COCO, ["annotations[0].area is 'x'"], coco(area="x")),
+    Mistake(
+        "boxes",
+        "an image outside of the data's folder",
+        BOXES,
+        ["1 of its 1 images lie outside", "set data.root"],
+        all_of(
+            boxes, holds("boxes/list.txt", "../x.png\n"), holds("boxes/data.yaml", "train: list.txt\nnames: [cat]\n")
+        ),
+    ),
+    Mistake(
+        "boxes",
+        "a YAML that is small and endless",
+        BOXES,
+        ["more than 200,000 values"],
+        all_of(boxes, holds("boxes/data.yaml", ENDLESS)),
+    ),
     Mistake(
         "boxes",
         "another number of classes",

@@ -56,7 +56,8 @@ def anything(value: Any) -> Fault | None:
 
 def number(low: float = -math.inf, high: float = math.inf) -> Rule:
     """A finite number in [low, high]."""
-    span = "" if math.isinf(low) and math.isinf(high) else f" from {low:g} to {high:g}"
+    low_only = f" of at least {low:g}" if math.isinf(high) else f" from {low:g} to {high:g}"
+    span = "" if math.isinf(low) and math.isinf(high) else low_only
 
     def rule(value: Any) -> Fault | None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -74,12 +75,14 @@ def real(value: Any) -> Fault | None:
 
 def whole(low: int = -LARGEST, high: int = LARGEST) -> Rule:
     """A whole number in [low, high]; 3.0 is one."""
+    low_only = f" of at least {low}" if high == LARGEST else f" from {low} to {high}"
+    span = low_only if low > -LARGEST else ""
 
     def rule(value: Any) -> Fault | None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if is_number and low <= value <= high and value == int(value):
             return None
-        return Fault("", value, "a whole number" + (f" from {low} to {high}" if low > -LARGEST else ""))
+        return Fault("", value, "a whole number" + span)
 
     return rule
 

@@ -31,8 +31,8 @@ class Faults:
             table.add(self.found)
         more = [f"and {len(self.found) - SHOWN} more in {self.path}"] if len(self.found) > SHOWN else []
         raise UserError(
-            f"{len(self.found)} of {count + len(self.found)} inputs were left out, as {self.path} says; the others are "
-            f"written.",
+            f"{len(self.found)} of {count + len(self.found)} inputs were left out, as {self.path} says"
+            f"{'; the others are written.' if count else '.'}",
             *(reason if name in reason else f"{name}: {reason}" for name, reason in self.found[:SHOWN]),
             *more,
         )
