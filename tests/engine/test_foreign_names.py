@@ -18,7 +18,6 @@ from lightloom.core.text import line, printable
 from lightloom.engine import checkpoint
 from lightloom.reporting.markdown import escaped
 
-RUN = "try[b]${oc.env:HOME"
 SMALL = ("data.image_size=8", "data.batch_size=8", "data.num_workers=0", "data.val_fraction=0.5", "trainer=cpu")
 
 
