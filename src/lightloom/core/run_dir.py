@@ -22,7 +22,8 @@ RESUMED = "LIGHTLOOM_RESUMED"  # and the checkpoint that they continue from
 LAUNCHER = "LIGHTLOOM_LAUNCHER"  # and the process that has started this one as a rank of its run
 SWEEP = "LIGHTLOOM_SWEEP"  # of a trial: the file descriptor of a pipe that its sweep holds open
 
-ENDED = both(table(text(), either(nothing, real)), entries({"epochs": whole(0), "steps": whole(0)}, {}))  # results.json
+FIGURES = table(text(), either(nothing, real))  # results.json
+ENDED = both(FIGURES, entries({"epochs": whole(0), "steps": whole(0)}, {}))
 STARTS = entries({"starts": items(table(text(), anything))}, {})  # of run.json, what every reader of it needs
 
 

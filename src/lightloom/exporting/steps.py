@@ -192,7 +192,7 @@ def metrics_of(path: Path) -> dict[str, float]:
     best = run / run_dir.CHECKPOINTS / run_dir.BEST if run else path
     if run is None or not best.is_file() or not best.samefile(path):
         return {}
-    found = run_dir.read_json(run / run_dir.RESULTS, {}, run_dir.ENDED)
+    found = run_dir.read_json(run / run_dir.RESULTS, {}, run_dir.FIGURES)
     return {name: value for name, value in found.items() if "/" in name}
 
 
