@@ -152,13 +152,14 @@ def test_another_text_in_the_same_run_is_refused(trained, configs, tmp_path):
 def test_data_that_changed_on_the_disk_is_refused(trained, configs, tmp_path):
     logs = tmp_path / "logs"
     shutil.copytree(trained.parents[1], logs)
-    record = logs / "runs/text/run.json"
-    told = json.loads(record.read_text())
-    told["starts"][0]["data"]["splits"]["train"]["sha256"] = "0" * 64
-    record.write_text(json.dumps(told))
+    last = logs / "runs/text/checkpoints/last.ckpt"
+    saved = torch.load(last, weights_only=True)
+    saved["lightloom"]["splits"]["train"]["sha256"] = "0" * 64
+    last.unlink()  # it may be another name of best.ckpt
+    torch.save(saved, last)
     command = commands.start(logs, configs, *QUICK, "trainer.max_epochs=2")
     assert command.wait() == 2
-    assert "the train data is not what the run was trained on" in command.text
+    assert "the data is not what the run was trained on (train: " in command.text
 
 
 def test_a_run_is_loaded_whole(trained):

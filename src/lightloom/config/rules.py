@@ -26,6 +26,7 @@ POSITIVE = Number(float, 0, above=True)
 RULES: dict[str, Rule] = {
     "seed": Number(int, 0, 2**32 - 1),
     "resume": OneOf(("auto", "never", "must")),
+    "data_changed": OneOf(("refuse", "accept")),
     "weights_only_init": Parts(
         "true, false, backbone, or a list of patterns of weights' names, such as [network.layer1]"
     ),

@@ -47,11 +47,16 @@ class RunRecord(pl.Callback):
     """What a run is: told to the loggers once, and written into each checkpoint by `SafeCheckpointIO`.
 
     config: the resolved configuration, plain, no logins and tokens in it. state: what the data keeps in the checkpoint
-    (`contract.Data.state`).
+    (`contract.Data.state`). splits: what identifies the data (`contract.describe`).
     """
 
     def __init__(self, config: dict[str, Any], state: dict[str, Any] | None = None) -> None:
         self.config, self.state = config, state or {}
+        self.splits: dict[str, dict[str, Any]] = {}
+
+    def content(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        return {"config": self.config, "data": self.state, "splits": self.splits}
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         for logger in trainer.loggers if stage == "fit" else ():
@@ -77,7 +82,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         if self.record is not None:
-            checkpoint = {**checkpoint, RECORD: {"config": self.record.config, "data": self.record.state}}
+            checkpoint = {**checkpoint, RECORD: self.record.content()}
         kept = {key: redact_options(dict(checkpoint[key])) for key in SAVED_OPTIONS if checkpoint.get(key)}
         checkpoint, options = {**checkpoint, **kept}, storage_options or {}
         older = run_dir.older(Path(path)) if options.get("keep_older", True) else None
@@ -103,7 +108,7 @@ def save(checkpoint: dict[str, Any], path: Path, older: Path | None = None, sync
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A checkpoint's content on the CPU, with the run's `config` and `data_state`; those of version 0.1 too.
+    """A checkpoint's content on the CPU, with the run's `config`, `data_state` and `splits`; of version 0.1 too.
 
     Raises UserError for a missing, damaged or unsafe file.
     """
@@ -132,20 +137,21 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} holds no lightloom run (no state_dict with its configuration); name a checkpoint of a run."
         )
-    config, data_state = _record_in(content, path)
-    return {**content, "config": config, "data_state": data_state}
+    return {**content, **_record_in(content, path)}
 
 
-def _record_in(content: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configuration, plain data, and what the data kept."""
+def _record_in(content: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
+    """config: the configuration, plain data; data_state: what the data kept; splits: what identified it."""
     is_old = RECORD not in content
     record = {"config": content[OLD_RECORD], "data": {}} if is_old else content[RECORD]
-    found: list[Any] = [record.get(part) for part in ("config", "data")] if isinstance(record, dict) else []
-    if not found or not all(isinstance(part, dict) for part in found):
+    parts = {"config": "config", "data_state": "data", "splits": "splits"}
+    found: Any = {name: record.get(key, {}) for name, key in parts.items()} if isinstance(record, dict) else {}
+    tables = [*found.values(), *(found["splits"].values() if isinstance(found.get("splits"), dict) else [])]
+    if not tables or not all(isinstance(part, dict) for part in tables) or "config" not in record:
         raise UserError(f"{path} holds no configuration of a run; name a checkpoint of a lightloom run.")
-    config, data_state = found
-    check_plain(config, str(path))
-    return modernized(config) if is_old else config, data_state
+    check_plain(found["config"], str(path))
+    check_plain(found["splits"], str(path))
+    return found | {"config": modernized(found["config"])} if is_old else found  # type: ignore[no-any-return]
 
 
 def config_of(checkpoint: dict[str, Any], path: Path) -> DictConfig:

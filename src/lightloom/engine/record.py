@@ -42,9 +42,10 @@ def begin(
     trainer: pl.Trainer,
     module: pl.LightningModule,
     datamodule: pl.LightningDataModule,
+    splits: dict[str, Any],
     origin: dict[str, Any] | None,
 ) -> None:
-    """Add an entry for this start. origin: see `origin_of`."""
+    """Add an entry for this start. splits: what identifies the data. origin: see `origin_of`."""
     entry = {
         "time": f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}",
         "command": command(sys.argv),
@@ -52,7 +53,7 @@ def begin(
         "versions": versions(),
         "hardware": hardware(trainer),
         "parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
-        "data": {"name": contract.name(datamodule), "splits": contract.describe(datamodule)},
+        "data": {"name": contract.name(datamodule), "splits": splits},
         "origin": origin,
     }
     write(run, [*starts_of(run), entry])

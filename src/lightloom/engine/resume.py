@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightloom.callbacks.run.rng import position
@@ -16,7 +15,6 @@ from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, distinct
 from lightloom.config.foreign import plain
 from lightloom.core import atomic_io, run_dir, schema
 from lightloom.core.errors import UserError
-from lightloom.data import contract
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine.rendezvous import agree
 
@@ -24,7 +22,7 @@ log = logging.getLogger("lightloom")
 SHOWN = 6  # differences that a message names
 
 # What may change in a run that is continued, as patterns of keys; a * stands for dots too.
-ONLY_ASKED = ("test", "doctor", "preflight", "trust", "*.trust")
+ONLY_ASKED = ("data_changed", "test", "doctor", "preflight", "trust", "*.trust")
 LOADING = ("data.num_workers", "data.worker_timeout", "data.download")
 LENGTH = ("trainer.max_*", "trainer.min_*")
 WATCHING = (
@@ -174,17 +172,30 @@ def _only_shows(options: Any) -> bool:
     return isinstance(options, dict) and declares(str(options.get("_target_")), "only_shows")
 
 
-def check_same_data(run: Path, datamodule: pl.LightningDataModule) -> None:
-    """Raise UserError where a split has other items than when the run began, as far as both are known."""
-    began = (run_dir.starts(run) or [{}])[0].get("data", {}).get("splits", {})
-    for split, now in contract.describe(datamodule).items():
-        then = began.get(split, {})
-        if then.get("of") == now.get("of") and then.get("sha256") != now.get("sha256"):
-            counts = f"{then.get('count')} items then, {now.get('count')} now, by their {now['of']}"
-            raise UserError(
-                f"{run}: the {split} data is not what the run was trained on ({counts}); bring that data back, or "
-                "begin another run with another run_name, and weights_only_init=true to keep the weights."
-            )
+def check_same_data(start: Start, run: Path, now: dict[str, dict[str, Any]], accept: bool = False) -> None:
+    """Raise UserError where a split has other items than the checkpoint was trained on, as far as both are known.
+
+    now: what identifies each split (`contract.describe`). accept: warn of it instead, with the same figures.
+    """
+    then = start.content.get("splits") or (run_dir.starts(run) or [{}])[0].get("data", {}).get("splits", {})
+    changed = [_change(split, then[split], now[split]) for split in now if split in then]
+    problems = ", ".join(filter(None, changed))
+    if problems and accept:
+        log.warning("Continuing on other data, as data_changed=accept says: %s.", problems)
+    elif problems:
+        raise UserError(
+            f"{start.path}: the data is not what the run was trained on ({problems}); bring that data back, set "
+            "data_changed=accept to go on with this, or begin another run with another run_name, and "
+            "weights_only_init=true to keep the weights."
+        )
+
+
+def _change(split: str, then: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """`train: 80 items (1f0c2d3e) then, 79 (a9b8c7d6) now, by their ...`; None where it is the same, or not known."""
+    if then.get("of") != now.get("of") or all(then.get(key) == now.get(key) for key in ("count", "sha256")):
+        return None
+    figures = [f"{told.get('count')} items ({str(told.get('sha256'))[:8]})" for told in (then, now)]
+    return f"{split}: {figures[0]} then, {figures[1]} now, by their {now.get('of') or 'number'}"
 
 
 # --- how far it is ----------------------------------------------------------------------------------------------------

@@ -248,14 +248,16 @@ def fit(
             "Resuming from %s (epoch %d, step %d).", start.path, start.content["epoch"], start.content["global_step"]
         )
     path = None if start.weights_only else start.path
+    asked.splits = contract.describe(datamodule)
     if path and run_dir.rank() == 0:
-        check_same_data(Path(cfg.paths.output_dir), datamodule)
+        accept = cfg.get("data_changed") == "accept"
+        check_same_data(start, Path(cfg.paths.output_dir), asked.splits, accept)
     if path or holds_a_run(Path(cfg.paths.output_dir)):  # what was logged by a run that came to no checkpoint is void
         _continue_logs(trainer, _logged_step(start.content, module) if path else 0)
     if run_dir.rank() == 0:
         _record(cfg)
         origin = record.origin_of(start.path, start.content, start.weights_only, asked.config)
-        record.begin(Path(cfg.paths.output_dir), trainer, module, datamodule, origin)
+        record.begin(Path(cfg.paths.output_dir), trainer, module, datamodule, asked.splits, origin)
     started = time.monotonic()
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
