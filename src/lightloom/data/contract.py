@@ -10,6 +10,7 @@ import inspect
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
@@ -193,11 +194,27 @@ def _prepared() -> None:
     """In place of `prepare_data` when that is done."""
 
 
-def read_splits(data: pl.LightningDataModule) -> None:
-    """Read what training needs, so that what is wrong with it is said at once; what is not ours reads in the fit."""
+def read_splits(data: pl.LightningDataModule, test: bool = False) -> None:
+    """Read what a run needs, with `test` its test too, so that what is wrong with it is said at once.
+
+    What is not ours reads in the fit.
+    """
     if split := offered(data, "split", "train"):
         data.setup("fit")
         split("train")
+        if test:
+            data.setup("test")
+
+
+def unreadable(data: pl.LightningDataModule, folder: Path | None = None) -> dict[str, dict[Path, str]]:
+    """split -> file -> what is wrong with it, of the splits that have been read and can tell.
+
+    folder: where that is remembered.
+    """
+    splits = getattr(data, "splits", None)
+    read = splits if isinstance(splits, Mapping) else {}
+    looks = {name: offered(items, "unreadable") for name, items in read.items()}
+    return {name: found for name, look in looks.items() if look and (found := look(folder))}
 
 
 def can_be_tested(data: pl.LightningDataModule, labelled: bool = True) -> bool:

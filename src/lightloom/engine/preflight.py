@@ -43,6 +43,7 @@ log = logging.getLogger("lightloom")
 
 WORKERS = 2  # as many show whether they work
 FEW = 4  # samples of a batch in the brief part
+SHOWN = 5  # files that cannot be read
 FILES = 4  # checkpoints that must fit on the disk: last, previous, best, and one that is being written
 
 
@@ -171,12 +172,28 @@ class Trial:
 
     def checks(self) -> Iterator[tuple[str, Callable[[], str]]]:
         """A name and a function that returns what it found, or raises."""
+        yield "files", self._files
         yield "shared memory", self._shared_memory
         yield "training and validation step", self._fit
         if not self.brief and self.cfg.test and is_overridden("test_step", self.module):
             yield "test step", self._test
         yield "checkpoint", self._save_and_load
         yield "disk", self._disk
+
+    def _files(self) -> str:
+        """All that cannot be read of all splits that the run will use, in one message."""
+        found = contract.unreadable(self.whole, Path(self.cfg.paths.log_dir) / "cache")
+        listed = [f"{path} ({said})" for split in found.values() for path, said in split.items()]
+        if listed:
+            counts = ", ".join(f"{len(files)} of {split}" for split, files in found.items())
+            more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+            raise UserError(
+                f"{self.cfg.data.name}: files that cannot be read, {counts}: {'; '.join(listed[:SHOWN])}{more}. "
+                "Replace or delete them."
+            )
+        return (
+            f"all of {', '.join(self.whole.splits)} can be read" if getattr(self.whole, "splits", None) else "not ours"
+        )
 
     def _shared_memory(self) -> str:
         data: Any = self.whole

@@ -128,9 +128,15 @@ def build_data(cfg: DictConfig) -> tuple[DictConfig, pl.LightningDataModule]:
     facts.fill_in(cfg, found)
     if not contract.orders_its_batches(datamodule):
         facts.leave_order_to_lightning(cfg, datamodule)
-    contract.read_splits(datamodule)
+    contract.read_splits(datamodule, test=bool(cfg.test) and _can_test(str(cfg.model["_target_"])))
     log.debug("data: read in %.1f s", time.monotonic() - started)
     return cfg, datamodule
+
+
+def _can_test(target: str) -> bool:
+    """Has the algorithm a test, as far as its class tells?"""
+    own = getattr(import_target(target), "test_step", None)
+    return own is not None and own is not pl.LightningModule.test_step
 
 
 def build_module(cfg: DictConfig) -> pl.LightningModule:
