@@ -68,6 +68,9 @@ errors: $(READY)  ## Write docs/errors.md anew: mistakes, and what is said of th
 option-pairs: $(READY)  ## Write docs/option-pairs.md anew: runs in which each option meets each other one
 	OMP_NUM_THREADS=1 $(BIN)/python tests/support/pairs.py
 
+lightning-options: $(READY)  ## Write docs/lightning-options.md anew: what becomes of Lightning's options and callbacks
+	$(BIN)/python -c "from lightloom.engine.lightning_options import page; print(page(), end='')" > docs/lightning-options.md
+
 docs: $(READY)  ## Build the site of docs/ into site/, to be read without a network
 	$(BIN)/python tools/site.py
 

@@ -29,6 +29,7 @@ from lightloom.data import contract
 from lightloom.engine import accelerator, facts, lightning_internals, partial_init, record
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import trainer as trainers
+from lightloom.engine.lightning_options import check_callbacks
 from lightloom.engine.resume import Start, check_same_data, holds_a_run
 from lightloom.ops.typed_trainer import typed
 
@@ -162,7 +163,9 @@ def build_trainer(cfg: DictConfig, module: pl.LightningModule) -> pl.Trainer:
         redact_options(plain(cfg))
     )  # what this machine makes of it is no part of what the run is
     accelerator.settle(cfg.trainer)
-    callbacks = [build(c, f"callbacks.{name}") for name, c in (cfg.get("callbacks") or {}).items() if c]
+    named = {str(name): build(c, f"callbacks.{name}") for name, c in (cfg.get("callbacks") or {}).items() if c}
+    check_callbacks(named)
+    callbacks = list(named.values())
     for where in ("monitor", "callbacks", "model"):
         check_monitors(plain(cfg.get(where)), where, [module, *callbacks])
     check_validates(cfg)

@@ -14,6 +14,7 @@ from lightloom.config.foreign import as_config, plain
 from lightloom.config.instantiate import OWN_OPTIONS, build
 from lightloom.engine import launcher
 from lightloom.engine import lightning_internals as internals
+from lightloom.engine.lightning_options import check_options
 from lightloom.engine.null_profiler import NullProfiler
 
 log = logging.getLogger("lightloom")
@@ -21,6 +22,7 @@ log = logging.getLogger("lightloom")
 
 def make(options: DictConfig, **extra: Any) -> pl.Trainer:
     """The Trainer of these options, without those that it does not know (`loop`). extra: built parts of it."""
+    check_options(options)
     own = {key.removeprefix("trainer.") for key in OWN_OPTIONS}
     known = {k: v for k, v in plain(options).items() if k not in own}
     trainer = build(as_config(known), "trainer", **extra)

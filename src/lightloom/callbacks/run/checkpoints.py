@@ -55,6 +55,7 @@ class RunCheckpoint(Checkpoint):
         self._best_is_now = False  # best.ckpt was written in the state that last.ckpt is about to hold
         self._plateaus: list[tuple[Any, int]] = []
         self._validated, self._monitor_is_known = False, False
+        self._measured, self._measured_at = False, -1  # since the schedules were stepped; the step of that validation
 
     @property
     def best(self) -> Path:
@@ -65,10 +66,10 @@ class RunCheckpoint(Checkpoint):
         return self.folder / run_dir.LAST
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_score": self.best_score}
+        return {"best_score": self.best_score, "measured": self._measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_score = state_dict["best_score"]
+        self.best_score, self._measured = state_dict["best_score"], state_dict.get("measured", False)
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
@@ -93,6 +94,8 @@ class RunCheckpoint(Checkpoint):
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
         self._validated |= fitting
+        if fitting:
+            self._measured, self._measured_at = True, trainer.global_step
         if fitting and not ends_epoch(trainer):
             if self._is_nth(trainer):
                 self._save_if_better(trainer)
@@ -105,7 +108,8 @@ class RunCheckpoint(Checkpoint):
         if cut_short and self._saved_step == trainer.global_step:
             return  # last.ckpt continues inside this epoch
         self._check_monitor(trainer)
-        step_plateaus(trainer, self._plateaus)
+        step_plateaus(trainer, self._plateaus, self._measured)
+        self._measured = False
         counts = self._is_nth(trainer) or reaches_its_length(trainer)
         self._best_is_now = counts and self._save_if_better(trainer)
         if counts or self._due(trainer) or may_stop_now(trainer):
@@ -170,7 +174,8 @@ class RunCheckpoint(Checkpoint):
 
     def _save_if_better(self, trainer: pl.Trainer) -> bool:
         score = trainer.callback_metrics.get(self.monitor)
-        if score is None or not self._is_better(float(score)):
+        is_of_others = self.monitor.startswith("val") and self._measured_at != trainer.global_step  # of earlier weights
+        if score is None or is_of_others or not self._is_better(float(score)):
             return False
         self.best_score = float(score)
         self._save(trainer, self.best)
@@ -304,8 +309,14 @@ def take_plateaus(trainer: pl.Trainer) -> list[tuple[Any, int]]:
     return found
 
 
-def step_plateaus(trainer: pl.Trainer, plateaus: list[tuple[Any, int]]) -> None:
-    """Tell the schedules, each after so many epochs, the value of what they monitor."""
+def step_plateaus(trainer: pl.Trainer, plateaus: list[tuple[Any, int]], measured: bool = True) -> None:
+    """Tell the schedules, each after so many epochs, the value of what they monitor, where it is a new one.
+
+    measured: has there been a validation since the last time? A value that nobody has measured since is none that is no
+    better.
+    """
     for config, epochs in plateaus:
+        if config.monitor.startswith("val") and not measured:
+            continue
         if config.monitor in trainer.callback_metrics and (trainer.current_epoch + 1) % epochs == 0:
             config.scheduler.step(trainer.callback_metrics[config.monitor])
