@@ -129,7 +129,8 @@ def build_data(cfg: DictConfig) -> tuple[DictConfig, pl.LightningDataModule]:
     facts.fill_in(cfg, found)
     if not contract.orders_its_batches(datamodule):
         facts.leave_order_to_lightning(cfg, datamodule)
-    contract.read_splits(datamodule, test=bool(cfg.test) and _can_test(str(cfg.model["_target_"])))
+    algorithm = OmegaConf.select(cfg, "model._target_")
+    contract.read_splits(datamodule, test=bool(cfg.get("test") and algorithm and _can_test(str(algorithm))))
     log.debug("data: read in %.1f s", time.monotonic() - started)
     return cfg, datamodule
 
