@@ -43,7 +43,7 @@ log = logging.getLogger("lightloom")
 
 WORKERS = 2  # as many show whether they work
 FEW = 4  # samples of a batch in the brief part
-SHOWN = 5  # files that cannot be read
+SHOWN = 3  # files that cannot be read
 FILES = 4  # checkpoints that must fit on the disk: last, previous, best, and one that is being written
 
 
@@ -188,8 +188,8 @@ class Trial:
             counts = ", ".join(f"{len(files)} of {split}" for split, files in found.items())
             more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
             raise UserError(
-                f"{self.cfg.data.name}: files that cannot be read, {counts}: {'; '.join(listed[:SHOWN])}{more}. "
-                "Replace or delete them."
+                f"{self.cfg.data.name}: {counts} cannot be read: {'; '.join(listed[:SHOWN])}{more}. "
+                "Replace the files or delete them."
             )
         return (
             f"all of {', '.join(self.whole.splits)} can be read" if getattr(self.whole, "splits", None) else "not ours"
