@@ -16,15 +16,7 @@ CHECKPOINTS, CONFIG, OVERRIDES, LOG = "checkpoints", "config.yaml", "overrides.t
 RESULTS, RECORD = "results.json", "run.json"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 DOWNLOADS = "downloads"
-# Options of one command, not of its run:
-ONCE = ("ckpt_path", "data_changed", "hydra.run.dir", "resume", "trust", "weights_only_init")
-    "ckpt_path",
-    "hydra.run.dir",
-    "resume",
-    "trust",
-    "weights_only_init",
-    "data_changed",
-)  # of one command, not its run
+ONCE = ("ckpt_path", "data_changed", "hydra.run.dir", "resume", "trust", "weights_only_init")  # not of the run itself
 RUN_TIME = "LIGHTLOOM_RUN_TIME"  # environment variables: the processes of one run share its folder
 RESUMED = "LIGHTLOOM_RESUMED"  # and the checkpoint that they continue from
 LAUNCHER = "LIGHTLOOM_LAUNCHER"  # and the process that has started this one as a rank of its run
