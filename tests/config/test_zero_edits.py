@@ -158,7 +158,7 @@ def test_the_mode_that_would_keep_the_worst_is_refused(own):
     with pytest.raises(UserError, match=r"monitor\.metric=val/spread with mode max would prefer the worst"):
         check_monitors({"metric": "val/spread", "mode": "max"}, "monitor", [Spread()])
     with pytest.raises(UserError, match=r"Did you mean val/spread\?"):
-        check_monitors({"metric": "val/spread", "mode": "min"}, "monitor", [Spread()])
+        check_monitors({"metric": "val/spreat", "mode": "min"}, "monitor", [Spread()])
 
 
 def test_what_only_shows_may_change_in_a_resumed_run(own):

@@ -33,7 +33,8 @@ def replacing(path: Path, older: Path | None = None, synced: bool = True) -> Ite
         if synced:
             _sync(path.parent)
     except OSError as error:  # of a full disk, which does not say where
-        error.filename = error.filename or str(path)
+        if error.errno and not error.filename:
+            error.filename = str(path)
         raise
     finally:
         with contextlib.suppress(OSError):

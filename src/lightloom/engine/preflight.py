@@ -191,9 +191,8 @@ class Trial:
                 f"{self.cfg.data.name}: {counts} cannot be read: {'; '.join(listed[:SHOWN])}{more}. "
                 "Replace the files or delete them."
             )
-        return (
-            f"all of {', '.join(self.whole.splits)} can be read" if getattr(self.whole, "splits", None) else "not ours"
-        )
+        splits = getattr(self.whole, "splits", None)
+        return f"all of {', '.join(splits)} can be read" if splits else "not ours"
 
     def _shared_memory(self) -> str:
         data: Any = self.whole

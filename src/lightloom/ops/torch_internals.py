@@ -77,5 +77,6 @@ def end_without_room(worker: int) -> None:
 
 
 def _end(error: Exception, batch: object) -> None:
-    print(f"a loader's worker cannot hand over its batch: {error}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"a loader's worker cannot hand over its batch: {error}\n")
+    sys.stderr.flush()
     os._exit(1)

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from lightloom.core import atomic_io, run_dir
+from lightloom.core.limits import check_pixels
 from lightloom.data.cache import fingerprint
 
 DECODED = 500  # files that are read to their last pixel; of the others the header, and those without their end
@@ -26,7 +27,9 @@ def unreadable(paths: Sequence[Path], folder: Path | None = None) -> dict[Path, 
     """
     known = folder / f"{fingerprint(paths, 'unreadable', DECODED)}.json" if folder else None
     if known and known.is_file():
-        return {paths[int(place)]: said for place, said in run_dir.read_json(known, {}).items()}
+        seen = run_dir.read_json(known, {"nothing": "the file is damaged"})
+        if all(place.isdecimal() and int(place) < len(paths) for place in seen):
+            return {paths[int(place)]: str(said) for place, said in seen.items()}
     every = max(1, -(-len(paths) // DECODED))
     with ThreadPoolExecutor() as pool:
         said = list(pool.map(_fault, paths, (i % every == 0 for i in range(len(paths)))))
@@ -43,6 +46,7 @@ def _fault(path: Path, decode: bool) -> str | None:
     """What is wrong with the file; None where nothing was seen."""
     try:
         with Image.open(path) as image:
+            check_pixels(path, *image.size)
             end = ENDS.get(str(image.format))
             if decode or (end and end not in _tail(path)):
                 image.load()
