@@ -1,8 +1,8 @@
 """Annotation files and other files of foreign origin, mutated: each is read, or refused in one message.
 
-`KINDS` has a function for each kind of file, which yields (name, attempt). An attempt writes the files into a folder of
-its own and reads them as a run does, pixels and masks included; it returns where the file was read, raises UserError
-where it was refused, and anything else is a fault. All is a function of the seed; an attempt costs some milliseconds.
+`KINDS` has a function for each kind of file, which yields cases. An attempt writes the files into a folder of its own
+and reads them as a run does, pixels and masks included; it returns where the file was read, raises UserError where it
+was refused, and anything else is a fault. All is a function of the seed; an attempt costs some milliseconds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import yaml
+from attacks.watch import Baits, Case
 from PIL import Image
 
 from lightloom.core import cells
@@ -37,8 +38,7 @@ from lightloom.data.images.readers import KaggleCsv, read_idx
 from lightloom.reporting import card, facts, page
 from lightloom.tracking.mot import read_tracks
 
-Case = tuple[str, Callable[[], object]]
-SEED = 0
+QUICK = 25  # cases of each kind in a quick look
 SIZE = (24, 32)  # height and width of the images
 DEEP = 200_000
 FOREIGN: list[Any] = [
@@ -163,11 +163,11 @@ def detection(reader: Callable[[Path], Any], root: Path) -> int:
     return sum(len(split[i][1]["labels"]) for split in data.splits.values() for i in range(len(split)))
 
 
-def _cases(count: int, make: Callable[[random.Random], tuple[str, Callable[[], object]]], kind: str) -> Iterator[Case]:
-    for number in range(count):
-        rng = random.Random(f"{SEED} {kind} {number}")
-        name, tried = make(rng)
-        yield f"{kind} {number}: {name}", tried
+def _cases(
+    count: int, make: Callable[[random.Random], tuple[str, Callable[[], object]]], chance: random.Random
+) -> Iterator[Case]:
+    for _ in range(count):
+        yield Case(*make(random.Random(chance.random())))
 
 
 # --- the kinds
@@ -196,7 +196,7 @@ def _pictures(folder: str = "images") -> dict[str, bytes]:
     return {f"{folder}/{i}.png": picture(i) for i in range(3)}
 
 
-def coco(count: int = 700) -> Iterator[Case]:
+def coco(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
     """COCO's JSON."""
 
     def make(rng: random.Random) -> Case:
@@ -212,7 +212,7 @@ def coco(count: int = 700) -> Iterator[Case]:
             attempt, {**_pictures(), "coco.json": text}, partial(detection, Coco)
         )
 
-    return _cases(count, make, "coco")
+    return _cases(count, make, chance)
 
 
 YOLO = {"path": ".", "train": "images", "val": "images", "names": {0: "cat", 1: "dog"}, "nc": 2}
@@ -236,7 +236,7 @@ YAML_TRICKS = (
 )  # fmt: skip
 
 
-def yolo(count: int = 350) -> Iterator[Case]:
+def yolo(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
     """YOLO's data.yaml."""
 
     def make(rng: random.Random) -> Case:
@@ -251,7 +251,7 @@ def yolo(count: int = 350) -> Iterator[Case]:
             attempt, {**_pictures(), **LABELS, "data.yaml": text}, partial(detection, Yolo)
         )
 
-    return _cases(count, make, "yolo")
+    return _cases(count, make, chance)
 
 
 WORDS = (
@@ -275,7 +275,7 @@ WORDS = (
 )
 
 
-def labels(count: int = 250) -> Iterator[Case]:
+def labels(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
     """YOLO's text files, and the lists of images."""
 
     def make(rng: random.Random) -> Case:
@@ -298,7 +298,7 @@ def labels(count: int = 250) -> Iterator[Case]:
             }
         return text[:60].decode(errors="replace"), partial(attempt, files, partial(detection, Yolo))
 
-    return _cases(count, make, "labels")
+    return _cases(count, make, chance)
 
 
 VOC = """<annotation><filename>{0}.png</filename><size><width>32</width><height>24</height><depth>3</depth></size>
@@ -313,7 +313,7 @@ XML_TRICKS = (
 )  # fmt: skip
 
 
-def voc(count: int = 350) -> Iterator[Case]:
+def voc(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
     """Pascal VOC's XML, and its lists."""
 
     def make(rng: random.Random) -> Case:
@@ -343,10 +343,10 @@ def voc(count: int = 350) -> Iterator[Case]:
             files["ImageSets/Main/train.txt"] = lines.encode()
         return text[:60].decode(errors="replace"), partial(attempt, files, partial(detection, Voc))
 
-    return _cases(count, make, "voc")
+    return _cases(count, make, chance)
 
 
-def tables(count: int = 200) -> Iterator[Case]:
+def tables(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
     """A competition's csv, and true tracks."""
     kaggle, tracks = b"id,label\n0,cat\n1,dog\n2,cat\n", b"frame,track,x1,y1,x2,y2\n1,1,0,0,5,5\n2,1,1,1,6,6\n"
     mot = b"1,1,1,1,5,5,1,-1,-1,-1\n2,1,2,2,5,5,1,-1,-1,-1\n"
@@ -371,7 +371,7 @@ def tables(count: int = 200) -> Iterator[Case]:
             attempt, files, read or (lambda root: read_tracks(root / name))
         )
 
-    return _cases(count, make, "tables")
+    return _cases(count, make, chance)
 
 
 @cache
@@ -393,7 +393,7 @@ def _sides(png: bytes, width: int, height: int) -> bytes:
 LARGE = ((7000, 7000), (30_000, 30_000), (2**31 - 1, 2**31 - 1), (1, 40_000_001), (0, 5), (6000, 6000))
 
 
-def pictures(count: int = 150) -> Iterator[Case]:
+def pictures(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
     """Images, maps of instances, and idx files."""
     idx = b"\0\0\x08\x01\0\0\0\x04abcd"
 
@@ -418,7 +418,7 @@ def pictures(count: int = 150) -> Iterator[Case]:
         maps = {f"labels/{i}.png": _map() for i in range(3)}
         return "map", partial(attempt, {**_pictures(), **maps, "labels/1.png": text}, instances)
 
-    return _cases(count, make, "pictures")
+    return _cases(count, make, chance)
 
 
 def damaged_binary(content: bytes, rng: random.Random) -> bytes:
@@ -494,7 +494,7 @@ RUN = {
 }
 
 
-def runs(count: int = 250) -> Iterator[Case]:
+def runs(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
     """The folder of somebody's run, which report.py reads."""
 
     def report(root: Path) -> object:
@@ -528,7 +528,7 @@ def runs(count: int = 250) -> Iterator[Case]:
             )
         return f"{chosen} {files[chosen][:40]!r}", partial(attempt, files, report)
 
-    return _cases(count, make, "runs")
+    return _cases(count, make, chance)
 
 
 KINDS: dict[str, Callable[..., Iterator[Case]]] = {

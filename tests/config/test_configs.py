@@ -28,7 +28,12 @@ CHOICES = [(group, name) for group in GROUPS for name in names(group)]
 
 
 def _fitting(group: str, name: str) -> list[str]:
-    """A model with a data set of a kind that it accepts, and the other way round: the first that fits."""
+    """A model with a data set of a kind that it accepts, and the other way round: the first that fits.
+
+    An extractor is of a measure that generative models have.
+    """
+    if group == "extractor":
+        return ["model=dcgan", f"extractor={name}"]
     if group == "model":
         return [f"model={name}", f"data={next(data for data in ['digits', *names('data')] if fits(name, data))}"]
     return [f"model={next(model for model in ['lenet', *names('model')] if fits(model, name))}", f"data={name}"]
@@ -36,7 +41,7 @@ def _fitting(group: str, name: str) -> list[str]:
 
 @pytest.mark.parametrize(("group", "name"), CHOICES)
 def test_each_choice_composes_and_resolves(group, name):
-    choice = _fitting(group, name) if group in ("model", "data") else [f"{group}={name}"]
+    choice = _fitting(group, name) if group in ("model", "data", "extractor") else [f"{group}={name}"]
     cfg = config.without_hydra(compose(*choice))
     assert not OmegaConf.missing_keys(cfg)
     assert {"model", "data", "trainer"} <= set(cfg)

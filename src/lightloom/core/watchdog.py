@@ -30,7 +30,8 @@ _longest, _began = 0.0, 0.0  # seconds of a step; when the one that goes on bega
 
 def ending() -> tuple[int, ...]:
     """The signals that end a run: not SIGHUP where it is ignored, as under nohup."""
-    return tuple(number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN)
+    hang_up = getattr(signal, "SIGHUP", None)
+    return tuple(n for n in ENDING if n != hang_up or signal.getsignal(n) is not signal.SIG_IGN)
 
 
 def begin_step() -> None:
