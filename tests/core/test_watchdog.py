@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from conftest import ROOT
@@ -57,7 +58,16 @@ sys.exit(7)
 """
 
 
-def started(what: str) -> subprocess.Popen[str]:
+@pytest.fixture
+def started() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Start the program; what is stuck in it does not outlive the test."""
+    processes: list[subprocess.Popen[str]] = []
+    yield lambda what: processes.append(start(what)) or processes[-1]
+    for process in processes:
+        process.kill()
+
+
+def start(what: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.replace("{what}", what)],
         stdout=subprocess.PIPE,
@@ -72,7 +82,7 @@ def started(what: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("what", ["lock()", "a_step()", "queue()"])
-def test_what_is_stuck_ends_and_says_where(what, number):
+def test_what_is_stuck_ends_and_says_where(started, what, number):
     process = started(what)
     process.send_signal(number)
     _, said = process.communicate(timeout=20)
@@ -80,7 +90,7 @@ def test_what_is_stuck_ends_and_says_where(what, number):
     assert said.startswith(f"error: {number.name}: nothing has moved in ")
 
 
-def test_what_works_comes_to_its_end():
+def test_what_works_comes_to_its_end(started):
     process = started("work()")
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)  # an echo of the first
@@ -91,7 +101,7 @@ def test_what_works_comes_to_its_end():
 @pytest.mark.parametrize(
     ("first", "second"), [("SIGTERM", "SIGINT"), ("SIGINT", "SIGTERM"), ("SIGHUP", "SIGTERM"), ("SIGINT", "SIGINT")]
 )
-def test_told_twice_it_ends_at_once(first, second):
+def test_told_twice_it_ends_at_once(started, first, second):
     process = started("work()")
     process.send_signal(getattr(signal, first))
     time.sleep(0.05)
