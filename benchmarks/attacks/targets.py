@@ -102,7 +102,7 @@ def pool() -> tuple[str, ...]:
     found: set[str] = set()
     for name in MODULES:
         module = importlib.import_module(name)
-        for key, one in vars(module).items():
+        for key, one in list(vars(module).items()):  # it may load more when it is looked at
             if isinstance(one, ModuleType):
                 found |= {f"{name}.{key}.{k}" for k, inner in list(vars(one).items()) if callable(inner)}
             elif callable(one):
