@@ -139,7 +139,7 @@ def loader(
     """
     if num_workers == 0:
         return Batches(dataset, sampler)
-    _allow_files(num_workers)
+    allow_files(num_workers)
     return DeafLoader(
         dataset,
         batch_size=None,  # the sampler yields whole batches
@@ -190,7 +190,7 @@ def _bytes(batch: Any) -> int:
     return sum(map(_bytes, parts))
 
 
-def _allow_files(num_workers: int) -> None:
+def allow_files(num_workers: int) -> None:
     """Let this process open as many files as its workers need; UserError where the system does not allow it.
 
     A worker holds pipes and one file per tensor that waits; short of them, workers die one by one with a traceback.

@@ -33,7 +33,7 @@ from lightloom.core.redaction import redact_options
 from lightloom.core.screen import show_table
 from lightloom.core.text import megabytes
 from lightloom.data import contract
-from lightloom.data.loading import bytes_of_sample, check_shared_memory
+from lightloom.data.loading import allow_files, bytes_of_sample, check_shared_memory
 from lightloom.engine import checkpoint, facts, lightning_internals, train
 from lightloom.engine import trainer as trainers
 from lightloom.engine.null_profiler import NullProfiler
@@ -199,6 +199,7 @@ class Trial:
         workers = getattr(data, "num_workers", 0)
         if not workers or not contract.orders_its_batches(data):
             return "no workers of ours"
+        allow_files(workers)
         sample = bytes_of_sample(_few(data, None, self.processes).train_dataloader())
         sizes = (data.batch_size // self.processes, data.eval_batch_size)
         check_shared_memory(sample, sizes, workers, self.processes_here)
