@@ -30,10 +30,11 @@ CHOICES = [(group, name) for group in GROUPS for name in names(group)]
 def _fitting(group: str, name: str) -> list[str]:
     """A model with a data set of a kind that it accepts, and the other way round: the first that fits.
 
-    An extractor is of a measure that generative models have.
+    An extractor is of a measure that generative models have, and may ask for a checkpoint.
     """
     if group == "extractor":
-        return ["model=dcgan", f"extractor={name}"]
+        asked = OmegaConf.missing_keys(OmegaConf.load(config.CONFIGS / f"extractor/{name}.yaml"))
+        return ["model=dcgan", f"extractor={name}", *(f"callbacks.quality.extractor.{key}=last" for key in asked)]
     if group == "model":
         return [f"model={name}", f"data={next(data for data in ['digits', *names('data')] if fits(name, data))}"]
     return [f"model={next(model for model in ['lenet', *names('model')] if fits(model, name))}", f"data={name}"]
