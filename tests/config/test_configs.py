@@ -33,7 +33,8 @@ def _fitting(group: str, name: str) -> list[str]:
     An extractor is of a measure that generative models have, and may ask for a checkpoint.
     """
     if group == "extractor":
-        asked = OmegaConf.missing_keys(OmegaConf.load(config.CONFIGS / f"extractor/{name}.yaml"))
+        options = OmegaConf.load(config.CONFIGS / f"extractor/{name}.yaml")
+        asked = [key for key in options if OmegaConf.is_missing(options, key)]
         return ["model=dcgan", f"extractor={name}", *(f"callbacks.quality.extractor.{key}=last" for key in asked)]
     if group == "model":
         return [f"model={name}", f"data={next(data for data in ['digits', *names('data')] if fits(name, data))}"]
