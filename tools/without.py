@@ -206,7 +206,7 @@ def _tests_of(target: Path, named: Named) -> Iterator[Path]:
 def _python(target: Path, named: Named, removal: Removal) -> Named:
     """Tests and benchmarks without what names the family, nor a module of tests that goes with it."""
     while True:
-        files = _matches(target, ["tests/**/*.py", "benchmarks/*.py"])
+        files = _matches(target, ["tests/**/*.py", "benchmarks/**/*.py"])
         empty = _rewrite(target, files, partial(without_cases, named=named), removal)
         if not empty:
             return named

@@ -90,7 +90,6 @@ MODULES = (
         "lightloom.metrics.extractors",
         "lightloom.predict.loading",
         "lightloom.sweeps.launchers",
-        "lightloom.tracking.video",
     ),
 )
 PARTS = ("callbacks", "model", "data", "monitor", "trainer", "logger")  # of a checkpoint's configuration
