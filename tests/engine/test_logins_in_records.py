@@ -60,7 +60,7 @@ def test_a_run_that_is_continued_by_its_folder_needs_it_again(run):
     with pytest.raises(
         UserError, match=r"overrides\.txt has data\.reader\.address.* give data\.reader\.address=\.\.\. again"
     ):
-        prepare([f"ckpt_path={run}"], "train")
+        prepare([f"ckpt_path={run}", "trust=[given_login]"], "train")
 
 
 @pytest.mark.parametrize(
