@@ -17,6 +17,8 @@ from conftest import ROOT
 from lightloom.core.errors import UserError
 from lightloom.engine import trust
 
+pytestmark = pytest.mark.slow  # composes and imports by the hundred
+
 NAMES = sorted(file.stem for file in (ROOT / "benchmarks/attacks").glob("*.py"))
 CASES = 6
 

@@ -23,6 +23,8 @@ from resumable import rows
 from lightloom.config import compose as config
 from lightloom.core import lock
 
+pytestmark = pytest.mark.slow  # runs and trains in this process
+
 sys.path.insert(0, str(ROOT / "src"))
 OPTIONS = ("trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "logger=csv")
 OPTIONS += (

@@ -13,7 +13,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 COSTLY = frozenset({"subprocess", "Process", "spawn"})  # starts a process
-COSTLY |= {"Trainer", "zero_grad", "train_and_restore"}  # trains
+COSTLY |= {"Trainer", "fit", "zero_grad", "train_and_restore"}  # trains
 COSTLY |= {"largest_difference"}  # exports, and compares the file with the model
 CASES = 2  # of a parametrized test: the first and the last
 

@@ -19,7 +19,7 @@ from lightloom.core.text import megabytes
 from lightloom.data.identity import describe_split
 from lightloom.data.sampling import Batch as Order
 from lightloom.data.sampling import EvenBatches, KeyedBatches
-from lightloom.ops.torch_internals import end_without_room
+from lightloom.ops.torch_internals import report_unsent
 
 HEARD = {*watchdog.ENDING, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])}
 TIMEOUT = 300.0  # seconds
@@ -149,7 +149,7 @@ def loader(
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
         timeout=timeout,
-        worker_init_fn=end_without_room,
+        worker_init_fn=report_unsent,
     )
 
 

@@ -8,14 +8,15 @@ more; a OneCycleLR without `_schedule_phases` raises AttributeError when it is l
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from multiprocessing import queues
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._utils import ExceptionWrapper
+
+from lightloom.core.errors import UserError
 
 CURRENT_HOOK = "_current_fx_name"  # of a LightningModule (2.6): the hook that runs, by which `log` finds its defaults
 ONE_CYCLE_LENGTH = ("total_steps", "_schedule_phases")  # of a OneCycleLR: what follows from the length of a run
@@ -68,15 +69,18 @@ class GathersAsWhole:
         self.gather_states(process_group)
 
 
-def end_without_room(worker: int) -> None:
-    """Let a loader's worker end that cannot hand over its batch (Python 3.11 to 3.13: a hook of its queues).
+def report_unsent(worker: int) -> None:
+    """Let a loader's worker say that it cannot hand over its batch (a hook of Python's queues, 3.11 to 3.13).
 
     Without it the batch is dropped and the loader waits until its timeout.
     """
-    queues.Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
+    queues.Queue._on_queue_feeder_error = _send_reason  # type: ignore[attr-defined]
 
 
-def _end(error: Exception, batch: object) -> None:
-    sys.stderr.write(f"a loader's worker cannot hand over its batch: {error}\n")
-    sys.stderr.flush()
-    os._exit(1)
+def _send_reason(queue: Any, error: Exception, batch: tuple[int, Any]) -> None:
+    """In place of a batch, with its number, what the loader raises there."""
+    reason = UserError(
+        f"A loader's worker cannot hand over its batch ({error}); set data.num_workers=0, or give /dev/shm more room "
+        "(docker run --shm-size=8g)."
+    )
+    queue.put((batch[0], ExceptionWrapper((UserError, reason, None), "in a worker")))
