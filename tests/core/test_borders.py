@@ -191,21 +191,13 @@ def test_cells_come_back_as_they_were(exact):
     read = list(_csv(file))
     assert [row[0] for row in read[1:]] == names or not exact
     assert all(len(row) == 2 for row in read)
-    assert exact or not [c for row in read for c in row if c.startswith(cells.FORMULA) and not _is_number(c)]
+    assert exact or not [c for row in read for c in row if c.startswith(cells.FORMULA) and not cells.is_number(c)]
 
 
 def _csv(file: io.StringIO) -> Iterator[list[str]]:
     import csv
 
     return csv.reader(file)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def test_no_name_becomes_markdown_or_html():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,7 @@ CONFIGS = ROOT / "configs"
 OF_A_MODEL = ("optimizer", "scheduler")  # groups that choose a part of any model
 NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
 PLACED = re.compile(r"^ *- /(\w+)(@[\w.]+): ", re.MULTILINE)  # a part in the defaults of a YAML file
+UNJUDGED = ("hydra", "sweep.space")  # Hydra judges its own; a space holds what values may be, no values
 MAX_COMBINATIONS = 32  # of a sweep's groups that are checked before its first run
 
 
@@ -220,22 +222,19 @@ def _without_null(config_name: str, override: str, config_dir: str | None) -> st
 
 
 def _group_problems(config_name: str, override: Override, config_dir: str | None) -> Iterator[str]:
+    """What is wrong with the choice of a group: it is needed, it is not there, or nothing has that name."""
     group, line = override.key_or_group, override.input_line
+    if group.startswith("hydra/"):
+        return
     known = options(group, config_dir)
     choices = keys.values(override, list(known))
     needs_one = group in NEEDED and _defaults(config_name).get(group, "") is not None
-    if group.startswith("hydra/"):
-        return
     if override.is_delete() or None in choices:
         if needs_one or not override.is_delete():
             yield f"{line}: a run needs one {group}; choose it with {group}=<name>: {', '.join(known)}."
         return
-    chosen = _defaults(config_name)
-    if not override.is_add() and override.package is None and group not in chosen:
-        yield f"{line}: the configuration of {config_name}.py has no choice of {group}; it has {', '.join(chosen)}."
-        return
-    if override.is_add() and group in chosen:
-        yield f"{line}: {group} is chosen already; write it without the +."
+    if misplaced := _misplaced(config_name, override):
+        yield misplaced
         return
     if not choices:
         yield f"{line}: no {group} has such a name. Known: {', '.join(known)}."
@@ -243,12 +242,28 @@ def _group_problems(config_name: str, override: Override, config_dir: str | None
         if isinstance(choice, list) and needs_one:
             listed = ",".join(map(str, choice))
             yield f"{line}: a run has one {group}; for one run with each, write -m {group}={listed}."
-            continue
-        for name in choice if isinstance(choice, list) else [choice]:
-            if not any((root / group / f"{name}.yaml").is_file() for root in _roots(config_dir)):
-                listed = f"Known: {', '.join(known)}." if known else f"{CONFIGS / group} has none."
-                near = did_you_mean(str(name), known)
-                yield f"{group}={format_value(name)}: there is no such {group}.{near} {listed}"
+        else:
+            names = choice if isinstance(choice, list) else [choice]
+            yield from filter(None, (_unknown_name(group, name, known, config_dir) for name in names))
+
+
+def _misplaced(config_name: str, override: Override) -> str | None:
+    """That an entry point has no choice of this group, or has made it already; None where it may be chosen."""
+    group, line, chosen = override.key_or_group, override.input_line, _defaults(config_name)
+    if not override.is_add() and override.package is None and group not in chosen:
+        return f"{line}: the configuration of {config_name}.py has no choice of {group}; it has {', '.join(chosen)}."
+    if override.is_add() and group in chosen:
+        return f"{line}: {group} is chosen already; write it without the +."
+    return None
+
+
+def _unknown_name(group: str, name: Any, known: dict[str, Path], config_dir: str | None) -> str | None:
+    """That no file of the group has this name, with those that it may have been; names may lie in subfolders."""
+    if any((root / group / f"{name}.yaml").is_file() for root in _roots(config_dir)):
+        return None
+    listed = f"Known: {', '.join(known)}." if known else f"{CONFIGS / group} has none."
+    near = did_you_mean(str(name), known)
+    return f"{group}={format_value(name)}: there is no such {group}.{near} {listed}"
 
 
 def _combinations(groups: Sequence[Override], config_dir: str | None) -> list[list[str]]:
@@ -297,9 +312,9 @@ def _check_values(
         # Facts that data of another kind does not have are no mistakes of their own.
         unknown = null_facts.waiting(OmegaConf.to_container(cfg))
         waiting = {null_facts.dotted(path) for path, _ in unknown if path[0] != "data"}
-        asked: list[str] = []  # of what stands elsewhere, where it is told of first
-        found_in = [*_node_problems(cfg, "", waiting, asked), *_manual_problems(cfg)]
-        problems += list(_kind_problems(cfg, config_dir)) or found_in or (asked if not problems else [])
+        judge = _Judge(waiting)
+        found_in = [*judge.tree(cfg), *_manual_problems(cfg)]
+        problems += list(_kind_problems(cfg, config_dir)) or found_in or (judge.asked if not problems else [])
     except (HydraException, OmegaConfBaseException) as error:
         problems.append(brief(error))
     return problems
@@ -317,46 +332,65 @@ def _empty_choices(cfg: DictConfig) -> Iterator[str]:
             )
 
 
-def _node_problems(cfg: Any, path: str, waiting: Set[str], asked: list[str], below: str | None = None) -> Iterator[str]:
+@dataclass
+class _Judge:
     """Each value against its rule, each object of lightloom against its constructor; wherever they came from.
 
-    waiting: keys whose values only the data will tell. asked: takes the problems of interpolated
-    values. below: whose options a mapping without a `_target_` holds.
+    waiting: keys whose values only the data will tell. asked: the problems of interpolated values, which are told of
+    where the value stands, if it has a rule there.
     """
-    taker = str(cfg._target_) if isinstance(cfg, DictConfig) and "_target_" in cfg else below
-    if taker and (takes := options_of(taker)) is not None:
-        for key in map(str, cfg):
-            if not key.startswith("_") and key not in takes and not keys.is_fact(path, key, taker, takes):
-                yield f"{path}.{key}: {taker} has no option {key!r}.{did_you_mean(key, takes, f'{path}.')}"
-    names: Any = cfg if isinstance(cfg, DictConfig) else range(len(cfg))
-    for key in names:
-        where = f"{path}.{key}" if path else str(key)
+
+    waiting: Set[str]
+    asked: list[str] = field(default_factory=list)
+
+    def tree(self, cfg: Any, path: str = "", below: str | None = None) -> Iterator[str]:
+        """The problems of a mapping or list at `path`. below: whose options a mapping without a `_target_` holds."""
+        taker = str(cfg._target_) if isinstance(cfg, DictConfig) and "_target_" in cfg else below
+        yield from _unknown_options(cfg, path, taker)
+        names: Any = cfg if isinstance(cfg, DictConfig) else range(len(cfg))
+        for key in names:
+            where = f"{path}.{key}" if path else str(key)
+            if where not in self.waiting and where not in UNJUDGED:
+                yield from self._entry(cfg, key, where, taker)
+
+    def _entry(self, cfg: Any, key: Any, where: str, taker: str | None) -> Iterator[str]:
         is_own = not OmegaConf.is_interpolation(cfg, key)
-        if where in waiting or where in ("hydra", "sweep.space"):  # a space holds what values may be, no values
-            continue
         if OmegaConf.is_missing(cfg, key):
             if is_own:
                 yield f"{where} is not set and has no default; give it on the command line: {where}=..."
-            continue
+            return
         try:
             value = cfg[key]
-        except InterpolationToMissingValueError:
-            continue
+        except InterpolationToMissingValueError:  # said where it is missing
+            return
         except OmegaConfBaseException as error:
             yield _unstated_fact(where, error) or brief(error)
-            continue
-        rule = rule_for(where, taker)
-        if isinstance(value, DictConfig) and rule and "_target_" not in value and is_own:
+            return
+        yield from self._value(value, key, where, taker, is_own)
+        group = where.rpartition(".")[0]
+        if group in keys.OPEN and value is not None and "_target_" not in value:
+            yield f"{where} is no object, it has no _target_; perhaps {group}={key} is missing?"
+
+    def _value(self, value: Any, key: Any, where: str, taker: str | None, is_own: bool) -> Iterator[str]:
+        rule, is_mapping = rule_for(where, taker), isinstance(value, DictConfig)
+        if is_mapping and rule and is_own and "_target_" not in value:
             yield from filter(None, [rule.problem(where, OmegaConf.to_container(value))])
-        elif isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not rule):
-            yield from _node_problems(value, where, waiting, asked, options_class(taker, str(key)) if taker else None)
+        elif is_mapping or (isinstance(value, ListConfig) and not rule):
+            yield from self.tree(value, where, options_class(taker, str(key)) if taker else None)
         elif rule and (found := rule.problem(where, value)):
             if is_own or isinstance(rule, Text):
                 yield found
             else:
-                asked.append(found)
-        if path in keys.OPEN and value is not None and "_target_" not in value:
-            yield f"{where} is no object, it has no _target_; perhaps {path}={key} is missing?"
+                self.asked.append(found)
+
+
+def _unknown_options(cfg: Any, path: str, taker: str | None) -> Iterator[str]:
+    """Options that their object does not take, and which are no facts either."""
+    if taker is None or (takes := options_of(taker)) is None:
+        return
+    for key in map(str, cfg):
+        if not key.startswith("_") and key not in takes and not keys.is_fact(path, key, taker, takes):
+            yield f"{path}.{key}: {taker} has no option {key!r}.{did_you_mean(key, takes, f'{path}.')}"
 
 
 def _unstated_fact(where: str, error: Exception) -> str | None:

@@ -6,7 +6,7 @@ import functools
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -127,31 +127,33 @@ def _options(found: Any) -> list[str] | None:
 
 
 def _option_problems(path: str, node: Any, found: Any) -> Iterator[str]:
+    """What is wrong with the options of a node for the class or function that it names, which may not say."""
     try:
         parameters = inspect.signature(found).parameters
     except (TypeError, ValueError):
         return
     given = [str(k) for k in node if k not in KEYWORDS and f"{path}.{k}" not in OWN_OPTIONS]
-    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     takes = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    unknown = [name for name in given if name not in takes and not open_ended]
-    if may_state_facts(path, str(node["_target_"])):
-        unknown = [name for name in unknown if slip(name, takes)]
+    target, others = str(node["_target_"]), [name for name in given if name not in takes]
+    slips = {name: close for name in others if (close := slip(name, takes))}
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):  # any name may be right
+        yield from (f"{path}.{name}: did you mean {path}.{close}?" for name, close in slips.items())
+    else:
+        yield from _unknown_options(path, target, list(slips) if may_state_facts(path, target) else others, takes)
+    lacking = [n for n in takes if parameters[n].default is inspect.Parameter.empty and n not in given]
+    if lacking and not node.get("_partial_"):
+        yield f"{path}: {target} also needs {', '.join(lacking)}; set {path}.{lacking[0]}=..."
+
+
+def _unknown_options(path: str, target: str, unknown: Sequence[str], takes: Sequence[str]) -> Iterator[str]:
+    """A sentence for each option that is unknown, or one for all of those that resemble none."""
     strange = [name for name in unknown if not did_you_mean(name, takes)]
     if len(strange) > 1:
-        yield f"{path}: {node['_target_']} has no options {', '.join(strange)}. It takes {', '.join(takes)}."
-    for name in given:
-        if name in unknown and not (name in strange and len(strange) > 1):
+        yield f"{path}: {target} has no options {', '.join(strange)}. It takes {', '.join(takes)}."
+    for name in unknown:
+        if name not in strange or len(strange) == 1:
             hint = did_you_mean(name, takes) or f" It takes {', '.join(takes)}."
-            yield f"{path}.{name}: {node['_target_']} has no option {name!r}.{hint}"
-        elif name not in takes and (close := slip(name, takes)):
-            yield f"{path}.{name}: did you mean {path}.{close}?"
-    if node.get("_partial_"):
-        return
-    required = [n for n in takes if parameters[n].default is inspect.Parameter.empty]
-    lacking = [n for n in required if n not in given]
-    if lacking:
-        yield f"{path}: {node['_target_']} also needs {', '.join(lacking)}; set {path}.{lacking[0]}=..."
+            yield f"{path}.{name}: {target} has no option {name!r}.{hint}"
 
 
 def _empty_options(cfg: Any, where: str) -> Iterator[str]:

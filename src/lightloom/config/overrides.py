@@ -137,14 +137,20 @@ def unknown_key(base: DictConfig, key: str, line: str) -> str:
         return f"{line}: there is no {parent!r} in the configuration." + (_elsewhere(base, key) or _below(base, parent))
     target = str(node.get("_target_", ""))
     names = list(dict.fromkeys(str(k) for k in (*node, *(options_of(target) or ())) if k not in ("hydra", "_target_")))
-    hint = _elsewhere(base, key) if not slip(leaf, names) else ""
-    hint = hint or did_you_mean(leaf, names, prefix=f"{parent}." if parent else "")
+    near = did_you_mean(leaf, names, prefix=f"{parent}." if parent else "")
+    hint = (_elsewhere(base, key) if not slip(leaf, names) else "") or near
     hint = hint or (f" Known: {', '.join(names)}." if names else " It takes none.")
-    if target and options_of(target) is None and not slip(leaf, names) and not line.startswith(("+", "~")):
-        hint += f" If {target} takes it, write +{line}."
-    elif is_fact(parent, leaf, target, names) and not line.startswith(("+", "~")):
-        hint += f" To state it as a fact of the data, write +{line}."
-    return f"{line}: {parent + ' has' if parent else 'there is'} no option {leaf!r}.{hint}"
+    said = f"{line}: {parent + ' has' if parent else 'there is'} no option {leaf!r}.{hint}"
+    return said + ("" if line.startswith(("+", "~")) else _by_adding(line, parent, leaf, target, names))
+
+
+def _by_adding(line: str, parent: str, leaf: str, target: str, names: Sequence[str]) -> str:
+    """How the option may be given all the same, where its object takes any, or may be told a fact; else nothing."""
+    if target and options_of(target) is None and not slip(leaf, names):
+        return f" If {target} takes it, write +{line}."
+    if is_fact(parent, leaf, target, names):
+        return f" To state it as a fact of the data, write +{line}."
+    return ""
 
 
 def _elsewhere(base: DictConfig, key: str) -> str:

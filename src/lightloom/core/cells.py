@@ -39,7 +39,7 @@ def cell(value: Any) -> Any:
 
 def is_formula(text: str) -> bool:
     """Would a spreadsheet run it, or would `rows` take its first character for the mark? A number is none."""
-    return text.lstrip(MARK).startswith(FORMULA) and not _is_number(text)
+    return text.lstrip(MARK).startswith(FORMULA) and not is_number(text)
 
 
 def rows(file: Iterable[str]) -> Iterator[list[str]]:
@@ -65,7 +65,8 @@ def table(names: Sequence[str], found: Iterable[dict[str, Any]]) -> list[list[An
     return [list(names), *([row.get(name, "") for name in names] for row in found)]
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Does a spreadsheet take it for a number, so that a sign in front begins no formula?"""
     try:
         float(text)
     except ValueError:

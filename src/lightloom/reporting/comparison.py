@@ -95,16 +95,26 @@ def rows(runs: Sequence[Run], output: Path) -> tuple[list[str], list[Row], int]:
 def differing(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str], int]:
     """What each run has for the options in which they differ: those of the command line, and where these do not tell
     runs apart that differ, those of the configuration. Then the columns to show, and the number of those left out."""
-    given = [_given(run) for run in runs]
-    columns = [key for key in dict.fromkeys(k for g in given for k in g) if len({g.get(key) for g in given}) > 1]
-    told = {(tuple(g.get(c) for c in columns), _identity(run)) for g, run in zip(given, runs, strict=True)}
-    if len({shown for shown, _ in told}) < len(told):
+    values = [_given(run) for run in runs]
+    columns = _keys_that_differ(values)
+    if not _tell_apart(columns, values, runs):
         configs = [{k: v for k, v in leaves(run.config).items() if not _is_place(k)} for run in runs]
-        keys = sorted({k for c in configs for k in c}, key=lambda k: (k.count("."), k))
-        others = [k for k in keys if len({json.dumps(c.get(k), default=str) for c in configs}) > 1 and k not in columns]
-        given = [{**c, **g} for c, g in zip(configs, given, strict=True)]
-        columns += [k for k in others if not matches(k, SEEDS) or k == "seed"]
-    return given, columns[:MOST_COLUMNS], max(0, len(columns) - MOST_COLUMNS)
+        others = sorted(_keys_that_differ(configs), key=lambda key: (key.count("."), key))
+        columns += [k for k in others if k not in columns and (not matches(k, SEEDS) or k == "seed")]
+        values = [{**config, **given} for config, given in zip(configs, values, strict=True)]
+    return values, columns[:MOST_COLUMNS], max(0, len(columns) - MOST_COLUMNS)
+
+
+def _keys_that_differ(tables: Sequence[dict[str, Any]]) -> list[str]:
+    """Keys under which not all have the same, in the order in which they come; values are compared as JSON."""
+    every = dict.fromkeys(key for one in tables for key in one)
+    return [key for key in every if len({json.dumps(one.get(key), default=str) for one in tables}) > 1]
+
+
+def _tell_apart(columns: Sequence[str], values: Sequence[dict[str, Any]], runs: Sequence[Run]) -> bool:
+    """Does no row of these columns stand for two runs that differ in more than their seed?"""
+    told = {(tuple(own.get(key) for key in columns), _identity(run)) for own, run in zip(values, runs, strict=True)}
+    return len({shown for shown, _ in told}) == len(told)
 
 
 def _given(run: Run) -> dict[str, Any]:

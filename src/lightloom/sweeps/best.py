@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from lightloom.core.errors import UserError
 from lightloom.core.redaction import redact_options
 from lightloom.sweeps import space
 from lightloom.sweeps.plan import Plan
+
+REPLACES = "  - override "  # of a line in a defaults list
 
 
 def path_of(plan: Plan) -> Path:
@@ -53,18 +56,27 @@ def text(plan: Plan, values: space.Values, about: str) -> str:
     lines = [*plan.overrides, *space.lines(values), *([f"seed={plan.seed}"] if plan.seed else [])]
     parsed, _ = compose.parse([compose.literal(line) for line in lines])
     groups = [o for o in parsed if compose.is_group(o.key_or_group, plan.config_dir)]
-    beside = [o for o in parsed if o.key_or_group == "debug" or (o.is_delete() and o not in groups)]
+    options = [o for o in parsed if o not in groups]
+    unsaid = [o for o in parsed if o.key_or_group == "debug" or (o in options and o.is_delete())]
     head = ["# @package _global_", f"# Best of sweep {plan.name}: {about}."]
-    head += [f"# No file can say: {' '.join(str(o.input_line) for o in beside)}"] if beside else []
+    head += [f"# No file can say: {' '.join(str(o.input_line) for o in unsaid)}"] if unsaid else []
+    defaults = _defaults([o for o in groups if o not in unsaid])
+    return "\n".join([*head, *defaults, "", _yaml([o for o in options if o not in unsaid])])
+
+
+def _defaults(groups: Sequence[Override]) -> list[str]:
+    """The defaults list: what the experiment is built on, itself, then the choices that it replaces."""
+    chosen = [line for override in groups for line in _chosen(override)]
+    replaced = [line for line in chosen if line.startswith(REPLACES)]
+    return ["defaults:", *(line for line in chosen if line not in replaced), "  - _self_", *replaced]
+
+
+def _yaml(options: Sequence[Override]) -> str:
+    """The values of single options, nested; a login or a token is left out."""
     nested: dict[str, Any] = {}
-    for override in parsed:
-        if override not in groups and not override.is_delete():
-            _put(nested, override.key_or_group.split("."), override.value())
-    chosen = [line for o in groups if o not in beside for line in _chosen(o)]
-    built_on, replaced = ([line for line in chosen if ("override" in line) == is_last] for is_last in (False, True))
-    own = OmegaConf.to_yaml(OmegaConf.create(redact_options(nested))) if nested else ""
-    listed = ["defaults:", *built_on, "  - _self_", *replaced, ""]
-    return "\n".join([*head, *listed, own])
+    for override in options:
+        _put(nested, override.key_or_group.split("."), override.value())
+    return OmegaConf.to_yaml(OmegaConf.create(redact_options(nested))) if nested else ""
 
 
 def _put(node: dict[str, Any], keys: list[str], value: Any) -> None:
@@ -78,4 +90,4 @@ def _chosen(override: Override) -> list[str]:
     value = None if override.is_delete() else override.value()
     if override.key_or_group == "experiment":
         return [f"  - {name}" for name in (value if isinstance(value, list) else [value]) if name]
-    return [f"  - override /{override.get_key_element().lstrip('+~')}: {format_value(value)}"]
+    return [f"{REPLACES}/{override.get_key_element().lstrip('+~')}: {format_value(value)}"]

@@ -68,6 +68,7 @@ class Overlays(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Keep an even share of the batch's images, so that all batches give `num_images` or a few more."""
         if is_shown(trainer) and trainer.is_global_zero and not self._left_out:
             share = -int(-self.num_images // sum(trainer.num_val_batches))
             given = examples(outputs, batch, module)
@@ -82,6 +83,7 @@ class Overlays(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Keep the `num_images` images with the most faults so far."""
         if is_shown(trainer) and trainer.is_global_zero and not self._left_out:
             given = zip(examples(outputs, batch, module), outputs["detections"], strict=True)
             self._kept.extend((faults(*one[1:]), one, _weak(every)) for one, every in given)
@@ -182,26 +184,38 @@ def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:
     canvas = to_uint8(image).expand(3, -1, -1).repeat_interleave(factor, 1).repeat_interleave(factor, 2)
     if not len(boxes["boxes"]):
         return canvas
-    corners, labels = boxes["boxes"].cpu() * factor, boxes["labels"].tolist()
-    ids = boxes["ids"].tolist() if "ids" in boxes else None
-    colours = [COLOURS[i % len(COLOURS)] for i in ids or (range(len(labels)) if len(classes) == 1 else labels)]
+    corners = boxes["boxes"].cpu() * factor
+    colours = _colours(boxes, len(classes))
     if "masks" in boxes:
         masks = interpolate(boxes["masks"].cpu()[None].float(), scale_factor=factor)[0].bool()
         canvas = draw_segmentation_masks(canvas, masks, alpha=0.4, colors=colours)
-    names = [_name(label, classes) for label in labels]
-    if ids:
-        names = [f"{name} #{number}" for number, name in zip(ids, names, strict=True)]
-    elif "scores" in boxes:
-        names = [f"{name} {score:.2f}" for name, score in zip(names, boxes["scores"].tolist(), strict=True)]
+    names = _captions(boxes, classes)
     width = (1 if "masks" in boxes else 2) * max(1, max(canvas.shape[1:]) // LARGE)
     canvas = draw_bounding_boxes(canvas, corners, colors=colours, width=width)
-    shown = list(range(len(names))) if ids else readable(names, corners, canvas.shape[1] * canvas.shape[2])
+    shown = list(range(len(names))) if "ids" in boxes else readable(names, corners, canvas.shape[1] * canvas.shape[2])
     if not shown:
         return canvas
     names, colours = ([kept[i] for i in shown] for kept in (names, colours))
     return draw_bounding_boxes(
         canvas, corners[shown], names, colours, width=width, label_colors="black", fill_labels=True
     )
+
+
+def _colours(boxes: Boxes, num_classes: int) -> list[Any]:
+    """One for each box: of its track, else of its class, or its own where there is only one class."""
+    labels = boxes["labels"].tolist()
+    numbers = boxes["ids"].tolist() if "ids" in boxes else range(len(labels)) if num_classes == 1 else labels
+    return [COLOURS[i % len(COLOURS)] for i in numbers]
+
+
+def _captions(boxes: Boxes, classes: Sequence[str]) -> list[str]:
+    """The class of each box, with the number of its track or else its score."""
+    names = [_name(label, classes) for label in boxes["labels"].tolist()]
+    if "ids" in boxes:
+        return [f"{name} #{number}" for name, number in zip(names, boxes["ids"].tolist(), strict=True)]
+    if "scores" in boxes:
+        return [f"{name} {score:.2f}" for name, score in zip(names, boxes["scores"].tolist(), strict=True)]
+    return names
 
 
 def readable(names: Sequence[str], boxes: Tensor, area: int) -> list[int]:

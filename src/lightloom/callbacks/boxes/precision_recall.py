@@ -59,12 +59,14 @@ class PrecisionRecall(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Keep the batch's detections and truths, on the CPU."""
         if self._left_out:
             return
         self.found += [_kept(one) for one in outputs["detections"]]
         self.truths += [_kept(one) for one in batch[1]]
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Draw a curve for each class that occurs, the most frequent first, of all processes' boxes."""
         found, truths = gather_objects(self.found), gather_objects(self.truths)
         self.found, self.truths = [], []
         if self._left_out or not trainer.is_global_zero or typed(trainer).fast_dev_run:

@@ -36,6 +36,7 @@ class ConfusionMatrix(pl.Callback):
         self._left_out = lacks(module, "confusion", "confusion_matrix.png", self._left_out)
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write the module's matrix, int64 (num_classes, num_classes), as a table and a picture."""
         if self._left_out:
             return
         matrix: Tensor = module.confusion.compute().cpu()  # type: ignore[operator, union-attr]

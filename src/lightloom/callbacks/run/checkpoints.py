@@ -81,6 +81,7 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Save at the last step and where an interval is over; after the validation where one follows this batch."""
         ends = trainer.should_stop or (trainer.max_steps != -1 and trainer.global_step == trainer.max_steps)
         if not (ends or self._due(trainer)) or not is_between_steps(trainer):
             return

@@ -119,22 +119,32 @@ class Yolo:
     def _images(self, split: SplitName) -> list[Path] | None:
         """The images of a split, or None; a text file lists them, a folder holds them."""
         stated = self._facts.get(split) or (self._facts.get("valid") if split == "val" else None)
-        if stated:
-            entries = stated if isinstance(stated, list) else [stated]
-            bases = [self.root / (self._facts.get("path") or "."), self.root]
-            places = [base / str(entry).removeprefix("../") for entry in entries for base in bases]
-            places = list(dict.fromkeys(straight(place) for place in places if place.exists()))
-            check_inside(places, bases[::-1], self.root)
-            if not places and split == "train":
-                raise UserError(f"{self.root}: its YAML says train: {stated}, which does not exist there")
-        else:
-            places = [self.root / p.format(name) for p in PLACES for name in NAMES[split]]
-            places = [place for place in places if place.is_dir()][:1]
-            if not places and split == "train" and (self.root / "images").is_dir():
-                places = [self.root / "images"]
+        places = self._stated_places(stated) if stated else self._usual_places(split)
+        if stated and not places and split == "train":
+            raise UserError(f"{self.root}: its YAML says train: {stated}, which does not exist there")
         found = [image for place in places for image in _listed(place)]
-        check_inside(found, [self.root, self.root / (self._facts.get("path") or ".")], self.root)
+        check_inside(found, self._bases, self.root)
         return found if places else None
+
+    @property
+    def _bases(self) -> list[Path]:
+        """The folders below which images may lie: the data's own, and the one that its YAML names as its path."""
+        return [self.root, self.root / (self._facts.get("path") or ".")]
+
+    def _stated_places(self, stated: Any) -> list[Path]:
+        """Files and folders that the YAML names and that are there; exports write `../` for a folder beside it."""
+        entries = stated if isinstance(stated, list) else [stated]
+        found = [base / str(entry).removeprefix("../") for entry in entries for base in reversed(self._bases)]
+        places = list(dict.fromkeys(straight(place) for place in found if place.exists()))
+        check_inside(places, self._bases, self.root)
+        return places
+
+    def _usual_places(self, split: SplitName) -> list[Path]:
+        """The first folder in which tools put a split; for training a folder of images without splits will do."""
+        usual = [self.root / place.format(name) for place in PLACES for name in NAMES[split]]
+        if split == "train":
+            usual.append(self.root / "images")
+        return [place for place in usual if place.is_dir()][:1]
 
 
 def _listed(place: Path) -> list[Path]:
