@@ -28,6 +28,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests/support"))
+MOST = 240  # characters of a message that are kept
 PATIENCE = 60  # seconds after which a process that was told to end has hung
 EPOCHS, STEPS = 3, 10
 OPTIONS = ("model=mlp", "trainer=cpu", f"trainer.max_epochs={EPOCHS}", "run_name=run", "test=false", "logger=csv")
@@ -55,7 +56,8 @@ def main() -> None:
             for row in FAULTS[name](Path(scratch)):
                 bad += not row.is_well
                 code = "hung" if row.code is None else row.code
-                print(f"| {row.fault} | {code} | {row.seconds:.1f} | {row.outcome} |", flush=True)
+                outcome = row.outcome.replace(f"{scratch}/", "")
+                print(f"| {row.fault} | {code} | {row.seconds:.1f} | {outcome} |", flush=True)
     sys.exit(bool(bad))
 
 
@@ -84,7 +86,7 @@ def end(process: subprocess.Popen[str], since: float | None = None) -> tuple[int
         said, _ = process.communicate()
         code = None
     errors = [line for line in said.splitlines() if line.startswith("error:")]
-    return code, time.monotonic() - since, "a traceback" if "Traceback" in said else (errors or [""])[-1][:160]
+    return code, time.monotonic() - since, "a traceback" if "Traceback" in said else (errors or [""])[-1][:MOST]
 
 
 def steps_done(log_dir: Path) -> int:
