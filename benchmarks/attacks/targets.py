@@ -26,72 +26,77 @@ from lightloom.config.foreign import as_config
 from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.engine import checkpoint, evaluate, trust
-from lightloom.engine.recorded import admitted
+from lightloom.engine.recorded import check_recorded
 from lightloom.exporting.formats import load_safetensors
 from lightloom.predict import loading
 
 CHECKPOINTS = sorted((Path(__file__).parents[2] / "tests/old_checkpoints").glob("*.ckpt"))
 # Whose objects are drawn, whatever is reached through them too (torch.os.system).
-MODULES = (
-    *(
-        "builtins",
-        "codecs",
-        "ctypes",
-        "importlib",
-        "io",
-        "json",
-        "logging.config",
-        "marshal",
-        "os",
-        "pathlib",
-        "pickle",
-    ),
-    *(
-        "pydoc",
-        "runpy",
-        "shutil",
-        "socket",
-        "subprocess",
-        "tempfile",
-        "timeit",
-        "urllib.request",
-        "webbrowser",
-        "zipfile",
-    ),
-    *("joblib", "numpy", "yaml", "PIL.Image", "safetensors.torch", "onnx", "optuna", "hydra.utils", "omegaconf"),
-    *(
-        "torch",
-        "torch.hub",
-        "torch.jit",
-        "torch.nn",
-        "torch.utils.data",
-        "torch.utils.cpp_extension",
-        "torch.distributed",
-    ),
-    *("torch.package", "torchvision.datasets", "torchvision.datasets.utils", "torchvision.io", "torchvision.models"),
-    *(
-        "timm",
-        "timm.data",
-        "timm.models",
-        "timm.layers",
-        "torchmetrics",
-        "pytorch_lightning",
-        "pytorch_lightning.loggers",
-    ),
-    *("pytorch_lightning.callbacks", "pytorch_lightning.utilities", "lightloom.cli.launch", "lightloom.core.download"),
-    *(
-        "lightloom.config.instantiate",
-        "lightloom.core.run_dir",
-        "lightloom.engine.train",
-        "lightloom.engine.checkpoint",
-    ),
-    *("lightloom.integrations.bolts", "lightloom.integrations.trackers", "lightloom.networks.library"),
-    *(
-        "lightloom.metrics.extractors",
-        "lightloom.predict.loading",
-        "lightloom.sweeps.launchers",
-    ),
-)
+MODULES = [
+    "builtins",
+    "codecs",
+    "ctypes",
+    "importlib",
+    "io",
+    "json",
+    "logging.config",
+    "marshal",
+    "os",
+    "pathlib",
+    "pickle",
+    "pydoc",
+    "runpy",
+    "shutil",
+    "socket",
+    "subprocess",
+    "tempfile",
+    "timeit",
+    "urllib.request",
+    "webbrowser",
+    "zipfile",
+    "joblib",
+    "numpy",
+    "yaml",
+    "PIL.Image",
+    "safetensors.torch",
+    "onnx",
+    "optuna",
+    "hydra.utils",
+    "omegaconf",
+    "torch",
+    "torch.hub",
+    "torch.jit",
+    "torch.nn",
+    "torch.utils.data",
+    "torch.utils.cpp_extension",
+    "torch.distributed",
+    "torch.package",
+    "torchvision.datasets",
+    "torchvision.datasets.utils",
+    "torchvision.io",
+    "torchvision.models",
+    "timm",
+    "timm.data",
+    "timm.models",
+    "timm.layers",
+    "torchmetrics",
+    "pytorch_lightning",
+    "pytorch_lightning.loggers",
+    "pytorch_lightning.callbacks",
+    "pytorch_lightning.utilities",
+    "lightloom.cli.launch",
+    "lightloom.core.download",
+    "lightloom.config.instantiate",
+    "lightloom.core.run_dir",
+    "lightloom.engine.train",
+    "lightloom.engine.checkpoint",
+    "lightloom.integrations.bolts",
+    "lightloom.integrations.trackers",
+    "lightloom.networks.library",
+    "lightloom.metrics.extractors",
+    "lightloom.predict.loading",
+    "lightloom.sweeps.launchers",
+]
 PARTS = ("callbacks", "model", "data", "monitor", "trainer", "logger")  # of a checkpoint's configuration
 
 
@@ -343,7 +348,7 @@ def written(value: Any) -> str:
 def begin(lines: list[str]) -> Any:
     """What train.py makes of a run folder's options: judged, composed, and its objects built."""
     try:
-        kept = admitted(lines, [], "train", None, "overrides.txt")
+        kept = check_recorded(lines, [], "train", None, "overrides.txt")
         cfg = compose.without_hydra(compose.compose("train", compose.check("train", kept)))
     except (HydraException, OmegaConfBaseException) as error:  # as `cli.launch.prepared` has it
         raise UserError(compose.brief(error)) from error

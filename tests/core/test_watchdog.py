@@ -17,8 +17,9 @@ import pytest
 from conftest import ROOT
 
 PROGRAM = """
-import queue as queues, signal, sys, threading, time
-from lightloom.core import watchdog
+import queue as queues, signal, sys, tempfile, threading, time
+from pathlib import Path
+from lightloom.core import atomic_io, watchdog
 
 watchdog.PATIENCE, watchdog.AT_ONCE = 1.0, 0.5
 
@@ -48,7 +49,15 @@ def work():
     while time.monotonic() < end:
         total += sum(range(1000))
 
-for number in watchdog.ending():
+def a_write():
+    with tempfile.TemporaryDirectory() as folder, atomic_io.replacing(Path(folder, "file")):
+        time.sleep(2.5)
+
+def a_wait_of_its_own():
+    with watchdog.waiting(5):
+        time.sleep(2.5)
+
+for number in watchdog.ending_signals():
     signal.signal(number, lambda *_: None)  # as a run that takes note of it
 watchdog.start()
 print("ready", flush=True)
@@ -90,8 +99,9 @@ def test_what_is_stuck_ends_and_says_where(started, what, number):
     assert said.startswith(f"error: {number.name}: nothing has moved in ")
 
 
-def test_what_works_comes_to_its_end(started):
-    process = started("work()")
+@pytest.mark.parametrize("what", ["work()", "a_write()", "a_wait_of_its_own()"])
+def test_what_works_comes_to_its_end(started, what):
+    process = started(what)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)  # an echo of the first
     said, _ = process.communicate(timeout=20)

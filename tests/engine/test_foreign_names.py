@@ -69,14 +69,14 @@ def test_the_classes_are_the_names(outputs):
     (exported,) = (run / "export").glob("*.safetensors")
     with safe_open(exported, framework="pt") as file:
         assert json.loads(file.metadata()["classes"]) == names
-    with cells.opened(outputs["eval"][0] / "confusion_matrix.csv") as file:
+    with cells.open_csv(outputs["eval"][0] / "confusion_matrix.csv") as file:
         assert next(cells.rows(file))[1:] == names
 
 
 def test_predictions_name_files_and_classes_as_they_are(outputs):
     folder, said = outputs["predict"]
     data = folder.parent.parent / "data/test"
-    with cells.opened(folder / "predictions.csv") as file:
+    with cells.open_csv(folder / "predictions.csv") as file:
         rows = list(cells.dicts(file))
     expected = [str(path) for path in sorted(data.rglob("*.png")) if path.name != "broken.png"]
     assert [row["file"] for row in rows] == expected
@@ -89,7 +89,7 @@ def test_no_cell_of_a_table_is_a_formula(outputs):
     tables = [path for folder, _ in outputs.values() for path in folder.rglob("*.csv")]
     assert len(tables) >= 3
     for path in tables:
-        with cells.opened(path) as file:
+        with cells.open_csv(path) as file:
             import csv
 
             wrong = [c for row in csv.reader(file) for c in row if c.startswith(cells.FORMULA) and not _number(c)]

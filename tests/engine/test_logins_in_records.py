@@ -74,6 +74,7 @@ def test_a_run_that_is_continued_by_its_folder_needs_it_again(run):
         ("token: 'a b c'", "token: ***"),
         ('{"api_key": "a", "b": 1}', '{"api_key": ***, "b": 1}'),
         ("password=1234", "password=***"),
+        ("Authorization: Bearer s3cret", "Authorization: ***"),
         ("wandb_api_key=abc", "wandb_api_key=***"),
         ("hf_" + "a" * 20, "***"),
     ],

@@ -5,7 +5,7 @@ import pytest
 from lightloom.cli import launch
 from lightloom.core.errors import UserError
 from lightloom.core.run_dir import RUN_TIME
-from lightloom.engine.recorded import admitted
+from lightloom.engine.recorded import check_recorded
 
 LIGHTNING = "pytorch_lightning.callbacks"
 FEATURES = "lightloom.predict.classes.features.TrainedFeatures"
@@ -34,7 +34,7 @@ NEEDS["an option of a library"] = ["model=timm"]
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_what_would_run_is_refused(kind):
     with pytest.raises(UserError):
-        admitted([*NEEDS.get(kind, ["model=lenet"]), HOSTILE[kind]], [], "train", None, "overrides.txt")
+        check_recorded([*NEEDS.get(kind, ["model=lenet"]), HOSTILE[kind]], [], "train", None, "overrides.txt")
 
 
 def test_what_a_run_records_is_taken():
@@ -46,7 +46,7 @@ def test_what_a_run_records_is_taken():
         "model.optimizer.lr=1e-3",
     ]
     own += ["+callbacks.rate={_target_: pytorch_lightning.callbacks.LearningRateMonitor}", "~callbacks.misclassified"]
-    assert admitted([*own, "trust=[mine]"], [], "train", None, "overrides.txt") == own
+    assert check_recorded([*own, "trust=[mine]"], [], "train", None, "overrides.txt") == own
 
 
 def test_what_is_typed_is_the_users(tmp_path, monkeypatch):

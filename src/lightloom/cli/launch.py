@@ -78,7 +78,7 @@ def _listen() -> None:
     def leave(number: int, frame: Any) -> None:
         raise Interrupted(number)
 
-    for number in watchdog.ending():
+    for number in watchdog.ending_signals():
         signal.signal(number, leave)
     watchdog.start()
     if hasattr(signal, "SIGUSR1"):
@@ -167,7 +167,7 @@ def _check_sweep(overrides: list[str], multirun: bool) -> None:
 def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> list[str]:
     """For ckpt_path=...: the options that the run was started with, then the new ones, and the run's folder."""
     from lightloom.config import compose
-    from lightloom.engine.recorded import admitted
+    from lightloom.engine.recorded import check_recorded
 
     where = _given(overrides, "ckpt_path")
     if where in (None, "null", ""):
@@ -184,7 +184,7 @@ def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> l
         return [*rest, f"ckpt_path={quote(checkpoint)}"]
     given = {_key(o) for o in rest} | ({"run_name"} if begins_anew else set())
     recorded = [o for o in _recorded(run) if _key(o) not in given]
-    kept = admitted(recorded, rest, config_name, config_dir, str(run / run_dir.OVERRIDES))
+    kept = check_recorded(recorded, rest, config_name, config_dir, str(run / run_dir.OVERRIDES))
     _check_whole(run, kept)
     own_folder = [] if begins_anew else [f"hydra.run.dir={quote(run)}"]
     return [*kept, *rest, f"ckpt_path={quote(checkpoint)}", *own_folder]
@@ -195,7 +195,7 @@ def _check_whole(run: Path, kept: list[str]) -> None:
     if lacking := [_key(o) for o in kept if list(redacted([o]))]:
         raise UserError(
             f"{run / run_dir.OVERRIDES} has {', '.join(lacking)} without the login or token that was given; give "
-            f"{lacking[0]}=... again, or write {lacking[0]}='${{environment:NAME}}', which is recorded as it stands."
+            f"{lacking[0]}=... again, with each ckpt_path=."
         )
     if "${" in str(run):
         raise UserError(f"{run}: Hydra would read the name of this folder as an interpolation; rename it.")

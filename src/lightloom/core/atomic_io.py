@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 FOLDER = 0x10  # in the attributes of a zip file's member
+_writing = 0  # files that are being replaced
 
 
 @contextlib.contextmanager
@@ -19,7 +20,9 @@ def replacing(path: Path, older: Path | None = None, synced: bool = True) -> Ite
     older: the name that the old one is kept under. synced: False leaves the disk to the system, for `sync` later: a
     crash of the process still leaves a whole file, one of the machine may not.
     """
+    global _writing
     temporary = path.with_name(f".saving-{path.name}")
+    _writing += 1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -37,8 +40,14 @@ def replacing(path: Path, older: Path | None = None, synced: bool = True) -> Ite
             error.filename = str(path)
         raise
     finally:
+        _writing -= 1
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def is_writing() -> bool:
+    """Is a file being replaced in this process?"""
+    return _writing > 0
 
 
 def sync(path: Path) -> None:

@@ -13,7 +13,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 MARK = "'"
 
 
-def opened(path: Path, mode: str = "r") -> TextIO:
+def open_csv(path: Path, mode: str = "r") -> TextIO:
     """A CSV file, to read or (`w`) to write; names of files in it keep their bytes, as the system has them."""
     return cast(TextIO, path.open(mode, newline="", encoding="utf-8", errors="surrogateescape"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from lightloom.core.errors import UserError
 from lightloom.core.limits import check_bytes
 
 MOST_YAML = 500_000  # bytes; its reader is slow
+MOST_CONFIG = 10_000_000  # bytes, of a run's own config.yaml, in which the names of many classes may stand
 MOST_XML = 50_000_000  # bytes
 MOST_DEPTH = 100  # of nested parts, in any of them
 MOST_NODES = 200_000  # of a YAML file, what an alias stands for counted each time
@@ -38,11 +40,11 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: is nested too deep to be read; expected {MOST_DEPTH} levels at most") from None
 
 
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file, of plain values."""
+def read_yaml(path: Path, most: int = MOST_YAML) -> Any:
+    """The content of a YAML file, of plain values. most: bytes."""
     import yaml
 
-    text = read_text(path, MOST_YAML)
+    text = read_text(path, most)
     try:
         return yaml.load(text, Loader=_bounded(yaml))  # it is a SafeLoader
     except yaml.YAMLError as error:
@@ -82,16 +84,16 @@ def _bounded(yaml: Any) -> Any:
 def read_xml(path: Path) -> ElementTree.Element | None:
     """The root of an XML file, or None where it is empty."""
     check_bytes(path, MOST_XML)
-    if not path.read_bytes().strip():
+    content = path.read_bytes()
+    if not content.strip():
         return None
     depth, root = 0, None
     try:
-        with path.open("rb") as file:
-            for event, node in ElementTree.iterparse(file, ("start", "end")):
-                root = node if root is None else root
-                depth += 1 if event == "start" else -1
-                if depth > MOST_DEPTH:
-                    raise UserError(f"{path}: is nested too deep to be read; expected {MOST_DEPTH} levels at most")
+        for event, node in ElementTree.iterparse(io.BytesIO(content), ("start", "end")):
+            root = node if root is None else root
+            depth += 1 if event == "start" else -1
+            if depth > MOST_DEPTH:
+                raise UserError(f"{path}: is nested too deep to be read; expected {MOST_DEPTH} levels at most")
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # an encoding that nobody knows is a LookupError
         raise UserError(f"{path}: is no whole XML ({error}); write it again or delete it") from error
     return root

@@ -9,9 +9,16 @@ if TYPE_CHECKING:
 
 
 def new_figure(**options: Any) -> Figure:
-    """A matplotlib figure without a window, in which no text is a formula."""
+    """A matplotlib figure without a window, in which no text is a formula; those of others are as they were."""
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
-    matplotlib.rcParams["text.parse_math"] = False  # of the texts that are made from now on
-    return Figure(**options)
+    class Plain(Figure):
+        def draw(self, renderer: Any) -> None:
+            for text in self.findobj(Text):
+                text.set_parse_math(False)
+            with matplotlib.rc_context({"text.parse_math": False}):  # labels of ticks are made here
+                super().draw(renderer)
+
+    return Plain(**options)

@@ -12,7 +12,7 @@ from typing import Any
 HIDDEN = "***"
 LOGIN = re.compile(r"://[^\s/'\"]*@")
 KNOWN = re.compile(r"\b(?:hf_|gh[pousr]_|github_pat_|glpat-|sk-|xox[abprs]-|AKIA|eyJ)[\w.-]{16,}")  # forms of tokens
-_VALUE = r"(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s,}&'\"]+)"
+_VALUE = r"(?:(?:Bearer|Basic|Token)\s+)?(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s,}&'\"]+)"
 _NOTHING = r"['\"]?(?:\$\{|\*\*\*)|(?:null|none|true|false)\b"  # nothing to hide
 _NUMBER = r"[-+.\d]+(?:e[-+]?\d+)?(?![\w.-])"
 _WORDS = "password|passwd|secret|secret_key|access_key|api_?key|private_key|credentials?|signature"
@@ -42,7 +42,8 @@ def redact_options(node: Any, key: str = "") -> Any:
     if isinstance(node, dict):
         return {name: redact_options(child, str(name)) for name, child in node.items()}
     if isinstance(node, list | tuple):
-        return [redact_options(child, key) for child in node]
+        found = [redact_options(child, key) for child in node]
+        return tuple(found) if isinstance(node, tuple) else found
     if not isinstance(node, str) or not node:
         return node
     if "${" not in node and redact(f"{key}=x") != f"{key}=x":  # whatever its words are

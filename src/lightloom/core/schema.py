@@ -7,7 +7,7 @@ strictly: `"3"` is no number, and neither is `true`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,10 @@ def both(*rules: Rule) -> Rule:
     return lambda value: next((fault for one in rules if (fault := one(value))), None)
 
 
+COUNT = whole(0)
+SIDE = whole(0, 1_000_000)  # pixels
+
+
 def items(each: Rule, least: int = 0, most: int | None = None, multiple: int = 1, of: str = "items") -> Rule:
     """A list of so many, each as the rule says."""
     count = f"{least} " if least == most else f"{least} or more " if least else ""
@@ -130,7 +134,10 @@ def items(each: Rule, least: int = 0, most: int | None = None, multiple: int = 1
         fits = isinstance(value, list) and len(value) >= least and len(value) <= (most or len(value))
         if not fits or len(value) % multiple:
             return Fault("", value, f"a list of {count}{of}{f', {multiple} for each' if multiple > 1 else ''}")
-        return next(_below(((f"[{i}]", one) for i, one in enumerate(value)), each), None)
+        for i, one in enumerate(value):
+            if fault := each(one):
+                return Fault(f"[{i}]{fault.where}", fault.value, fault.expected)
+        return None
 
     return rule
 
@@ -182,13 +189,12 @@ def table(keys: Rule, values: Rule) -> Rule:
             return Fault("", value, "an object")
         if fault := next((fault for key in value if (fault := keys(key))), None):
             return Fault("", fault.value, f"keys that are {fault.expected}")
-        return next(_below(((f"[{shown(key)}]", one) for key, one in value.items()), values), None)
+        for key, one in value.items():
+            if fault := values(one):
+                return Fault(f"[{shown(key)}]{fault.where}", fault.value, fault.expected)
+        return None
 
     return rule
-
-
-def _below(named: Iterator[tuple[str, Any]], rule: Rule) -> Iterator[Fault]:
-    return (Fault(name + fault.where, fault.value, fault.expected) for name, one in named if (fault := rule(one)))
 
 
 def _is_utf8(value: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode: what has an effect, and no shape
+INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode: what has an effect, and no shape
 
 
 def megabytes(size: float) -> str:
@@ -34,7 +34,7 @@ def line(value: object) -> str:
 
 
 def _written_out(char: str) -> str:
-    return ascii(char)[1:-1] if unicodedata.category(char) in HIDDEN and char not in "\n\t" else char
+    return ascii(char)[1:-1] if unicodedata.category(char) in INVISIBLE and char not in "\n\t" else char
 
 
 def file_name(value: object) -> str:

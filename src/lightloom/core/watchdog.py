@@ -14,21 +14,25 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
+
+from lightloom.core import atomic_io
 
 ENDING = tuple(number for name in ("SIGHUP", "SIGINT", "SIGTERM") if (number := getattr(signal, name, None)))
 PATIENCE = 8.0  # seconds in which a step ends, or something moves, after a signal
 STEPS = 3  # or as long as so many of the longest steps so far
-BUSY = 60.0  # seconds at one place, outside a step, with the processor at work, or until a file is on the disk
+BUSY = 60.0  # seconds at one place, outside a step, with the processor at work, or while a file is written
 AT_ONCE = 2.0  # seconds to leave in order, after a second signal
 ECHO = 0.5  # seconds in which SIGTERM or SIGHUP twice is once, as from a launcher and from who told the launcher
 TICK = 0.25
 _IDLE = 0.1  # share of a processor
 
 _longest, _began = 0.0, 0.0  # seconds of a step; when the one that goes on began, 0 between steps
+_deadline = 0.0  # until when a wait has one of its own
 
 
-def ending() -> tuple[int, ...]:
+def ending_signals() -> tuple[int, ...]:
     """The signals that end a run: not SIGHUP where it is ignored, as under nohup."""
     hang_up = getattr(signal, "SIGHUP", None)
     return tuple(n for n in ENDING if n != hang_up or signal.getsignal(n) is not signal.SIG_IGN)
@@ -45,6 +49,17 @@ def end_step() -> None:
     global _longest, _began
     if _began:
         _longest, _began = max(_longest, time.monotonic() - _began), 0.0
+
+
+@contextlib.contextmanager
+def waiting(seconds: float) -> Iterator[None]:
+    """What is waited for inside ends within so many seconds, or is left: until then it is not stuck."""
+    global _deadline
+    _deadline = time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        _deadline = 0.0
 
 
 def is_echo(number: int, before: int, seconds: float) -> bool:
@@ -80,8 +95,8 @@ def _watch(hearing: int, main: int) -> None:
                 told.append((number, now))
         if len(told) > 1 and now - told[1][1] > AT_ONCE:
             _end(told[-1][0], "told twice, ended at once")
-        if told and (where := place.kept(told[0][1])):
-            _end(told[0][0], f"nothing has moved in {where}, so the process was ended there and nothing was saved")
+        if told and (where := place.stuck_at(told[0][1])):
+            _end(told[0][0], f"nothing has moved in {where}, so the process was ended there")
 
 
 class _Place:
@@ -92,7 +107,7 @@ class _Place:
         self.place: object = None
         self.since = self.worked = 0.0
 
-    def kept(self, told: float) -> str | None:
+    def stuck_at(self, told: float) -> str | None:
         """The place, where it is the same for too long, or a step takes longer than it can, since it was `told`."""
         frame, now, worked = sys._current_frames().get(self.thread), time.monotonic(), time.process_time()
         stack = _stack(frame)
@@ -100,11 +115,12 @@ class _Place:
         if place != self.place:
             self.place, self.since, self.worked = place, now, worked
         is_idle = worked - self.worked < _IDLE * (now - self.since)
-        writes = any(f.f_code.co_filename.endswith("atomic_io.py") for f in stack)
+        writes = atomic_io.is_writing()
         patience = max(PATIENCE, STEPS * _longest)
-        kept = now - self.since > (patience if is_idle and not writes else max(patience, BUSY))
+        stays = now - self.since > (patience if is_idle and not writes else max(patience, BUSY))
         too_long = bool(_began and _longest) and not writes and now - max(told, _began) > patience
-        return f"{stack[0].f_code.co_filename}:{stack[0].f_lineno}" if stack and (kept or too_long) else None
+        is_stuck = bool(stack) and now > _deadline and (stays or too_long)
+        return f"{stack[0].f_code.co_filename}:{stack[0].f_lineno}" if is_stuck else None
 
 
 def _stack(frame: FrameType | None) -> list[FrameType]:

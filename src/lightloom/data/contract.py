@@ -206,15 +206,10 @@ def read_splits(data: pl.LightningDataModule, test: bool = False) -> None:
             data.setup("test")
 
 
-def unreadable(data: pl.LightningDataModule, folder: Path | None = None) -> dict[str, dict[Path, str]]:
-    """split -> file -> what is wrong with it, of the splits that have been read and can tell.
-
-    folder: where that is remembered.
-    """
-    splits = getattr(data, "splits", None)
-    read = splits if isinstance(splits, Mapping) else {}
-    looks = {name: offered(items, "unreadable") for name, items in read.items()}
-    return {name: found for name, look in looks.items() if look and (found := look(folder))}
+def unreadable(data: pl.LightningDataModule) -> dict[str, dict[Path, str]]:
+    """split -> file -> what is wrong with it, of the splits that have been read, where the data can tell."""
+    own = offered(data, "unreadable")
+    return own() if own else {}
 
 
 def can_be_tested(data: pl.LightningDataModule, labelled: bool = True) -> bool:

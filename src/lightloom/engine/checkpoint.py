@@ -25,7 +25,7 @@ from lightloom.config.foreign import as_config, literal, plain
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError, message_of
 from lightloom.core.redaction import redact_options
-from lightloom.core.schema import both, entries, one_of, whole
+from lightloom.core.schema import COUNT, both, entries, one_of
 from lightloom.data.contract import STATE_SHA256
 from lightloom.engine.trust import build_trusted, check_plain
 from lightloom.ops.typed_trainer import typed
@@ -34,7 +34,6 @@ log = logging.getLogger("lightloom")
 RECORD = "lightloom"  # the key of what the run adds to Lightning's checkpoint: its configuration, the state of its data
 SAVED_OPTIONS = ("hyper_parameters", "datamodule_hyper_parameters")  # of Lightning
 OLD_RECORD = "hyper_parameters"  # where version 0.1 kept the configuration; what is there now is the module's own
-COUNT = whole(0)
 WHEN = entries({"epoch": COUNT, "global_step": COUNT}, {})  # what a file says of when it was written
 _EPOCHS = entries({"current": entries({"ready": COUNT, "processed": COUNT}, {})}, {})
 _READY = entries({"ready": COUNT}, {})
@@ -203,6 +202,8 @@ def restore(path: Path, trust: Sequence[str] = ()) -> tuple[DictConfig, pl.Light
         cfg.model.compile = False
     cfg.model = as_config(without_weights(plain(cfg.model)))
     module = build_trusted(cfg.model, "model", str(path), trust)
+    if not isinstance(module, pl.LightningModule):
+        raise UserError(f"{path}: its model is a {type(module).__name__}, no LightningModule; name a run's checkpoint.")
     check_fits(checkpoint, module, path)
     module.load_state_dict(checkpoint["state_dict"])
     return cfg, module.eval()

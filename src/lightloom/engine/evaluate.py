@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,6 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, pl.LightningModule]:
     path = find_checkpoint(str(cfg.ckpt_path), Path(cfg.paths.log_dir), prefer="best")
     cfg.ckpt_path = literal(str(path))
     trained, module = checkpoints.restore(path, cfg.get("trust") or ())
-    if not isinstance(module, pl.LightningModule):
-        raise UserError(f"{path}: its model is a {type(module).__name__}, no LightningModule; name a run's checkpoint.")
     log.info("%s of %s, trained on %s", path.name, trained.run_name, trained.data.name)
     return trained, module
 
@@ -79,7 +77,9 @@ def swapped_data(cfg: DictConfig, trained: DictConfig) -> Any:
     kept = getattr(declared, "splits_by", ()) if data.get("name") == known.get("name") else ()
     for fact in (*getattr(declared, "adopts", ()), *kept):
         if fact in data and fact in known:
-            _replace(data, plain(data[fact]), trust.fact(known[fact], f"data.{fact}", str(cfg.ckpt_path)), key=fact)
+            stated = plain(data[fact])
+            taken = trust.plain_fact(known[fact], f"data.{fact}", str(cfg.ckpt_path))
+            _replace(data, taken, lambda key, value, own=(fact, stated): (key, value) == own)  # type: ignore[misc]
     datamodule = _built(data, cfg, trained)
     check_same_facts(datamodule, data, known, trained.get("labelled", True))
     return datamodule
@@ -118,30 +118,21 @@ def relocate(data: DictConfig, data_dir: Path, log_dir: Path) -> None:
 
     A file does not say where caches are written, nor that something is fetched.
     """
-    for key, here in (("cache_dir", str(log_dir / "cache")), ("download", False)):
-        _replace_given(data, key, here)
+    _replace(data, str(log_dir / "cache"), lambda key, value: key == "cache_dir" and bool(value))
+    _replace(data, False, lambda key, value: key == "download" and bool(value))
     old = str(data.get("root") or "")
     if old and not Path(old).exists():
-        _replace(data, old, str(data_dir / data.name))
+        _replace(data, str(data_dir / data.name), lambda _, value: value == old)
 
 
-def _replace(node: Any, old: Any, new: Any, key: str | None = None) -> None:
-    """Put `new` wherever `old` stands in a configuration, or stands under that key. Both are plain."""
+def _replace(node: Any, new: Any, fits: Callable[[Any, Any], bool]) -> None:
+    """Put `new`, which is plain, in place of each value in a configuration that fits, by its key and what it is."""
     names: Any = range(len(node)) if isinstance(node, ListConfig) else node
     for name in names:
         if isinstance(node[name], DictConfig | ListConfig):
-            _replace(node[name], old, new, key)
-        elif node[name] == old and key in (None, name):
+            _replace(node[name], new, fits)
+        elif fits(name, node[name]):
             node[name] = literal(new)
-
-
-def _replace_given(node: DictConfig, key: str, new: Any) -> None:
-    """Put `new` wherever something stands under that key."""
-    for name in node:
-        if isinstance(node[name], DictConfig):
-            _replace_given(node[name], key, new)
-        elif name == key and node[name]:
-            node[name] = new
 
 
 def build_trainer(cfg: DictConfig, trained: DictConfig) -> pl.Trainer:

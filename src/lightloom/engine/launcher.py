@@ -15,7 +15,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lightloom.core import run_dir
+from lightloom.core import run_dir, watchdog
 from lightloom.core.errors import LostProcess, UserError
 from lightloom.engine import lightning_internals as internals
 from lightloom.engine.rendezvous import free_port
@@ -76,13 +76,14 @@ class Launcher(internals.SubprocessLauncher):
     def wait(self) -> None:
         self._over.set()
         deadline = time.monotonic() + GRACE
-        for process in self.procs:
-            try:
-                process.wait(max(deadline - time.monotonic(), 0))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                with contextlib.suppress(subprocess.TimeoutExpired):  # one that the kernel holds
-                    process.wait(GRACE)
+        with watchdog.waiting(2 * GRACE):
+            for process in self.procs:
+                try:
+                    process.wait(max(deadline - time.monotonic(), 0))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    with contextlib.suppress(subprocess.TimeoutExpired):  # one that the kernel holds
+                        process.wait(GRACE)
 
     def _watch(self) -> None:
         """End this process where it goes on, or hangs, after another has failed."""

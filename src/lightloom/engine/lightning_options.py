@@ -17,11 +17,15 @@ OFF = (None, False, 0, 0.0)  # values with which an option changes nothing
 
 @dataclass(frozen=True)
 class Verdict:
-    """about: what it means in a run, or, of what is refused, what would go wrong; instead: the remedy."""
+    """about: what it means in a run, or, of what is refused, what would go wrong; instead: the remedy.
+
+    off: values with which it changes nothing.
+    """
 
     about: str
     refused: bool = False
     instead: str = ""
+    off: tuple[Any, ...] = OFF
 
 
 def runs(about: str) -> Verdict:
@@ -29,9 +33,9 @@ def runs(about: str) -> Verdict:
     return Verdict(about)
 
 
-def refused(about: str, instead: str) -> Verdict:
-    """Refused in one line."""
-    return Verdict(about, True, instead)
+def refused(about: str, instead: str, off: tuple[Any, ...] = OFF) -> Verdict:
+    """Refused in one line, but for the values with which it changes nothing."""
+    return Verdict(about, True, instead, off)
 
 
 FREEZE = "set model.optimizer_groups.freeze"
@@ -67,7 +71,7 @@ TRAINER: Mapping[str, Verdict] = {
     "num_sanity_val_steps": runs("validation batches before the first step"),
     "log_every_n_steps": runs("steps between two rows of the logs"),
     "enable_checkpointing": refused(
-        "a run that keeps no checkpoint cannot be continued", "use fast_dev_run for a trial"
+        "a run that keeps no checkpoint cannot be continued", "use fast_dev_run for a trial", off=(None, True)
     ),
     "enable_progress_bar": runs("Lightning's bar beside callbacks.console"),
     "enable_model_summary": runs("a table of layers before the first step"),
@@ -143,8 +147,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     """Raise UserError for an option of the Trainer with which a run would not be what it records."""
     for name, value in options.items():
         verdict = TRAINER.get(str(name))
-        is_off = value in (None, True) if name == "enable_checkpointing" else value in OFF
-        if verdict is not None and verdict.refused and not is_off:
+        if verdict is not None and verdict.refused and value not in verdict.off:
             raise UserError(f"trainer.{name}={value}: {verdict.about}; {verdict.instead}.")
 
 

@@ -182,7 +182,7 @@ class Trial:
 
     def _files(self) -> str:
         """All that cannot be read of all splits that the run will use, in one message."""
-        found = contract.unreadable(self.whole, Path(self.cfg.paths.log_dir) / "cache")
+        found = contract.unreadable(self.whole)
         listed = [f"{path} ({said})" for split in found.values() for path, said in split.items()]
         if listed:
             counts = ", ".join(f"{len(files)} of {split}" for split, files in found.items())

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from lightloom.config import compose
+from lightloom.config.hydra_internals import apply_overrides
 from lightloom.core.errors import UserError
 from lightloom.core.run_dir import ONCE
 
@@ -19,7 +22,7 @@ PLAIN = re.compile(
 )  # it changes no object, or a number
 
 
-def admitted(
+def check_recorded(
     lines: Sequence[str], typed: Sequence[str], config_name: str, config_dir: str | None, source: str
 ) -> list[str]:
     """The recorded options of a run, without those that only a command line can give.
@@ -38,9 +41,16 @@ def admitted(
         _check_line(override, source)
     found = [str(o.input_line) for o in kept]
     groups = [str(o.input_line) for o in kept if compose.is_group(o.key_or_group, config_dir)]
-    if not all(line in groups or PLAIN.fullmatch(line) for line in found):
-        chosen, asked = (_tree(config_name, [*some, *swapped], config_dir) for some in (groups, found))
-        _check_changes(chosen, asked, source, trust)
+    changing = [o for o in kept if str(o.input_line) not in groups]
+    if not all(PLAIN.fullmatch(str(o.input_line)) for o in changing):
+        try:
+            cfg = compose.compose(config_name, [*groups, *swapped], config_dir)
+            chosen = _tree(cfg)
+            OmegaConf.set_readonly(cfg.hydra, False)
+            apply_overrides(changing, cfg)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(f"{source}: {compose.brief(error)}") from error
+        _check_changes(chosen, _tree(cfg), source, trust)
     return found
 
 
@@ -52,16 +62,15 @@ def _check_line(override: Override, source: str) -> None:
         raise UserError(f"{source}: {line} computes its value; take the line out, or give the option yourself.")
 
 
-def _tree(config_name: str, lines: Sequence[str], config_dir: str | None) -> dict[str, Any]:
-    checked = compose.check(config_name, lines, config_dir)
-    tree: Any = OmegaConf.to_container(compose.compose(config_name, checked, config_dir), resolve=False)
+def _tree(cfg: DictConfig) -> dict[str, Any]:
+    tree: Any = OmegaConf.to_container(cfg, resolve=False)
     return {key: value for key, value in tree.items() if key != "hydra"}
 
 
 def _check_changes(chosen: Mapping[str, Any], asked: Mapping[str, Any], source: str, trust: Any) -> None:
     from lightloom.engine import trust as gate  # torch, which few recorded options need
 
-    own = (trust,) if isinstance(trust, str) else tuple(trust or ())
+    own = gate.packages(trust)
     for where, before, now in _pairs(chosen, asked, ""):
         if before is None or before.get("_target_") != now["_target_"]:
             gate.check_object(now, source, where, own)

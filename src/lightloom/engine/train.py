@@ -17,10 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightloom.callbacks.run.checkpoints import checkpoint_keeper
+from lightloom.config.declarations import declares
 from lightloom.config.foreign import as_config, literal, plain
 from lightloom.config.instantiate import build, build_datamodule, check_targets, import_target, targets
 from lightloom.core import atomic_io, lock, run_dir
-from lightloom.core.documents import read_yaml
+from lightloom.core.documents import MOST_CONFIG, read_yaml
 from lightloom.core.errors import Interrupted, UserError, did_you_mean
 from lightloom.core.log_format import BRIEF, FULL, LogFormat
 from lightloom.core.redaction import redact_options
@@ -59,12 +60,13 @@ def settle_options(cfg: DictConfig, run: Path) -> None:
 
     Such a class has a static `settle_options(options, begun, cfg)`; begun are its options when the run began, or None.
     """
-    recorded = as_config(read_yaml(run / run_dir.CONFIG)) if (run / run_dir.CONFIG).exists() else None
     asked = list(targets(cfg, ""))
-    for where, options in asked:
-        hook = getattr(import_target(str(options["_target_"])), "settle_options", None)
-        if hook is not None:
-            hook(options, None if recorded is None else OmegaConf.select(recorded, where), cfg)
+    hooks = [(w, o, getattr(import_target(str(o["_target_"])), "settle_options", None)) for w, o in asked]
+    settling = [(where, options, hook) for where, options, hook in hooks if hook is not None]
+    has_begun = settling and (run / run_dir.CONFIG).exists()
+    recorded = as_config(read_yaml(run / run_dir.CONFIG, MOST_CONFIG)) if has_begun else None
+    for where, options, hook in settling:
+        hook(options, None if recorded is None else OmegaConf.select(recorded, where), cfg)
     if new := [where for where, _ in targets(cfg, "") if where not in {known for known, _ in asked}]:
         raise UserError(f"{run / run_dir.CONFIG}: {new[0]} is an object where a value belongs; it is not built.")
 
@@ -198,7 +200,8 @@ def check_validates(cfg: DictConfig) -> None:
         return
     for where in ("callbacks", "model"):
         for key, metric, _ in monitors(plain(cfg.get(where)), where):
-            if metric.startswith("val/") and not key.startswith("callbacks.checkpoint."):
+            target = OmegaConf.select(cfg, f"{key.rpartition('.')[0]}._target_")
+            if metric.startswith("val/") and not (target and declares(str(target), "does_without_monitor")):
                 raise UserError(
                     f"{key}={metric}: with trainer.limit_val_batches=0 nothing measures it; leave that limit out, or "
                     f"{key.removesuffix('.monitor')}."

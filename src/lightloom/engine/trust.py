@@ -76,18 +76,23 @@ def check_trusted(cfg: Any, source: str, trust: str | Sequence[str] = ()) -> Non
     trust: packages beside our own, of which the user has said that what they define may be used. What a file itself
     says of `trust` gives it none.
     """
-    own = (trust,) if isinstance(trust, str) else tuple(trust)
+    own = packages(trust)
     for where, node in _nodes(plain(cfg), source):  # as it is built: what `literal` has hidden is shown
         if "_target_" in node:
             check_object(node, source, where, own)
 
 
-def fact(value: Any, where: str, source: str) -> Any:
+def plain_fact(value: Any, where: str, source: str) -> Any:
     """A value of a file's configuration, plain, that goes into one which is built unseen. UserError for an object."""
     found = plain(value)
     if any("_target_" in node for _, node in _nodes(found, source)):
         raise UserError(f"{source}: {where} is an object where a value belongs; it is not built.")
     return found
+
+
+def packages(trust: str | Sequence[str] | None) -> tuple[str, ...]:
+    """What `trust` names: one package, several or none."""
+    return (trust,) if isinstance(trust, str) else tuple(map(str, trust or ()))
 
 
 def check_plain(tree: Any, source: str) -> None:
@@ -198,8 +203,7 @@ def _holds_text(value: Any) -> bool:
 
 def _check_claims(claimed: Any, source: str, where: str, own: Sequence[str]) -> None:
     """A part that reads another checkpoint hands its `trust` on."""
-    packages = [claimed] if isinstance(claimed, str) else claimed or ()
-    if beyond := [str(package) for package in packages if package not in own]:
+    if beyond := [package for package in packages(claimed) if package not in own]:
         raise UserError(
             f"{source}: {where} trusts {', '.join(beyond)}, which only you can; say trust=[{', '.join(beyond)}]."
         )

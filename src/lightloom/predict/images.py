@@ -21,7 +21,7 @@ from lightloom.core.errors import UserError
 from lightloom.data import contract
 from lightloom.data.images.datamodule import FileImages, ImageDataModule, resize, to_float
 from lightloom.data.images.readers import SUFFIXES, Split, is_image, is_video
-from lightloom.data.loading import TIMEOUT
+from lightloom.data.loading import loader
 from lightloom.data.sampling import EvenBatches
 from lightloom.engine.evaluate import swapped_data
 from lightloom.ops.images.grid import visible, write_png
@@ -166,14 +166,7 @@ def _read_batches(cfg: DictConfig, trained: DictConfig, split: Split, size: int)
                 f"cannot be read as the model takes them; state {fact} in the YAML of the data and train with it."
             )
     dataset = ReadableImages(split, trained.data.channels, trained.data.image_size)
-    sampler = EvenBatches(len(split), size)
-    yield from torch.utils.data.DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=sampler,
-        num_workers=cfg.num_workers,
-        timeout=TIMEOUT if cfg.num_workers else 0,
-    )
+    yield from loader(dataset, EvenBatches(len(split), size), cfg.num_workers, seed=0)
 
 
 def relative_names(where: str, paths: Sequence[Path]) -> list[str]:

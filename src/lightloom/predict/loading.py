@@ -75,9 +75,7 @@ def load(where: str | Path, trust: Sequence[str] = ()) -> Loaded:
     """
     path = find_checkpoint(str(where), _folder("LIGHTLOOM_LOG_DIR", "logs"), prefer="best")
     config, module = checkpoints.restore(path, trust)
-    if not isinstance(module, pl.LightningModule):
-        raise UserError(f"{path}: its model is a {type(module).__name__}, no LightningModule; name a run's checkpoint.")
-    return Loaded(module, config, checkpoints.load(path)["data_state"], path)
+    return Loaded(module, config, checkpoints.state_for(config, path), path)
 
 
 def load_run(where: str | Path, trust: Sequence[str] = ()) -> Run:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lightloom.core.cells import Writer, opened
+from lightloom.core.cells import Writer, open_csv
 from lightloom.core.screen import show_table
 
 log = logging.getLogger("lightloom")
@@ -22,7 +22,7 @@ class Table:
         self.path, self.header, self.count = path, list(header), 0
         self.first: list[Sequence[Any]] = []
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = opened(path, "w")
+        self._file = open_csv(path, "w")
         self._writer = Writer(self._file, exact)
         self._writer.write(self.header)
 

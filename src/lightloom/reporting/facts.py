@@ -12,7 +12,7 @@ from typing import Any
 from lightloom.config.compose import ROOT
 from lightloom.config.values import format_value
 from lightloom.core import cells, run_dir
-from lightloom.core.documents import read_yaml
+from lightloom.core.documents import MOST_CONFIG, read_yaml
 from lightloom.core.errors import UserError
 from lightloom.core.redaction import redact
 from lightloom.reporting import records
@@ -125,7 +125,7 @@ def read(run: Path, results: dict[str, float] | None = None) -> Run:
     """The facts of a run's folder; UserError where it holds no run. results: of one that is about to be finished."""
     run = run.resolve()
     try:
-        config = read_yaml(run / run_dir.CONFIG)
+        config = read_yaml(run / run_dir.CONFIG, MOST_CONFIG)
     except FileNotFoundError:
         raise UserError(
             f"{run}: the folder has no {run_dir.CONFIG}, so no run began there; name a run's folder."
@@ -161,7 +161,7 @@ def curves(path: Path) -> dict[str, Curve]:
 def _rows(path: Path) -> Iterable[dict[str, Any]]:
     if not path.is_file():
         return []
-    with cells.opened(path) as file:
+    with cells.open_csv(path) as file:
         return list(cells.dicts(file))
 
 

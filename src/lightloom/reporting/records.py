@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lightloom.core.schema import (
-    Rule,
+    COUNT,
     anything,
     either,
     entries,
@@ -12,12 +12,9 @@ from lightloom.core.schema import (
     number,
     table,
     text,
-    whole,
 )
 
 FACTS = table(text(), anything)
-OBJECT: Rule = either(nothing, FACTS)
-COUNT = whole(0)
 SHARE = number(0, 1.001)  # as it was rounded
 
 CONFIG = entries(

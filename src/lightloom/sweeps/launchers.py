@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lightloom.config.compose import ROOT
-from lightloom.core import atomic_io, lock, run_dir
+from lightloom.core import atomic_io, lock, run_dir, watchdog
 from lightloom.core.errors import UserError, install
 from lightloom.sweeps.plan import Plan
 
@@ -65,7 +65,8 @@ class Local:
         self.alive, self._open = os.pipe()  # the kernel closes the open end when this process ends
 
     def start(self, options: Sequence[str], run: Path, slot: int) -> Job:
-        lock.wait_until_free(run, PATIENCE)
+        with watchdog.waiting(PATIENCE):
+            lock.wait_until_free(run, PATIENCE)
         environment = {k: v for k, v in os.environ.items() if k not in OWN} | {run_dir.SWEEP: str(self.alive)}
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.n_jobs)))
         if self.gpus:

@@ -14,7 +14,7 @@ def new_values(path: Path, metric: str, seen: Collection[int]) -> Iterator[tuple
     """(epochs that were trained, the metric then) from a run's metrics.csv, without the epochs `seen`."""
     if not path.is_file():
         return
-    with cells.opened(path) as file:
+    with cells.open_csv(path) as file:
         for row in cells.dicts(line for line in file if line.endswith("\n")):
             try:
                 epoch, value = int(row["epoch"]) + 1, float(row[metric])

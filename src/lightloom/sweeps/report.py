@@ -93,6 +93,7 @@ def _print(plan: Plan, trials: Sequence[FrozenTrial]) -> None:
         options = [format_value(trial.params[p.key]) if p.key in trial.params else "" for p in plan.parameters]
         results = [spread(found[name]) if found.get(name) else str(result["state"]) for name in metrics]
         rows.append((trial.number, *options, *results, f"{result[SECONDS]:.0f}"))
-    show_table(("trial", *(p.name for p in plan.parameters), *metrics, "seconds"), rows, f"sweep {plan.name}", left=99)
+    columns = ("trial", *(p.name for p in plan.parameters), *metrics, "seconds")
+    show_table(columns, rows, f"sweep {plan.name}", left=len(columns))
     if len(trials) > SHOWN:
         say(f"{len(trials) - SHOWN} more in {plan.folder / 'trials.csv'}")

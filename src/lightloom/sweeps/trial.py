@@ -12,9 +12,9 @@ import numpy as np
 import optuna
 from optuna.trial import Trial, TrialState
 
-from lightloom.core import run_dir
+from lightloom.core import run_dir, watchdog
 from lightloom.sweeps import space
-from lightloom.sweeps.launchers import OUTPUT, Job, Launcher
+from lightloom.sweeps.launchers import OUTPUT, PATIENCE, Job, Launcher
 from lightloom.sweeps.metrics import new_values, spread
 from lightloom.sweeps.plan import Plan
 
@@ -116,8 +116,9 @@ class Running:
         if self.launcher.outlives:
             return
         self.job.stop()
-        while self.job.poll() is None:
-            time.sleep(TICK)
+        with watchdog.waiting(PATIENCE):
+            while self.job.poll() is None:
+                time.sleep(TICK)
 
 
 def _last_line(path: Path) -> str:

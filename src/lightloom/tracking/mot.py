@@ -33,7 +33,7 @@ class TrackFiles:
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
         self.classes = classes
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._files = [cells.opened(path.with_name(path.name + suffix), "w") for suffix in (".csv", ".txt")]
+        self._files = [cells.open_csv(path.with_name(path.name + suffix), "w") for suffix in (".csv", ".txt")]
         self._table, self._text = cells.Writer(self._files[0]), self._files[1]
         self._table.write(HEADER)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightloom.callbacks.images.log import log_picture
 from lightloom.callbacks.offers import lacks
-from lightloom.core.cells import Writer, opened
+from lightloom.core.cells import Writer, open_csv
 from lightloom.core.figures import new_figure
 from lightloom.core.text import line
 from lightloom.ops.typed_trainer import classes_of, typed
@@ -54,7 +54,7 @@ class ConfusionMatrix(pl.Callback):
 def write_table(path: Path, matrix: Tensor, classes: Sequence[str]) -> None:
     """matrix: int64 (num_classes, num_classes), counts."""
     rows = [[name, *row] for name, row in zip(classes, matrix.tolist(), strict=True)]
-    with opened(path, "w") as file:
+    with open_csv(path, "w") as file:
         Writer(file).write(["true \\ predicted", *classes], *rows)
 
 

@@ -35,6 +35,8 @@ class RunCheckpoint(Checkpoint):
     UserError at the end of the first validated epoch where `monitor` was not logged and nobody announces it (`logged`).
     """
 
+    does_without_monitor = True  # where nothing validates, there is no best.ckpt
+
     def __init__(
         self,
         dirpath: str,
@@ -310,7 +312,7 @@ def take_plateaus(trainer: pl.Trainer) -> list[tuple[Any, int]]:
     return found
 
 
-def step_plateaus(trainer: pl.Trainer, plateaus: list[tuple[Any, int]], measured: bool = True) -> None:
+def step_plateaus(trainer: pl.Trainer, plateaus: list[tuple[Any, int]], measured: bool) -> None:
     """Tell the schedules, each after so many epochs, the value of what they monitor, where it is a new one.
 
     measured: has there been a validation since the last time? A value that nobody has measured since is none that is no

@@ -54,7 +54,7 @@ class Preemption(Checkpoint):
             return
         self._received, self._leaving, self._ending, self._alone = 0, 0, 0, trainer.world_size == 1
         self._interval, self._passed, self._agreed_at = 1, 0, time.monotonic()
-        ignored = set(ENDING) - set(watchdog.ending())
+        ignored = set(ENDING) - set(watchdog.ending_signals())
         self._usual = {number: signal.signal(number, self._hear) for number in HEARD if number not in ignored}
 
     def on_sanity_check_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -75,6 +75,7 @@ class Preemption(Checkpoint):
         self._restore()
 
     def _restore(self) -> None:
+        watchdog.end_step()  # which an exception has left
         self._before |= self._usual
         for number, handler in self._usual.items():
             signal.signal(number, handler)
@@ -102,14 +103,15 @@ class Preemption(Checkpoint):
         if self._alone and not self._received:
             return
         if is_between_steps(trainer) and not validation_follows(trainer) and (number := self._agreed(trainer)):
-            saved = _save(trainer)
+            with watchdog.waiting(watchdog.BUSY):  # other processes wait for the one that writes
+                saved = _save(trainer)
             self._say(trainer, number, f"saved {saved}" if saved else "this run keeps no checkpoints")
             self._received, self._leaving = 0, number if number in ENDING else 0
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
-        watchdog.begin_step()
         if self._leaving:  # not before what the last step has logged is written
             raise Interrupted(self._leaving)
+        watchdog.begin_step()
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lightloom.core.cells import Writer, opened
+from lightloom.core.cells import Writer, open_csv
 from lightloom.core.figures import new_figure
 from lightloom.core.text import line
 
@@ -17,7 +17,7 @@ MOST_LABELS = 30  # with more classes, the picture leaves the names out
 def write_table(path: Path, counts: Tensor, classes: Sequence[str]) -> None:
     """counts: int64 (num_classes,)."""
     rows = [[name, n, n / int(counts.sum())] for name, n in zip(classes, counts.tolist(), strict=True)]
-    with opened(path, "w") as file:
+    with open_csv(path, "w") as file:
         Writer(file).write(["class", "count", "share"], *rows)
 
 

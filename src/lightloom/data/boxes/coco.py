@@ -15,7 +15,7 @@ from lightloom.core.documents import read_json
 from lightloom.core.errors import UserError
 from lightloom.core.limits import check_pixels
 from lightloom.core.parts import part
-from lightloom.core.schema import anything, check, either, entries, items, nothing, number, text, whole
+from lightloom.core.schema import SIDE, anything, check, either, entries, items, nothing, number, text, whole
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
 from lightloom.data.boxes.places import check_inside, straight
 from lightloom.data.images.readers import SplitName
@@ -27,13 +27,15 @@ FOLDERS = ("", "images", "{0}", "images/{0}", "{1}", "images/{1}")  # of images;
 LONGEST = 8_000_000  # pixels, of the outline of one object
 
 ID = either(whole(), text())
-SIDE = either(whole(0, 1_000_000), nothing)
+STATED_SIDE = either(SIDE, nothing)
 PIXEL = number(-1e6, 1e6)
-RUNS = entries({"counts": either(text(10_000_000), items(whole(0))), "size": items(whole(0, 1_000_000), 2, 2)}, {})
+RUNS = entries({"counts": either(text(10_000_000), items(whole(0))), "size": items(SIDE, 2, 2)}, {})
 SEGMENTATION = either(nothing, items(items(PIXEL, 6, multiple=2, of="numbers")), RUNS)
 CONTENT = entries(
     {
-        "images": items(entries({"id": ID, "file_name": text()}, {"height": SIDE, "width": SIDE}), of="images"),
+        "images": items(
+            entries({"id": ID, "file_name": text()}, {"height": STATED_SIDE, "width": STATED_SIDE}), of="images"
+        ),
         "categories": items(entries({"id": whole(), "name": text()}, {}), of="categories"),
     },
     {
@@ -42,7 +44,7 @@ CONTENT = entries(
                 {"image_id": ID, "bbox": items(number(), 4, 4, of="numbers, [x, y, width, height]")},
                 {
                     **{"category_id": either(whole(), nothing), "iscrowd": either(whole(0, 1), nothing)},
-                    **{"area": either(number(0), nothing), "segmentation": SEGMENTATION, "id": anything},
+                    **{"area": either(number(0), nothing), "segmentation": anything, "id": anything},
                 },
             ),
             of="annotations",
@@ -102,7 +104,7 @@ class Coco:
 
     def _annotation(self, path: Path, folder: Path, image: dict[str, Any], items: list[dict[str, Any]]) -> Annotation:
         numbers = {category["id"]: number for number, category in enumerate(self._categories(path), 1)}
-        name = image["file_name"]
+        name, source = image["file_name"], f"{path}, {image['file_name']}"
         boxes = [[x, y, x + width, y + height] for x, y, width, height in (item["bbox"] for item in items)]
         size = (int(image.get("height") or 0), int(image.get("width") or 0))
         return annotation(
@@ -113,7 +115,7 @@ class Coco:
             [int(item.get("iscrowd") or 0) for item in items],
             size=size,
             area=_areas(items),
-            masks=Segments([i["segmentation"] for i in items], size, f"{path}, {name}") if self.has_masks else None,
+            masks=_segments(items, size, source) if self.has_masks else None,
             image_id=image["id"] if isinstance(image["id"], int) else None,
         )
 
@@ -158,6 +160,11 @@ class Coco:
             tried = ", ".join(map(str, dict.fromkeys(places)))
             raise UserError(f"{path}: its first image, {name}, is in none of {tried}; put the images there")
         return found[0] if found else self.root
+
+
+def _segments(objects: list[dict[str, Any]], size: tuple[int, int], source: str) -> Segments:
+    outlines = [item.get("segmentation") for item in objects]
+    return Segments(check(outlines, items(SEGMENTATION, of="segmentations"), source), size, source)
 
 
 def _areas(objects: list[dict[str, Any]]) -> Tensor | None:

@@ -21,7 +21,7 @@ from torchvision.ops import box_iou
 from lightloom.core.errors import raise_all
 from lightloom.core.limits import check_pixels
 from lightloom.core.run_dir import read_json
-from lightloom.core.schema import entries, exactly, items, one_of, text, whole
+from lightloom.core.schema import SIDE, entries, exactly, items, one_of, text
 from lightloom.core.text import first_of
 from lightloom.data.boxes.annotations import Annotation
 from lightloom.data.cache import fingerprint
@@ -31,7 +31,6 @@ log = logging.getLogger("lightloom")
 SHOWN = 3  # names in a message
 ALIKE = 0.8  # IoU from which two boxes of a class are reported as one object drawn twice
 ROUNDING = 0.02  # pixels by which a box may leave its image and be clipped without a word
-SIDE = whole(0, 1_000_000)  # pixels
 SEEN = {"height": SIDE, "width": SIDE, "turned": one_of(True, False), "error": one_of("")}
 REMEMBERED = entries({"files": items(exactly(SEEN)), "sha256": text()}, {})
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)

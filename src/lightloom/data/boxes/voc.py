@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 from lightloom.core.documents import read_text, read_xml
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
-from lightloom.core.schema import check, shown, whole
+from lightloom.core.schema import SIDE, check, shown
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
 from lightloom.data.images.readers import SplitName, image_files
 
-SIDES, SIDE = ("height", "width"), whole(0, 1_000_000)
+SIDES = ("height", "width")
 
 log = logging.getLogger("lightloom")
 

@@ -18,7 +18,7 @@ import yaml
 from torch import Tensor
 
 from lightloom.core.atomic_io import deduplicate
-from lightloom.core.cells import Writer, opened
+from lightloom.core.cells import Writer, open_csv
 from lightloom.core.text import printable
 from lightloom.data.boxes.annotations import AnnotatedImages
 
@@ -123,7 +123,7 @@ def write_yolo(folder: Path, images: Sequence[Boxes], classes: Sequence[str]) ->
 def write_csv(path: Path, images: Sequence[Boxes], classes: Sequence[str]) -> None:
     """A row per box: image, class, score, x1, y1, x2, y2."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with opened(path, "w") as file:
+    with open_csv(path, "w") as file:
         writer = Writer(file)
         writer.write(["image", "class", "score", "x1", "y1", "x2", "y2"])
         for image in images:

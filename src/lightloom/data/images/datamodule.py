@@ -24,6 +24,7 @@ from lightloom.data.cache import open_cache
 from lightloom.data.images.augment import Augment
 from lightloom.data.images.decode import read_image
 from lightloom.data.images.readers import Reader, Split, SplitName
+from lightloom.data.images.unreadable import unreadable
 from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.sampling import stratified_split
 from lightloom.ops.rng import mix_tensor, seed_everything, uniforms
@@ -84,8 +85,14 @@ class ImageDataModule(KeyedDataModule):
         self.on_device = on_device
         self.augment, self.transform, self.shuffle = augment or Augment(), transform, shuffle
         self.val_fraction, self.seed = val_fraction, seed
-        self.cache_dir = Path(cache_dir) if cache and cache_dir else None
+        self.cache, self.cache_dir = cache, Path(cache_dir) if cache_dir else None
         self.splits: dict[str, Split] = {}
+
+    def unreadable(self) -> dict[str, dict[Path, str]]:
+        """split -> file -> what is wrong with it, of the splits that have been read; remembered below `cache_dir`."""
+        read = {name: split.paths for name, split in self.splits.items() if split.paths}
+        found = {name: unreadable(paths, self.image_size, self.cache_dir) for name, paths in read.items()}
+        return {name: files for name, files in found.items() if files}
 
     # --- the data and its facts
 
@@ -167,7 +174,7 @@ class ImageDataModule(KeyedDataModule):
     def _read(self, name: SplitName) -> Split | None:
         """What the reader has, with a place for what is decoded of it where one is asked for."""
         split = self.reader.read(name)
-        if split is None or self.cache_dir is None:
+        if split is None or not self.cache or self.cache_dir is None:
             return split
         if split.paths is None:
             log.info("data.cache: %s, %s, is in memory already; there is nothing to keep.", self.name, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +25,7 @@ def read_image(path: Path | str, channels: int, image_size: int) -> Tensor:
     """
     _mode(channels)
     try:
-        with Image.open(path) as image:
-            # JPEG decodes at 1/2, 1/4 or 1/8 for less work; twice the size that is needed keeps the quality.
-            image.draft(None, (2 * image_size, 2 * image_size))
-            check_pixels(path, *image.size)
+        with open_image(path, image_size) as image:
             upright = to_channels(ImageOps.exif_transpose(image), channels)
     except UserError:
         raise
@@ -34,6 +33,18 @@ def read_image(path: Path | str, channels: int, image_size: int) -> Tensor:
         raise UserError(f"{path}: cannot be read as an image ({error}); replace the file or delete it") from error
     fitted = ImageOps.fit(upright, (image_size, image_size), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(fitted)).view(image_size, image_size, channels).permute(2, 0, 1).contiguous()
+
+
+@contextmanager
+def open_image(path: Path | str, image_size: int) -> Iterator[Image.Image]:
+    """The file, not yet decoded; UserError where more pixels would be than may be. JPEG decodes at 1/2, 1/4 or 1/8.
+
+    Twice the `image_size` that is needed keeps the quality, and is less work.
+    """
+    with Image.open(path) as image:
+        image.draft(None, (2 * image_size, 2 * image_size))
+        check_pixels(path, *image.size)
+        yield image
 
 
 def to_channels(image: Image.Image, channels: int) -> Image.Image:

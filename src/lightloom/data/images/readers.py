@@ -31,7 +31,6 @@ from lightloom.core.schema import check, entries, text
 from lightloom.data import identity
 from lightloom.data.cache import ImageCache
 from lightloom.data.images.decode import read_image
-from lightloom.data.images.unreadable import unreadable
 from lightloom.ops.network import patience
 
 SplitName = Literal["train", "val", "test"]
@@ -72,10 +71,6 @@ class Split:
         if self.images is not None:
             return identity.of_values(self.images, *known)
         return identity.of_files(self.paths or [], *known)
-
-    def unreadable(self, folder: Path | None = None) -> dict[Path, str]:
-        """Path -> what is wrong with it, of the files that cannot be read; remembered below `folder`."""
-        return unreadable(self.paths or [], folder)
 
     def pick(self, indices: Tensor) -> Split:
         """The images at these indices, int64 (N,)."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
+import PIL
 
-from lightloom.core import atomic_io, run_dir
-from lightloom.core.limits import check_pixels
+from lightloom.core import atomic_io
+from lightloom.core.limits import MOST_PIXELS, limit
 from lightloom.data.cache import fingerprint
+from lightloom.data.images.decode import open_image
 
 DECODED = 500  # files that are read to their last pixel; of the others the header, and those without their end
 ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
@@ -20,33 +20,32 @@ TAIL = 4096  # bytes in which the end is looked for: some programs write after i
 log = logging.getLogger("lightloom")
 
 
-def unreadable(paths: Sequence[Path], folder: Path | None = None) -> dict[Path, str]:
-    """Path -> what is wrong with it, of the files that cannot be read.
+def unreadable(paths: Sequence[Path], image_size: int, folder: Path | None = None) -> dict[Path, str]:
+    """Path -> what is wrong with it, of the files that cannot be read as images of that size.
 
-    Remembered below `folder` for as long as no file's name, size or time changes.
+    Where none was found this is remembered below `folder`, for as long as no file's name, size or time changes. Of
+    many files the first look takes a while: each is opened.
     """
-    known = folder / f"{fingerprint(paths, 'unreadable', DECODED)}.json" if folder else None
+    looked_for = ("readable", DECODED, image_size, limit(MOST_PIXELS), PIL.__version__)
+    known = folder / f"{fingerprint(paths, *looked_for)}.readable" if folder else None
     if known and known.is_file():
-        seen = run_dir.read_json(known, {"nothing": "the file is damaged"})
-        if all(place.isdecimal() and int(place) < len(paths) for place in seen):
-            return {paths[int(place)]: str(said) for place, said in seen.items()}
+        return {}
     every = max(1, -(-len(paths) // DECODED))
     with ThreadPoolExecutor() as pool:
-        said = list(pool.map(_fault, paths, (i % every == 0 for i in range(len(paths)))))
-    found = {place: fault for place, fault in enumerate(said) if fault}
-    if known:
+        said = list(pool.map(_fault, paths, (i % every == 0 for i in range(len(paths))), [image_size] * len(paths)))
+    found = {path: fault for path, fault in zip(paths, said, strict=True) if fault}
+    if known and not found:
         try:
-            atomic_io.write_text(known, json.dumps(found) + "\n")
+            atomic_io.write_text(known, "")
         except OSError as error:
-            log.debug("%s: what was seen of the images is not remembered (%s)", known, error)
-    return {paths[place]: fault for place, fault in found.items()}
+            log.debug("%s: that all images can be read is not remembered (%s)", known, error)
+    return found
 
 
-def _fault(path: Path, decode: bool) -> str | None:
+def _fault(path: Path, decode: bool, image_size: int) -> str | None:
     """What is wrong with the file; None where nothing was seen."""
     try:
-        with Image.open(path) as image:
-            check_pixels(path, *image.size)
+        with open_image(path, image_size) as image:
             end = ENDS.get(str(image.format))
             if decode or (end and end not in _tail(path)):
                 image.load()

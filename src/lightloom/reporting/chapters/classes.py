@@ -49,7 +49,7 @@ class Classes(OfImages):
 def confusion(run: Path) -> dict[str, Any] | None:
     """classes, rows of (count, share of the true class), and the most frequent errors; None without a whole table."""
     try:
-        with cells.opened(run / "confusion_matrix.csv") as file:
+        with cells.open_csv(run / "confusion_matrix.csv") as file:
             (_, *classes), *rows = cells.rows(file)
         counts = [[int(n) for _, n in zip(classes, row[1:], strict=True)] for row in rows]
     except (OSError, ValueError):
