@@ -23,9 +23,9 @@ def train(cfg: DictConfig) -> float | None:
     trainer = flow.build_trainer(cfg, module)
     preflight.preflight(cfg, trainer, module, datamodule)
     with page.written_at_end(cfg.paths.output_dir) as results:
-        seconds = flow.fit(cfg, trainer, module, datamodule, start)
+        trained = flow.fit(cfg, trainer, module, datamodule, start)
         tested = flow.test_best(cfg, trainer, module, datamodule)
-        results |= flow.report(cfg, trainer, tested, seconds)
+        results |= flow.report(cfg, trainer, tested, trained)
     return flow.finish(cfg, results)
 
 

@@ -1,7 +1,9 @@
 """run.json tells one state of data and code from another."""
 
 import json
+import os
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import commands
@@ -116,7 +118,43 @@ def test_each_start_is_recorded_with_where_it_began(tmp_path):
         v.numel() for k, v in torch.load(where / "checkpoints/last.ckpt")["state_dict"].items() if "network" in k
     )
     results = json.loads((where / "results.json").read_text())
-    assert continued["train_seconds"] == results["train_seconds"]
+    assert begun["train_seconds"] + continued["train_seconds"] == pytest.approx(results["train_seconds"], abs=0.02)
+    page = (where / "report.html").read_text()
+    assert "The run was continued 1 time, with other options than it began with" in page
+    assert "<code>trainer.max_epochs</code> was 1" in page
+
+
+def test_a_start_that_was_killed_counts_until_its_last_checkpoint(tmp_path):
+    """It could not write down how long it had trained."""
+    last = tmp_path / "checkpoints/last.ckpt"
+    last.parent.mkdir()
+    last.touch()
+    os.utime(last, (1_000_042, 1_000_042))
+    time = datetime.fromtimestamp(1_000_000).astimezone().strftime(record.TIME)
+    begun, continued = {"time": time, "origin": None}, {"time": time, "origin": {"weights_only": False}}
+    assert record._timed(tmp_path, [begun])[0]["train_seconds"] == 42
+    ended = {**begun, "train_seconds": 7.0}
+    assert record._timed(tmp_path, [ended]) == [ended]
+    record.write(tmp_path, [{**begun, "train_seconds": 100.0}, ended, {**continued, "train_seconds": 3.0}, continued])
+    assert record.seconds_before(tmp_path) == 10  # of those since the run last began anew
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("trainer.max_epochs=100000", "trainer.max_time=00:00:00:01"), "max_time"),
+        (("trainer.max_epochs=9", "trainer.max_steps=3"), "max_steps"),
+        (("trainer.max_epochs=9", "callbacks=early_stopping", "callbacks.early_stopping.patience=1",
+          "model.optimizer.lr=1e-9"), "early stopping on val/acc"),
+        (("trainer.max_epochs=1",), None),
+    ],
+)  # fmt: skip
+def test_what_ended_a_run_is_said(tmp_path, options, said):
+    small = ("trainer=cpu", "trainer.limit_train_batches=2", "preflight=false", "model=mlp", "data=digits")
+    commands.run(tmp_path, *small, *options, "run_name=ended")
+    where = tmp_path / "runs/ended"
+    assert record.starts_of(where)[-1]["stopped_by"] == said
+    assert (f", stopped by {said}." in (where / "run.log").read_text()) == (said is not None)
 
 
 def test_a_record_that_fails_is_a_warning(tmp_path, caplog):

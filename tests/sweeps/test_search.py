@@ -51,7 +51,7 @@ def searched(tmp_path_factory):
     space = ("optimizer=adamw,nag", "data.batch_size=32,9999")
     found = plan(folder, *SHORT, *space, "sweep.sampler=grid", "sweep.seeds=2", "sweep.n_jobs=2", "seed=5")
     study = search_all(found, Forked())
-    assert report.report(found, study) == 0
+    assert report.report(found, study) == 1  # of the point whose runs fail
     return found, study
 
 

@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -151,6 +152,15 @@ def loader(
         timeout=timeout,
         worker_init_fn=report_unsent,
     )
+
+
+def files_of(batches: Any, number: int) -> list[Path]:
+    """The files of the samples of a loader's batch, counted from 0; [] where its dataset has no `paths`."""
+    paths = getattr(getattr(batches, "dataset", None), "paths", None)
+    if paths is None:
+        return []
+    indices, _ = next(islice(batches.sampler, number, None))
+    return [paths[i] for i in indices.tolist()]
 
 
 def bytes_of_sample(batches: Any) -> int:

@@ -245,7 +245,7 @@ class Trial:
 
     def _test(self) -> str:
         if not contract.can_be_tested(self.data, self.cfg.get("labelled", True)):
-            return "no test data with labels: not tested"
+            return "no test data with labels"
         self.trainer.test(self.module, datamodule=self.data, verbose=False)
         return ", ".join(sorted(self.trainer.callback_metrics)) or "nothing logged"
 

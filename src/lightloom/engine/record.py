@@ -34,6 +34,7 @@ log = logging.getLogger("lightloom")
 
 PACKAGES = ("lightloom", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "timm", "hydra-core", "numpy")
 GIT_SECONDS = 10
+TIME = "%Y-%m-%d %H:%M:%S %z"
 
 
 @optional(run_dir.RECORD)
@@ -47,7 +48,7 @@ def begin(
 ) -> None:
     """Add an entry for this start. splits: what identifies the data. origin: see `origin_of`."""
     entry = {
-        "time": f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}",
+        "time": datetime.now().astimezone().strftime(TIME),
         "command": command(sys.argv),
         "git": git(),
         "versions": versions(),
@@ -56,14 +57,32 @@ def begin(
         "data": {"name": contract.name(datamodule), "splits": splits},
         "origin": origin,
     }
-    write(run, [*starts_of(run), entry])
+    write(run, [*_timed(run, starts_of(run)), entry])
 
 
 @optional(run_dir.RECORD)
-def end(run: Path, seconds: float, finished: bool) -> None:
-    """How long this start has trained, and whether it came to the run's end."""
+def end(run: Path, seconds: float, finished: bool, stopped_by: str | None = None) -> None:
+    """How long this start has trained, whether it came to the run's end, and what ended it before its last epoch."""
     if starts := starts_of(run):
-        write(run, [*starts[:-1], {**starts[-1], "train_seconds": round(seconds, 2), "finished": finished}])
+        told = {"train_seconds": round(seconds, 2), "finished": finished, "stopped_by": stopped_by}
+        write(run, [*starts[:-1], {**starts[-1], **told}])
+
+
+def seconds_before(run: Path) -> float:
+    """What the starts before this one have trained whose work it continues."""
+    starts = starts_of(run)
+    begun = [i for i, start in enumerate(starts) if (start.get("origin") or {"weights_only": True})["weights_only"]]
+    return sum(start.get("train_seconds") or 0.0 for start in starts[max(begun, default=0) : -1])
+
+
+def _timed(run: Path, starts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A start that was killed could not say how long it trained: until its last checkpoint was written."""
+    last = run / run_dir.CHECKPOINTS / run_dir.LAST
+    if not starts or "train_seconds" in starts[-1] or not last.is_file():
+        return starts
+    begun = datetime.strptime(starts[-1]["time"], TIME).timestamp()
+    seconds = max(last.stat().st_mtime - begun, 0.0)
+    return [*starts[:-1], {**starts[-1], "train_seconds": round(seconds, 2), "finished": False}]
 
 
 @optional(run_dir.RECORD)

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -35,6 +35,13 @@ from lightloom.engine.resume import Start, check_same_data, holds_a_run
 from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")
+
+
+class Trained(NamedTuple):
+    """seconds: of this start. stopped_by: what ended training before its last epoch; a test loads another state."""
+
+    seconds: float
+    stopped_by: str | None
 
 
 def open_run(cfg: DictConfig) -> DictConfig:
@@ -250,8 +257,8 @@ def fit(
     module: pl.LightningModule,
     datamodule: pl.LightningDataModule,
     start: Start,
-) -> float:
-    """Train from `start` on; returns the seconds it took."""
+) -> Trained:
+    """Train from `start` on."""
     asked = checkpoints.record_of(trainer)
     asked.state = contract.state(datamodule)
     if start.path:
@@ -278,7 +285,7 @@ def fit(
         if run_dir.rank() == 0:
             record.end(Path(cfg.paths.output_dir), time.monotonic() - started, finished=False)
         raise
-    return time.monotonic() - started
+    return Trained(time.monotonic() - started, trainers.stopped_by(trainer))
 
 
 def _take_weights(start: Start, module: pl.LightningModule) -> None:
@@ -322,41 +329,73 @@ def test_best(
 ) -> dict[str, float]:
     """Test the best checkpoint (the weights at hand where none was saved); returns the metrics.
 
-    Nothing where the data has no test split with labels, or the algorithm no test.
+    On the validation part, with `val/` in the metrics' names, where the data has no test part with the labels that the
+    task needs. Nothing where the algorithm has no test, or needs no labels and there is no test part.
     """
-    testable = contract.can_be_tested(datamodule, cfg.get("labelled", True))
     if not (cfg.test and is_overridden("test_step", module)):
         return {}
-    if not testable:
-        log.info(
-            "%s has no test data%s: not tested; src/eval.py ckpt_path=%s measures on that of validation.",
-            cfg.data.name,
-            " with labels" if cfg.get("labelled", True) else "",
-            cfg.paths.output_dir,
-        )
-        return {}
+    labelled = cfg.get("labelled", True)
+    if contract.can_be_tested(datamodule, labelled):
+        return _tested(trainer, module, datamodule)
+    on_validation = labelled and sum(trainer.num_val_batches) > 0
+    log.info(
+        "%s has no test data%s: %s.",
+        cfg.data.name,
+        " with labels" if labelled else "",
+        "the best checkpoint is measured on that of validation" if on_validation else "not tested",
+    )
+    return _tested_on_validation(trainer, module, datamodule) if on_validation else {}
+
+
+def _tested(trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule) -> dict[str, float]:
     keeper = checkpoint_keeper(trainer)
     best = keeper.best if keeper and keeper.best.is_file() and not typed(trainer).fast_dev_run else None
     results = trainer.test(module, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
     return dict(results[0]) if results else {}
 
 
-def report(cfg: DictConfig, trainer: pl.Trainer, tested: dict[str, float], seconds: float) -> dict[str, float]:
+def _tested_on_validation(
+    trainer: pl.Trainer, module: pl.LightningModule, datamodule: pl.LightningDataModule
+) -> dict[str, float]:
+    """As a test, for figures and pictures of the run's folder; the loggers would call it a test, and hear nothing."""
+    loggers, trainer.loggers = trainer.loggers, []
+    datamodule.test_dataloader = lambda: contract.eval_loader(datamodule, "val")  # type: ignore[method-assign]
+    try:
+        found = _tested(trainer, module, datamodule)
+    finally:
+        trainer.loggers = loggers
+        del datamodule.test_dataloader
+    return {f"val/{name.removeprefix('test/')}": value for name, value in found.items()}
+
+
+def report(cfg: DictConfig, trainer: pl.Trainer, tested: dict[str, float], trained: Trained) -> dict[str, float]:
     """Print the table of results and the run's folder, close the logs; returns what results.json is to say."""
     keeper = checkpoint_keeper(trainer)
     score = keeper.best_score if keeper else None
     rows = {f"best {cfg.monitor.metric}": score, **tested} if score is not None else dict(tested)
-    facts = {"epochs": trainer.current_epoch, "steps": trainer.global_step, "train_seconds": round(seconds, 2)}
+    run, (seconds, stopped_by) = Path(cfg.paths.output_dir), trained
+    whole = round(seconds + record.seconds_before(run), 2)
+    facts = {"epochs": trainer.current_epoch, "steps": trainer.global_step, "train_seconds": whole}
     if trainer.is_global_zero:
-        run = Path(cfg.paths.output_dir)
         (run / run_dir.RESULTS).unlink(missing_ok=True)  # of an earlier end: no longer true
         print_table(f"{cfg.run_name}", rows)
-        record.end(run, seconds, finished=True)
+        record.end(run, seconds, True, stopped_by)
         if datamodule := typed(trainer).datamodule:
             record.add_test_data(run, datamodule)
-        log.info("%d epochs, %d steps in %.1f s. Run folder: %s", *facts.values(), run)
+        why = f", stopped by {stopped_by}" if stopped_by else ""
+        log.info("%d epochs, %d steps in %.1f s%s. Run folder: %s", *facts.values(), why, run)
+        _log_hyperparameters(cfg, trainer, rows)
     close(trainer)
     return {**rows, **facts}
+
+
+def _log_hyperparameters(cfg: DictConfig, trainer: pl.Trainer, results: dict[str, float]) -> None:
+    """What TensorBoard compares runs by on its page HPARAMS: options of the model and of training, and the results."""
+    options = {key: plain(cfg.get(key)) for key in ("seed", "model", "optimizer", "trainer")}
+    for logger in trainer.loggers:
+        if isinstance(logger, pl.loggers.TensorBoardLogger):
+            named = {f"hparams/{name.replace(' ', '_')}": value for name, value in results.items()}
+            logger.log_hyperparams(redact_options({**options, "data": cfg.data.name}), named)
 
 
 def finish(cfg: DictConfig, results: dict[str, float]) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import EarlyStopping, Timer
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 
 from lightloom.config.foreign import as_config, plain
@@ -16,6 +17,7 @@ from lightloom.engine import launcher
 from lightloom.engine import lightning_internals as internals
 from lightloom.engine.lightning_options import check_options
 from lightloom.engine.null_profiler import NullProfiler
+from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")
 
@@ -40,6 +42,18 @@ def _let_fused_steps_clip(trainer: pl.Trainer) -> None:
     precision = trainer.precision_plugin
     if type(precision) is MixedPrecision and precision.scaler is None:
         precision.clip_gradients = MethodType(Precision.clip_gradients, precision)  # type: ignore[method-assign]
+
+
+def stopped_by(trainer: pl.Trainer) -> str | None:
+    """What has ended training before its last epoch: max_time, max_steps, early stopping; None where nothing has."""
+    for callback in typed(trainer).callbacks:
+        if isinstance(callback, Timer) and (callback.time_remaining() or 1.0) <= 0:
+            return "max_time"
+        if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
+            return f"early stopping on {callback.monitor}"
+    epochs = trainer.max_epochs
+    ends_early = trainer.max_steps > 0 and (epochs in (None, -1) or trainer.current_epoch < (epochs or 0))
+    return "max_steps" if ends_early and trainer.global_step >= trainer.max_steps else None
 
 
 def profiler(options: DictConfig) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class VAE(pl.LightningModule):
     def logged(self) -> list[str]:
         """The names of all that is logged, known before the first step."""
         evaluated = [f"{stage}/{name}" for stage in ("val", "test") for name in ("elbo", "reconstruction", "kl")]
-        return [*self.means.logged, *evaluated, "test/iwae"]
+        return [*self.means.logged, *evaluated, f"test/iwae_{self.iwae_samples}"]
 
     def decode(self, z: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1], expected pixel by pixel, for latents z (B, latent_dim)."""
@@ -107,7 +107,7 @@ class VAE(pl.LightningModule):
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         bounds = self.bounds(batch[0], self.iwae_samples)
-        self._log("test", len(batch[0]), bounds)
+        self._log("test", len(batch[0]), {**bounds, f"iwae_{self.iwae_samples}": bounds["iwae"]})
 
     def bounds(self, images: Tensor, samples: int) -> dict[str, Tensor]:
         """elbo, reconstruction, kl, and iwae, the bound of eq. 8 (Burda et al.); (B,) each, a function of the image.

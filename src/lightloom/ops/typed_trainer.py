@@ -14,6 +14,7 @@ class TypedTrainer(Protocol):
     datamodule: pl.LightningDataModule | None
     callbacks: list[pl.Callback]
     lightning_module: pl.LightningModule
+    test_dataloaders: object
     val_check_batch: int | float
     check_val_every_n_epoch: int | None
 

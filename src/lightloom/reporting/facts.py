@@ -71,6 +71,12 @@ class Run:
         return str(self.data.get("name") or str(self.data.get("_target_", "")).rpartition(".")[2])
 
     @property
+    def data_title(self) -> str:
+        """The data set's name; with the folder's, where that is another one."""
+        folder = Path(str(self.data.get("root") or "")).name
+        return self.data_name if folder in ("", self.data_name) else f"{self.data_name} ({folder})"
+
+    @property
     def task(self) -> str:
         return str(self.config.get("task", "")).replace("_", " ")
 
@@ -81,15 +87,22 @@ class Run:
 
     @property
     def model(self) -> str:
-        """The class of the network, or of the algorithm where it has several."""
+        """What the network is called: by the library that it is of, or its class; the algorithm's of several."""
         model, network = self.config["model"], self.config["model"].get("network")
-        target = network.get("_target_") if isinstance(network, dict) else None
-        return str(target or model.get("_target_", "")).rpartition(".")[2]
+        network = network if isinstance(network, dict) else {}
+        own = str(network.get("_target_") or model.get("_target_", "")).rpartition(".")[2]
+        return str(network.get("name") or own)
 
     @property
     def metrics(self) -> dict[str, float]:
         """The figures of results.json: the best monitored one, and those of the test."""
         return {name: value for name, value in self.results.items() if name not in SUMMED_UP}
+
+    @property
+    def judged_by_validation(self) -> bool:
+        """Was there no test part, so that the figures of the best checkpoint are those of validation?"""
+        stages = {name.partition("/")[0] for name in self.metrics}
+        return "test" not in stages and "val" in stages
 
     @property
     def where(self) -> str:
@@ -99,9 +112,21 @@ class Run:
 
     @property
     def train_seconds(self) -> float | None:
-        """Of all starts together; None where one was killed, and recorded none, or none has ended."""
+        """Of all starts together whose work is in the run; None where one was killed, and recorded none."""
+        if (whole := self.results.get("train_seconds")) is not None:
+            return whole
         told = [start["train_seconds"] for start in self.starts if "train_seconds" in start]
         return sum(told) if told and len(told) == len(self.starts) else None
+
+    @property
+    def continued(self) -> int:
+        """How many of its starts went on from a checkpoint of its own."""
+        return sum(_continues(start) for start in self.starts)
+
+    @property
+    def changed(self) -> list[list[Any]]:
+        """(option, before, now) of all that was changed where the run was continued."""
+        return [change for start in self.starts if _continues(start) for change in start["origin"].get("changed", [])]
 
     def best(self) -> tuple[float, int] | None:
         """The best value of the monitored metric so far, and its epoch, from 0."""
@@ -119,6 +144,11 @@ class Run:
         if origin.get("weights_only"):
             options += [f"ckpt_path={origin['path']}", f"weights_only_init={format_value(origin['weights_only'])}"]
         return shlex.join(["python", "src/train.py", *options])
+
+
+def _continues(start: dict[str, Any]) -> bool:
+    origin = start.get("origin") or {"weights_only": True}
+    return not origin.get("weights_only")
 
 
 def read(run: Path, results: dict[str, float] | None = None) -> Run:

@@ -46,6 +46,6 @@ START = entries(
         "data": entries({"name": text(), "splits": SPLITS}, {}),
         "origin": either(nothing, ORIGIN),
     },
-    {"train_seconds": number(0)},
+    {"train_seconds": number(0), "stopped_by": either(nothing, text())},
 )
 RECORD = entries({"starts": items(START)}, {})

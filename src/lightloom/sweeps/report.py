@@ -28,11 +28,14 @@ SECONDS = "train_seconds"
 
 
 def report(plan: Plan, study: optuna.Study) -> int:
-    """Write table, plots and best_<name>.yaml, print the best trials; raises UserError where none succeeded."""
+    """Write table, plots and best_<name>.yaml, print the best trials; raises UserError where none succeeded.
+
+    The exit code: 1 where some trials failed, whatever the others came to.
+    """
     trials = ranked(plan, study.get_trials())
     atomic_io.write_text(plan.folder / "trials.csv", as_csv([redact_options(row(plan, trial)) for trial in trials]))
+    faults = [f"trial {t.number}: {t.user_attrs[FAULT]}" for t in trials if FAULT in t.user_attrs]
     if not trials or trials[0].state != TrialState.COMPLETE:
-        faults = [f"trial {t.number}: {t.user_attrs[FAULT]}" for t in trials if FAULT in t.user_attrs]
         raise UserError(f"no trial of sweep {plan.name} has a result; {(faults or ['none was begun'])[0]}")
     plots.draw(plan, study).savefig(plan.folder / "sweep.png", dpi=110)
     _print(plan, trials)
@@ -40,7 +43,9 @@ def report(plan: Plan, study: optuna.Study) -> int:
     path = best.write(plan, values(plan, trials[0]), f"trial {trials[0].number}, {score}")
     log.info("Best: trial %d, %s. The sweep's folder: %s", trials[0].number, score, plan.folder)
     log.info("Its options: %s; train with experiment=%s", path, path.stem)
-    return 0
+    if faults:
+        log.warning("%d of %d trials failed (trials.csv has why), the first: %s", len(faults), len(trials), faults[0])
+    return 1 if faults else 0
 
 
 def ranked(plan: Plan, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -142,6 +142,21 @@ def test_the_bar_is_drawn_by_time_not_by_step(clock, monkeypatch):
     assert console.bar is None
 
 
+def test_without_a_bar_a_line_says_each_minute_how_far_it_is(clock, caplog):
+    """An epoch of hours in a cluster's log."""
+    caplog.set_level(logging.INFO, "lightloom")
+    console, of = Console(), trainer(current_epoch=0, max_epochs=2)
+    console.on_train_start(of, None)
+    console.on_train_epoch_start(of, None)
+    for batch in range(100):
+        clock.seconds += 1.3
+        console.on_train_batch_end(of, None, None, None, batch)
+    assert [r.message for r in caplog.records] == [
+        "epoch 1/2  batch 47/100  0.8 batches/s  (run 0:03:19)",
+        "epoch 1/2  batch 94/100  0.8 batches/s  (run 0:02:18)",
+    ]
+
+
 def test_a_loader_without_an_end_has_no_time_left():
     trainer = SimpleNamespace(current_epoch=0, num_training_batches=float("inf"), max_epochs=2, max_steps=-1)
     console = Console()

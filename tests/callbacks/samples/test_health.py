@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
-from lightloom.callbacks.samples.health import DIVERSITY, Health, curves, diversity
+from lightloom.callbacks.samples.health import DIVERSITY, Health, alike, curves, diversity
 from lightloom.ops.rng import latents
 
 
@@ -91,6 +91,15 @@ def test_diversity_is_the_mean_distance():
     assert diversity(x[:1]) == diversity(x[:1].expand(5, -1, -1, -1)) == 0
 
 
+def test_a_few_outliers_do_not_hide_that_the_others_are_alike():
+    """62 of 64 alike and two far away differ as much in the mean as a sixth of them would that differ."""
+    images = torch.zeros(64, 1, 2, 2)
+    images[62:] = torch.tensor([10.0, -10.0]).view(2, 1, 1, 1)
+    assert diversity(images) > 1
+    assert alike(images, 0.3) == 62
+    assert alike(torch.arange(8.0).view(8, 1, 1, 1), 1.0) == 3
+
+
 def test_ratio_is_that_of_the_spreads(tmp_path):
     health, trainer = fit(tmp_path, Scripted([1.0, 0.5], [1.0, 1.0]), 2)
     ratios = health.history[DIVERSITY]
@@ -115,7 +124,7 @@ def test_images_that_are_all_alike_say_nothing(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("spreads", "epochs"),
     [
-        ([1.0, 0.5, 2.0, 0.2, 1.0], []),
+        ([1.0, 0.5, 2.0, 0.6, 1.0], []),
         ([0.0] * 5, [2]),  # an untrained network's samples are alike without a fault
         ([1.0, 0.05, 0.0, 0.0, 0.04], [2]),
         ([1.0, 0.05, 1.0, 0.05, 0.05], [2, 4]),
@@ -125,7 +134,7 @@ def test_a_collapse_is_told_once_until_it_heals(tmp_path, caplog, spreads, epoch
     fit(tmp_path, Scripted(spreads, [1.0] * 5), 5)
     assert len(warned(caplog)) == len(epochs)
     for message, epoch in zip(warned(caplog), epochs, strict=True):
-        assert message.startswith(f"The samples of epoch {epoch} are nearly alike: ")
+        assert f" of 64 samples of epoch {epoch} are nearly alike" in message
         assert "\n" not in message
 
 

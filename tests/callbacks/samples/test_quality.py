@@ -121,7 +121,8 @@ def figures() -> dict[str, float]:
 
 def test_they_have_the_names_that_are_promised(figures):
     names = {f"test/{what}_pixels" for what in ("frechet", "kernel", "precision", "recall")}
-    names |= {"test/parzen_nats", "test/parzen_nats_stderr", "test/nearest_neighbour_acc"}
+    names |= {"test/parzen_nats", "test/parzen_nats_stderr", "test/parzen_sigma"}
+    names |= {"test/nearest_neighbour_acc", "test/nearest_neighbour_of"}
     assert set(figures) == names | set(quality().logged)
 
 
@@ -201,7 +202,7 @@ def test_batches_of_all_processes_come_into_the_datas_order(world_size):
 @pytest.mark.parametrize("first", ["average", "quality"])
 def test_averaged_weights_are_judged_whoever_comes_first(first):
     """Training leaves the averaged weights in the module; the figures of a run without them are others."""
-    callbacks = [WeightAverage(decay=0.9), quality(val_samples=100)]
+    callbacks = [WeightAverage(decay=0.9, warm_up=False), quality(val_samples=100)]
     judged = {}
     for average in (True, False):
         found = trainer(*(callbacks[:: 1 if first == "average" else -1] if average else callbacks[1:]), max_epochs=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,23 @@ from lightloom.callbacks.offers import lacks_output, lacks_parts, parts_of
 from lightloom.callbacks.samples.grid import is_shown
 from lightloom.core import atomic_io
 from lightloom.core.ranges import Count
+from lightloom.data.loading import files_of
 from lightloom.ops.collectives import gather_objects
 from lightloom.ops.images.grid import grid, to_uint8, visible, write_png
+from lightloom.ops.typed_trainer import typed
 
 COLUMNS = 20
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """true, predicted: classes from 0. confidence: of the wrong class. image: uint8 (C, H, W)."""
+    """true, predicted: classes from 0. confidence: of the wrong class. image: uint8 (C, H, W). file: folder/name."""
 
     true: int
     predicted: int
     confidence: float
     image: Tensor
+    file: str = ""
 
 
 class Misclassified(pl.Callback):
@@ -68,7 +71,8 @@ class Misclassified(pl.Callback):
         self._left_out = self._left_out or lacks_parts(batch, 2, "misclassified.png")
         if is_shown(trainer) and not self._left_out:
             images, labels = parts_of(batch, 2)
-            found = wrong(outputs["logits"], images, labels, self.side)
+            files = files_of(typed(trainer).test_dataloaders, batch_idx)
+            found = wrong(outputs["logits"], images, labels, self.side, files)
             self._kept = choose([*self._kept, *found], self.per_pair, self.most)
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -80,15 +84,19 @@ class Misclassified(pl.Callback):
             write(self.folder, sorted(kept, key=lambda w: (w.true, w.predicted, -w.confidence)))
 
 
-def wrong(logits: Tensor, images: Tensor, labels: Tensor, side: int) -> list[Wrong]:
-    """The misclassified images of a batch, none with a side of more than `side`. logits (B, K), images (B, C, H, W)."""
+def wrong(logits: Tensor, images: Tensor, labels: Tensor, side: int, files: Sequence[Path] = ()) -> list[Wrong]:
+    """The misclassified images of a batch, none with a side of more than `side`.
+
+    logits (B, K), images (B, C, H, W); files: B of them, where they come from some.
+    """
     confidence, predicted = logits.float().softmax(1).max(1)
     places = (predicted != labels).nonzero().flatten()
     if not len(places):
         return []
     small = visible(to_uint8(_reduced(images[places].float(), side)))
     facts = (values[places].tolist() for values in (labels, predicted, confidence))
-    return [Wrong(*fact) for fact in zip(*facts, small, strict=True)]
+    names = ["/".join(files[i].parts[-2:]) if files else "" for i in places.tolist()]
+    return [Wrong(*fact) for fact in zip(*facts, small, names, strict=True)]
 
 
 def choose(found: Iterable[Wrong], per_pair: int, most: int) -> list[Wrong]:
@@ -105,7 +113,11 @@ def choose(found: Iterable[Wrong], per_pair: int, most: int) -> list[Wrong]:
 
 def write(folder: Path, kept: list[Wrong]) -> None:
     """Write both files; for a test without mistakes an empty list and no grid."""
-    rows = [{"true": w.true, "predicted": w.predicted, "confidence": round(w.confidence, 4)} for w in kept]
+    rows = [
+        {"true": w.true, "predicted": w.predicted, "confidence": round(w.confidence, 4)}
+        | ({"file": w.file} if w.file else {})
+        for w in kept
+    ]
     atomic_io.write_text(folder / "misclassified.json", json.dumps({"columns": COLUMNS, "images": rows}) + "\n")
     if kept:
         images = torch.stack([w.image for w in kept])

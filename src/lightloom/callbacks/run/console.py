@@ -18,13 +18,14 @@ class Console(pl.Callback):
     """Prints a bar and a line per epoch; refreshes by time, not by step, and never waits for the device in an epoch.
 
     The bar has the rate, the time left of this pass over the data and, in training, that of the whole run, validations
-    included. Without a terminal (a file, a notebook's `!python`, a cluster's log) and on other processes than the first
-    there is none.
+    included. Without a terminal (a file, a notebook's `!python`, a cluster's log) there is a line with the same each
+    minute. Other processes than the first show nothing.
     """
 
     only_shows = True  # a run that is resumed may have it otherwise, or not at all
     at_test = True
     SECONDS_BETWEEN_REFRESHES = 0.25
+    SECONDS_BETWEEN_LINES = 60.0
 
     def __init__(self) -> None:
         self.bar: Progress | None = None
@@ -33,11 +34,13 @@ class Console(pl.Callback):
         self._ended: tuple[str, str] | None = None
         self._started = self._epoch_started = self._refreshed_at = time.monotonic()
         self._first = 0  # batches of the run that were behind it when this process began
+        self._what, self._total, self._done = "", 0.0, 0  # the pass over the data: its name, batches, those behind it
 
     # --- training
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._started, self._first = time.monotonic(), _batches_behind(trainer, 0)
+        self._started = self._refreshed_at = time.monotonic()
+        self._first = _batches_behind(trainer, 0)
         self._open(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -49,8 +52,9 @@ class Console(pl.Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._batches += 1
+        self._done = batch_idx + 1
         if self._due():
-            self._show(batch_idx + 1, self._rate(), self._left(trainer, batch_idx + 1))
+            self._show(self._rate(), self._left(trainer, batch_idx + 1))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._ended = f"epoch {_epoch(trainer)}", f"({self._rate():.1f} batches/s)"
@@ -86,10 +90,9 @@ class Console(pl.Callback):
         self._close()
 
     def _evaluated(self) -> None:
-        if self.bar and self._task is not None:
-            self.bar.advance(self._task)
-            if self._due():
-                self._show()
+        self._done += 1
+        if self._due():
+            self._show()
 
     # --- the bar
 
@@ -114,24 +117,25 @@ class Console(pl.Callback):
         self.bar.start()
 
     def _begin(self, what: str, total: int | float) -> None:
+        self._what, self._total, self._done = what, total, 0
         if self.bar:
             for task in self.bar.task_ids:
                 self.bar.remove_task(task)
             self._task = self.bar.add_task(what, total=None if total == float("inf") else total, rate="", left="")
 
     def _due(self) -> bool:
-        return (
-            self.bar is not None
-            and self._task is not None
-            and time.monotonic() - self._refreshed_at > self.SECONDS_BETWEEN_REFRESHES
-        )
+        between = self.SECONDS_BETWEEN_REFRESHES if self.bar else self.SECONDS_BETWEEN_LINES
+        return time.monotonic() - self._refreshed_at > between
 
-    def _show(self, done: int | None = None, rate: float | None = None, left: str = "") -> None:
-        assert self.bar is not None
+    def _show(self, rate: float | None = None, left: str = "") -> None:
         self._refreshed_at = time.monotonic()
         shown = "" if rate is None else f"{rate:.1f} batches/s"
-        self.bar.update(self._task, completed=done, rate=shown, left=left)
-        self.bar.refresh()
+        if self.bar and self._task is not None:
+            self.bar.update(self._task, completed=self._done, rate=shown, left=left)
+            self.bar.refresh()
+        elif not self.bar:
+            of = "" if self._total == float("inf") else f"/{self._total:.0f}"
+            log.info("%s", "  ".join(filter(None, (self._what, f"batch {self._done}{of}", shown, left))))
 
     def _left(self, trainer: pl.Trainer, done: int) -> str:
         """The time left of the run at its rate so far; nothing where its length is unknown."""
@@ -151,7 +155,7 @@ class Console(pl.Callback):
                 log.info("%s", line)
             elif trainer.is_global_zero:  # in a notebook, where no run has set the log up
                 print(line, flush=True)
-            self._ended = None
+            self._ended, self._refreshed_at = None, time.monotonic()
 
     def _rate(self) -> float:
         return self._batches / max(time.monotonic() - self._epoch_started, 1e-9)

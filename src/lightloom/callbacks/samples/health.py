@@ -32,6 +32,8 @@ MAKERS = ("train/generator_grad_norm", "train/decoder_grad_norm")
 # Samples that differ a tenth as much as images do are copies with small changes, and an epoch's mean gradient norm
 # varies by one or two orders of magnitude in runs that learn: what is below these is no longer a matter of degree.
 COLLAPSED, VANISHED = 0.1, 1e-3
+# Of 64 images of MNIST or Fashion-MNIST at most 4 lie nearer to one of them than 0.3 times their mean distance.
+ALIKE, MOST_ALIKE = 0.3, 0.5
 
 
 class Health(pl.Callback):
@@ -92,12 +94,13 @@ class Health(pl.Callback):
         module.log(DIVERSITY, ratio, sync_dist=True)
         epoch = trainer.current_epoch + 1
         self._note(DIVERSITY, epoch, ratio)
+        same = alike(samples, ALIKE * real)
         self._watch(
-            "collapse",
-            ratio < COLLAPSED and epoch > 1,  # the first samples of any network are much alike
-            f"The samples of epoch {epoch} are nearly alike: they differ {ratio:.2g} times as much as images of the "
-            f"data do (expected about 1, at least {COLLAPSED:g}); if that lasts, the generator has collapsed: try a "
-            f"lower learning rate or model=wgan_gp.",
+            "collapse",  # the first samples of any network are much alike
+            epoch > 1 and (ratio < COLLAPSED or same > MOST_ALIKE * len(samples)),
+            f"{same} of {len(samples)} samples of epoch {epoch} are nearly alike, and all differ {ratio:.2g} times as "
+            f"much as images of the data do (expected about 1, at least {COLLAPSED:g}); if that lasts, the generator "
+            f"has collapsed: try a lower learning rate or model=wgan_gp.",
         )
 
     # --- training
@@ -154,6 +157,12 @@ def diversity(images: Tensor) -> float:
     """Mean Euclidean distance between two of the images (N, C, H, W); 0 where there are fewer than two."""
     distances = torch.pdist(images.float().cpu().flatten(1))
     return float(distances.mean()) if len(distances) else 0.0
+
+
+def alike(images: Tensor, radius: float) -> int:
+    """The most of the images (N, C, H, W), N at least 1, that lie within the radius of one of them, itself included."""
+    flat = images.float().cpu().flatten(1)
+    return int((torch.cdist(flat, flat) <= radius).sum(1).max())
 
 
 def curves(history: dict[str, dict[int, float]]):

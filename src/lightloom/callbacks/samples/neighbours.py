@@ -15,11 +15,13 @@ from lightloom.metrics.neighbours import nearest_neighbour_accuracy
 from lightloom.ops.typed_trainer import typed
 
 ACCURACY = "test/nearest_neighbour_acc"
+NEIGHBOURS = "test/nearest_neighbour_of"  # images with labels among which the nearest is looked for
 Kept = tuple[list[Tensor], list[Tensor]]  # features (B, D) and labels (B,) of each batch
 
 
 class NearestNeighbours(pl.Callback):
-    """Logs test/nearest_neighbour_acc: test images get the label of the nearest of `most` training images.
+    """Logs test/nearest_neighbour_acc: test images get the label of the nearest of `most` training images; and
+    test/nearest_neighbour_of, how many there were.
 
     For modules with `features(images) -> (B, D)`. Images of unknown label (-1) are left out; without others, nothing
     is logged. The same figure whatever the number of processes.
@@ -59,6 +61,7 @@ class NearestNeighbours(pl.Callback):
         if len(train[1]) and len(test[1]):
             accuracy = nearest_neighbour_accuracy(*train, *test)
             module.log(ACCURACY, accuracy, rank_zero_only=False, sync_dist=False)
+            module.log(NEIGHBOURS, float(len(train[1])), rank_zero_only=False, sync_dist=False)
 
     def _most(self, trainer: pl.Trainer) -> int:
         return self.batch_size if typed(trainer).fast_dev_run else self.most

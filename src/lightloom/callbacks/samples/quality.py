@@ -51,9 +51,9 @@ class SampleQuality(pl.Callback):
     Each validation: val/frechet_<extractor>, of all validation images and `val_samples` fakes. A test, with all its
     images and `test_samples` fakes: test/frechet_, test/kernel_, test/precision_ and test/recall_<extractor>, the
     last two on as many real as fakes, at most 10,000, evenly taken. Parzen, for images of up to 3,072 values:
-    test/parzen_nats and its standard error over at most 10,000 test images, with a bandwidth chosen on 1,000 of
-    validation; about ten seconds for 10,000 of 28 x 28. Where the extractor classifies: test/smallest_class_share and
-    test/confidence of the fakes, and class_histogram.png and .csv in `dirpath`.
+    test/parzen_nats and its standard error over at most 10,000 test images, with test/parzen_sigma, the bandwidth
+    chosen on 1,000 of validation; about ten seconds for 10,000 of 28 x 28. Where the extractor classifies:
+    test/smallest_class_share and test/confidence of the fakes, and class_histogram.png and .csv in `dirpath`.
 
     Fake i is decoded from a latent that only the seed and i decide. Whatever the number of processes, features come
     into one order and all processes compute the same figures. A fast_dev_run makes one batch of fakes.
@@ -181,7 +181,7 @@ class SampleQuality(pl.Callback):
         bandwidth = choose_bandwidth(validation, fake)
         points = real[evenly(len(real), PARZEN_TEST)]
         mean, error = mean_and_standard_error(log_likelihood(points, fake, bandwidth))
-        return {"parzen_nats": mean, "parzen_nats_stderr": error}
+        return {"parzen_nats": mean, "parzen_nats_stderr": error, "parzen_sigma": bandwidth}
 
     def _log(self, module: pl.LightningModule, figures: dict[str, float]) -> None:
         for name, value in figures.items():

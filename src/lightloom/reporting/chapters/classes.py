@@ -8,7 +8,7 @@ from typing import Any
 
 from lightloom.core import cells
 from lightloom.core.run_dir import read_json
-from lightloom.core.schema import entries, items, whole
+from lightloom.core.schema import entries, items, text, whole
 from lightloom.reporting import records
 from lightloom.reporting.chapters.images import OfImages
 from lightloom.reporting.contract import Section
@@ -22,7 +22,9 @@ MARGIN = 2  # pixels between the images of a grid
 WRONG_RULE = entries(
     {
         "columns": whole(1, 1000),
-        "images": items(entries({"true": records.COUNT, "predicted": records.COUNT, "confidence": records.SHARE}, {})),
+        "images": items(
+            entries({"true": records.COUNT, "predicted": records.COUNT, "confidence": records.SHARE}, {"file": text()})
+        ),
     },
     {},
 )
@@ -42,7 +44,8 @@ class Classes(OfImages):
         if found is None:
             return []
         wrong = misclassified(run.folder, album)
-        html = render("confusion.html.jinja", confusion=found, wrong=wrong)
+        part = "validation" if run.judged_by_validation else "test"
+        html = render("confusion.html.jinja", confusion=found, wrong=wrong, part=part)
         return [Section("confusion", "Confusion", html)]
 
 
