@@ -6,8 +6,10 @@ import pytest
 import torch
 from conftest import ROOT, at_hand, in_turn, models_for, names
 from one_step import train_and_restore
+from statistics_of_batches import initial_share
 
 from lightloom.config import compose
+from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.engine import train
 
@@ -47,3 +49,9 @@ def test_one_step_saved_and_reloaded_finds_equal_boxes(model, data, datasets, tm
         for expected, found in zip(module.detect(images), again.detect(images), strict=True):
             assert expected.keys() == found.keys() >= {"boxes", "labels", "scores"}
             assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+@pytest.mark.parametrize("model", models_for("detection"))
+def test_statistics_of_batches_follow_within_a_few_steps(model):
+    cfg = compose.without_hydra(compose.compose("train", [f"model={model}", "data=digit_scenes"]))
+    assert initial_share(build(cfg.model.network, "model.network"), steps=50) < 0.25

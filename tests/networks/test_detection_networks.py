@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 from conftest import real
+from statistics_of_batches import initial_share
 from torch import Tensor
 
 from lightloom.networks import library
@@ -123,6 +124,11 @@ def test_weights_of_another_network_are_refused(tmp_path):
         torchvision.pyramid("tf_efficientnet_lite0", 16, checkpoint=str(path))
 
 
+@pytest.mark.parametrize("name", ["small", "mobilenet_v3_large", "resnet10t", "tf_efficientnet_lite0"])
+def test_statistics_of_batches_follow_within_a_few_steps(name):
+    assert initial_share(torchvision.pyramid(name, 16), steps=50) < 0.25
+
+
 def test_anchors_grow_with_the_image_and_are_the_papers_at_its_size():
     assert torchvision.anchor_sizes(800, 5) == [32, 64, 128, 256, 512]
     assert torchvision.anchor_sizes(100, 4) == [size / 8 for size in (64, 128, 256, 512)]
@@ -143,6 +149,7 @@ def test_small_anchors_reach_the_network(build):
         ({"norm": "layer"}, "batch, group, frozen"),
         ({"name": "resnet10t", "norm": "group"}, "norm=batch"),
         ({"name": "resnet10t", "checkpoint": "nowhere.pth"}, "nowhere.pth does not exist"),
+        ({"checkpoint": "nowhere.pth"}, "nowhere.pth is of a classifier.*model.network.backbone.name"),
     ],
 )
 def test_a_mistake_is_named(options, message):

@@ -338,6 +338,12 @@ RUNS = [
     ),
     Mistake(
         "options",
+        "weights for a backbone that they are not of",
+        f"{SCENES} model=yolo data.batch_size=2 model.network.backbone.checkpoint=nowhere.pth",
+        ["nowhere.pth", "set model.network.backbone.name"],
+    ),
+    Mistake(
+        "options",
         "a gradient penalty with batch norm",
         "train model=wgan_gp model.discriminator.norm=batch",
         ["set model.discriminator.norm=none"],

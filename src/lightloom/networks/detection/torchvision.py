@@ -120,10 +120,15 @@ def pyramid(
 
     norm: batch | group (for `small`: few images at once, no weights) | frozen (batch statistics stay as they are in
     the checkpoint: He et al. 2017, section 3.1; it normalises nothing where there are no weights). width: of `small`.
-    checkpoint: the state_dict file of a classifier.
+    checkpoint: the state_dict file of a classifier, of which `small` is none.
     """
     one_of("norm", norm, get_args(Norm), "model.network.backbone.norm")
     if name == "small":
+        if checkpoint:
+            raise ValueError(
+                f"checkpoint {checkpoint} is of a classifier, and backbone small is no part of one; set "
+                f"model.network.backbone.name to the network that it was saved from (resnet50, mobilenet_v3_large, ...)"
+            )
         small = SmallBody(width, "batch" if norm == "frozen" else norm)
         body: nn.Module = small
         widths: Sequence[int] = small.widths
@@ -187,7 +192,8 @@ def _halves(layer: nn.Module) -> bool:
 
 def _mobilenet(checkpoint: str | None) -> tuple[nn.Module, Sequence[int]]:
     """torchvision's MobileNetV3: the last map before each stride from 8 on, and the last of all; strides 4 to 32."""
-    network = _classifier("mobilenet_v3_large", "classifier.3", checkpoint)
+    norm = partial(nn.BatchNorm2d, eps=0.001)  # its own momentum, 0.01, is of a classifier's long training
+    network = _classifier("mobilenet_v3_large", "classifier.3", checkpoint, norm_layer=norm)
     layers = list(network.features)
     strided = [i for i, layer in enumerate(layers) if _halves(layer)]
     kept = [*(i - 1 for i in strided[1:]), len(layers) - 1]
@@ -197,9 +203,9 @@ def _mobilenet(checkpoint: str | None) -> tuple[nn.Module, Sequence[int]]:
     return body.train(), [m.shape[1] for m in maps]
 
 
-def _classifier(name: str, head: str, checkpoint: str | None) -> Any:
+def _classifier(name: str, head: str, checkpoint: str | None, **options: Any) -> Any:
     """torchvision's network with the weights of a file, whose last layer `head` may be of other classes."""
-    network = torchvision.models.get_model(name, weights=None)
+    network = torchvision.models.get_model(name, weights=None, **options)
     if checkpoint:
         library.load(network, library.read(checkpoint), head, source=checkpoint)
     return network
@@ -348,9 +354,9 @@ def ssdlite(
 
     checkpoint: a state_dict file of torchvision's mobilenet_v3_large.
     """
-    features = _classifier("mobilenet_v3_large", "classifier.3", checkpoint).features
+    norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)  # of the backbone too, as torchvision's own
+    features = _classifier("mobilenet_v3_large", "classifier.3", checkpoint, norm_layer=norm).features
     expanded = [i for i, layer in enumerate(features) if _halves(layer)][-1]
-    norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
     extractor = SSDLiteFeatureExtractorMobileNet(features, expanded, norm)
     with torch.no_grad():
         widths = [m.shape[1] for m in extractor.eval()(torch.zeros(1, 3, size, size)).values()]
