@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+from dataclasses import asdict
 
 import pytest
 import pytorch_lightning as pl
@@ -18,7 +20,7 @@ from lightloom.config.instantiate import build_datamodule
 from lightloom.core.errors import UserError
 from lightloom.data import contract
 from lightloom.data.identity import describe_split, digest_of_state
-from lightloom.engine import facts, train
+from lightloom.engine import facts, record, train
 from lightloom.networks.detection.torchvision import check_frozen_statistics
 
 KINDS = {
@@ -56,6 +58,21 @@ def test_an_example_is_a_batch_as_a_module_gets_it(data):
     assert not torch.equal(data.example(1, 4)[0], drawn[0])
 
 
+def test_the_line_about_data_has_the_sizes_of_its_splits_and_is_said_once(data, caplog, monkeypatch):
+    sizes = {name: len(data.split(name)) for name in contract.SPLITS}
+    summary = contract.summary(data)
+    assert (list(summary.parts), summary.parts) == (list(sizes), sizes)
+    for rank in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        monkeypatch.setenv("RANK", rank)
+        with caplog.at_level(logging.INFO):
+            facts.tell(data, "not tested")
+    (line,) = caplog.messages
+    assert line.startswith(f"Data {data.name}: {sum(sizes.values()):,} {data.items}")
+    assert line.endswith(f"(train {sizes['train']:,}, val {sizes['val']:,}, test {sizes['test']:,}); not tested.")
+    assert asdict(summary) == record.found_in(data)
+
+
 def test_plain_data_gets_honest_answers(tmp_path):
     plain = TheirDigits(str(tmp_path))
     contract.prepare(plain)
@@ -63,6 +80,7 @@ def test_plain_data_gets_honest_answers(tmp_path):
     assert (tmp_path / "prepared.txt").read_text() == "once\n"
     assert contract.facts(plain) == contract.state(plain) == contract.describe(plain) == {}
     assert contract.name(plain) == "TheirDigits"
+    assert contract.summary(plain) is record.found_in(plain) is None
     assert contract.num_train_batches(plain) is None
     assert contract.can_be_tested(plain)
     assert not contract.can_be_tested(pl.LightningDataModule())

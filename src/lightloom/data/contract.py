@@ -10,6 +10,7 @@ import inspect
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
@@ -28,6 +29,25 @@ log = logging.getLogger("lightloom")
 SPLITS = ("train", "val", "test")
 STAGES = {"train": "fit", "val": "validate", "test": "test"}  # of Lightning, in which a split is set up
 STATE_SHA256 = "state_sha256"  # in the configuration of data that has a state
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run says of its data in one line, and records.
+
+    items: what the data consists of, in the plural. parts: split -> how many, of those that have been read. of: what
+    they are sorted into, `10 classes`. notes: what was left out, mended or is missing, each with its count.
+    """
+
+    items: str
+    parts: dict[str, int]
+    of: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{name} {count:,}" for name, count in self.parts.items())
+        said = " of ".join(filter(None, (f"{sum(self.parts.values()):,} {self.items}", self.of)))
+        return "; ".join([f"{said} ({sizes})", *self.notes])
 
 
 class Split(Protocol):
@@ -89,6 +109,10 @@ class Data(Protocol):
 
     def describe(self, split: str) -> dict[str, Any]:
         """count, sha256 and what that is `of`: for the record of a run and for the check of one that is resumed."""
+        ...
+
+    def summary(self) -> Summary:
+        """What was found in the splits that have been read, left out and mended: the line of a run about its data."""
         ...
 
     def can_be_tested(self, labelled: bool = True) -> bool:
@@ -238,6 +262,13 @@ def describe(
         if split not in known and (own or offered(items, "identity")):
             found[split] = own(split) if own else describe_split(items)
     return found
+
+
+def summary(data: pl.LightningDataModule) -> Summary | None:
+    """What was found in the splits that have been read; None where the data does not say."""
+    own = offered(data, "summary")
+    found = own() if own else None
+    return found if isinstance(found, Summary) else None
 
 
 def name(data: pl.LightningDataModule) -> str:

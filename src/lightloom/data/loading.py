@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lightloom.core import watchdog
 from lightloom.core.errors import UserError
 from lightloom.core.text import megabytes
+from lightloom.data.contract import SPLITS, Summary
 from lightloom.data.identity import describe_split
 from lightloom.data.sampling import Batch as Order
 from lightloom.data.sampling import EvenBatches, KeyedBatches
@@ -68,6 +69,7 @@ class KeyedDataModule(pl.LightningDataModule):
     are a kind's own.
     """
 
+    items: ClassVar[str] = "items"  # what a split consists of, in the plural
     must_match: ClassVar[tuple[str, ...]] = ()
     labels_must_match: ClassVar[tuple[str, ...]] = ()
     names_of_labels: ClassVar[tuple[str, ...]] = ()
@@ -99,6 +101,10 @@ class KeyedDataModule(pl.LightningDataModule):
     def describe(self, split: str) -> dict[str, Any]:
         """count, and sha256 with what it is `of`, where the split has an `identity`."""
         return describe_split(self.split(split))
+
+    def summary(self) -> Summary:
+        """What was found in the splits that have been read; a kind adds what it sorts, leaves out and mends."""
+        return Summary(self.items, {name: len(self.splits[name]) for name in SPLITS if name in self.splits})
 
     def can_be_tested(self, labelled: bool = True) -> bool:
         """Is there a test split, with labels where they are asked for?"""

@@ -181,6 +181,7 @@ def test(
     """The test metrics of the module on one split."""
     if not is_overridden("test_step", module):
         raise UserError(f"{type(module).__name__} has no test_step, so it cannot be tested; write one.")
+    facts.tell(datamodule)
     datamodule.test_dataloader = lambda: split_loader(datamodule, split, labelled)  # type: ignore[method-assign]
     results = trainer.test(module, datamodule=datamodule, verbose=False)
     return dict(results[0]) if results else {}

@@ -34,6 +34,13 @@ def prepare(datamodule: pl.LightningDataModule) -> None:
         contract.prepare(datamodule, here=rank == 0)
 
 
+def tell(datamodule: pl.LightningDataModule, *notes: str) -> None:
+    """One line of what was found in the data: how many items, of what, in which part, what was left out or mended."""
+    if run_dir.rank() == 0:
+        found = contract.summary(datamodule) or "how much it holds is not said (it has no `summary`)"
+        log.info("%s.", "; ".join([f"Data {contract.name(datamodule)}: {found}", *notes]))
+
+
 def fill_in(cfg: DictConfig, found: Mapping[str, Any]) -> None:
     """Put each value that was waiting for a fact of the data in its place.
 

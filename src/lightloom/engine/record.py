@@ -14,6 +14,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from dataclasses import asdict
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -54,10 +55,16 @@ def begin(
         "versions": versions(),
         "hardware": hardware(trainer),
         "parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
-        "data": {"name": contract.name(datamodule), "splits": splits},
+        "data": {"name": contract.name(datamodule), "splits": splits, "found": found_in(datamodule)},
         "origin": origin,
     }
     write(run, [*_timed(run, starts_of(run)), entry])
+
+
+def found_in(datamodule: pl.LightningDataModule) -> dict[str, Any] | None:
+    """items, parts, of and notes, as `contract.Summary` explains them; None where the data does not say."""
+    found = contract.summary(datamodule)
+    return asdict(found) if found else None
 
 
 @optional(run_dir.RECORD)
@@ -93,6 +100,7 @@ def add_test_data(run: Path, datamodule: pl.LightningDataModule) -> None:
     now = contract.describe(datamodule, known)
     if starts and now != known:
         known.update(now)
+        starts[-1]["data"]["found"] = found_in(datamodule)
         write(run, starts)
 
 

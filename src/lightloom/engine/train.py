@@ -139,9 +139,19 @@ def build_data(cfg: DictConfig) -> tuple[DictConfig, pl.LightningDataModule]:
     if not contract.orders_its_batches(datamodule):
         facts.leave_order_to_lightning(cfg, datamodule)
     algorithm = OmegaConf.select(cfg, "model._target_")
-    contract.read_splits(datamodule, test=bool(cfg.get("test") and algorithm and _can_test(str(algorithm))))
+    tests = bool(cfg.get("test") and algorithm and _can_test(str(algorithm)))
+    contract.read_splits(datamodule, test=tests)
+    facts.tell(datamodule, *([_untested(cfg)] if tests and not _is_testable(cfg, datamodule) else []))
     log.debug("data: read in %.1f s", time.monotonic() - started)
     return cfg, datamodule
+
+
+def _is_testable(cfg: DictConfig, datamodule: pl.LightningDataModule) -> bool:
+    return contract.can_be_tested(datamodule, cfg.get("labelled", True))
+
+
+def _untested(cfg: DictConfig) -> str:
+    return "no labelled test data: validation is measured at the end" if cfg.get("labelled", True) else "not tested"
 
 
 def _can_test(target: str) -> bool:
@@ -335,7 +345,7 @@ def test_best(
     if not (cfg.test and is_overridden("test_step", module)):
         return {}
     labelled = cfg.get("labelled", True)
-    if contract.can_be_tested(datamodule, labelled):
+    if _is_testable(cfg, datamodule):
         return _tested(trainer, module, datamodule)
     on_validation = labelled and sum(trainer.num_val_batches) > 0
     log.info(

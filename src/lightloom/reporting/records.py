@@ -22,6 +22,7 @@ CONFIG = entries(
     {"monitor": either(nothing, entries({}, {"metric": text(), "mode": either(nothing, text())}))},
 )
 SPLITS = table(text(), entries({}, {"count": COUNT, "sha256": text(), "of": text()}))
+FOUND = entries({"notes": items(text())}, {})
 ORIGIN = entries(
     {"path": text(), "epoch": COUNT, "step": COUNT, "changed": items(items(anything, 3, 3))}, {"weights_only": anything}
 )
@@ -43,7 +44,7 @@ START = entries(
             {},
         ),
         "parameters": COUNT,
-        "data": entries({"name": text(), "splits": SPLITS}, {}),
+        "data": entries({"name": text(), "splits": SPLITS}, {"found": either(nothing, FOUND)}),
         "origin": either(nothing, ORIGIN),
     },
     {"train_seconds": number(0), "stopped_by": either(nothing, text())},

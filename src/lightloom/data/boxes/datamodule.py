@@ -6,6 +6,7 @@ Images stay uint8 until they are on the device. A sample's key seeds its augment
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Protocol
 
 import torch
@@ -18,6 +19,7 @@ from lightloom.core.ranges import Count, Positive, Seed, Workers
 from lightloom.data.boxes.annotations import AnnotatedImages, Target
 from lightloom.data.boxes.augment import apply, mosaic, pick
 from lightloom.data.boxes.validation import Faults, look, open_files, report
+from lightloom.data.contract import Summary
 from lightloom.data.identity import Identity
 from lightloom.data.images.datamodule import to_float
 from lightloom.data.images.readers import SplitName
@@ -69,6 +71,7 @@ class DetectionDataModule(KeyedDataModule):
     which image files are whole.
     """
 
+    items: ClassVar[str] = "images"
     must_match: ClassVar[tuple[str, ...]] = ("channels",)
     labels_must_match: ClassVar[tuple[str, ...]] = ("num_classes", "classes")  # boxes carry names, in files too
     adopts: ClassVar[tuple[str, ...]] = ("image_size",)
@@ -143,6 +146,10 @@ class DetectionDataModule(KeyedDataModule):
         if name not in self.splits:
             raise UserError(f"{self.name} has no {name} images; choose another data set or split (split=val).")
         return self.splits[name]
+
+    def summary(self) -> Summary:
+        """With the number of classes that their boxes have."""
+        return replace(super().summary(), of=f"{self.num_classes:,} classes")
 
     def can_be_tested(self, labelled: bool = True) -> bool:
         """Are there test images, with boxes where they are asked for?"""

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Positive, Seed, Workers
 from lightloom.data.cache import open_cache
+from lightloom.data.contract import Summary
 from lightloom.data.images.augment import Augment
 from lightloom.data.images.decode import read_image
 from lightloom.data.images.readers import Reader, Split, SplitName
@@ -43,6 +44,7 @@ class ImageDataModule(KeyedDataModule):
     before `transform`, in a file below cache_dir.
     """
 
+    items: ClassVar[str] = "images"
     must_match: ClassVar[tuple[str, ...]] = ("channels",)
     labels_must_match: ClassVar[tuple[str, ...]] = ("num_classes",)
     names_of_labels: ClassVar[tuple[str, ...]] = ("classes",)
@@ -131,6 +133,10 @@ class ImageDataModule(KeyedDataModule):
         if name not in self.splits:
             raise UserError(f"{self.name} has no {name} images; choose another data set or split (split=val).")
         return self.splits[name]
+
+    def summary(self) -> Summary:
+        """With the number of classes."""
+        return replace(super().summary(), of=f"{self.num_classes:,} classes")
 
     def can_be_tested(self, labelled: bool = True) -> bool:
         """Are there test images, with labels where they are asked for?"""

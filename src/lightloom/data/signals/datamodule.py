@@ -14,12 +14,12 @@ from torch import Tensor
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Positive, Seed, Workers, checked
+from lightloom.data.contract import SPLITS, Summary
 from lightloom.data.images.datamodule import Batch, MemoryImages
 from lightloom.data.images.readers import Split
 from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, training_order
 from lightloom.ops.rng import mix, mix_tensor, normals, uniforms
 
-SPLITS = ("train", "val", "test")
 _DELAYS, _GAINS = 1, 2
 
 
@@ -31,6 +31,7 @@ class SignalDataModule(KeyedDataModule):
     paths, delay_spread: see `frequency_responses`.
     """
 
+    items: ClassVar[str] = "signals"
     must_match: ClassVar[tuple[str, ...]] = ("channels", "length")
 
     @checked
@@ -84,6 +85,10 @@ class SignalDataModule(KeyedDataModule):
             found = signals(seed, indices, self.length, self.paths, self.delay_spread)
             self.splits[name] = Split(images=found)
         return self.splits[name]
+
+    def summary(self) -> Summary:
+        """All that can be generated."""
+        return Summary(self.items, self.sizes)
 
     def can_be_tested(self, labelled: bool = True) -> bool:
         """There are test signals, without labels."""
