@@ -12,7 +12,7 @@ def evaluate(cfg: DictConfig) -> None:
     cfg = train.open_run(cfg)
     trained, module = evaluate.restore(cfg)
     datamodule = evaluate.test_data(cfg, trained)
-    cfg.split = evaluate.choose_split(cfg.split, datamodule, trained)
+    cfg.split = evaluate.choose_split(cfg.split, datamodule, trained, evaluate.is_new(cfg, trained, datamodule))
     trainer = evaluate.build_trainer(cfg, trained)
     results = evaluate.test(trainer, module, datamodule, cfg.split, trained.get("labelled", True))
     evaluate.report(cfg, trained, trainer, results)

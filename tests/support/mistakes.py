@@ -535,7 +535,7 @@ RUNS = [
     Mistake(
         "boxes", "a model of masks, data of boxes", BOXES.replace("yolo", "mask_rcnn", 1), ["has boxes only"], boxes
     ),
-    Mistake("boxes", "a part that there is not", "inspect_data split=all", ["expected train, val, test"]),
+    Mistake("boxes", "a part that there is not", "inspect_data split=each", ["expected train, val, test"]),
     # checkpoints
     Mistake("checkpoints", "no run to resume", "train ckpt_path=last", ["there is no"]),
     Mistake(

@@ -17,6 +17,7 @@ from lightloom.config.values import format_value
 from lightloom.core.errors import did_you_mean, slip
 
 OPEN = ("callbacks", "logger")  # groups of objects: another one may be added to each
+OF_RECORDED_DATA = ("eval", "export")  # commands that use a checkpoint's own data, whose options may be given
 SUBMITIT = "sweep.submitit."  # what submitit takes it knows best
 HYDRA_OPEN = ("job.env_set", "job_logging", "hydra_logging", "launcher", "sweeper", "callbacks")  # its own dictionaries
 
@@ -94,7 +95,10 @@ def exists(cfg: DictConfig, key: str) -> bool:
 def may_be_added(base: DictConfig, key: str, adds: bool) -> bool:
     """Will something read the new key? An object's constructor does; what lightloom's take is known without the +."""
     parent, _, leaf = key.rpartition(".")
-    if not parent and _select(base, "hydra.job.config_name") == "predict" and key in ways_to_predict():
+    command = _select(base, "hydra.job.config_name")
+    if not parent and command == "predict" and key in ways_to_predict():
+        return True
+    if parent == "data" and command in OF_RECORDED_DATA and not _is_inside_object(base, parent):
         return True
     node, taker = _select(base, parent) if parent else None, taker_of(base, key)
     options = options_of(taker) if taker else None

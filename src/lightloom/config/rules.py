@@ -54,7 +54,7 @@ RULES: dict[str, Rule] = {
     "sweep.n_jobs": COUNT,
     "sweep.launcher": OneOf(("local", "submitit")),
     # eval.py, predict.py, export.py, inspect_data.py
-    "split": OneOf(("train", "val", "test"), also=(None,)),
+    "split": OneOf(("train", "val", "test", "all"), also=(None,)),
     "batch_size": Number(int, 1, also=(None,)),  # null: as the data says
     "num_workers": Number(int, 0, 256),
     # the Trainer

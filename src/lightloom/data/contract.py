@@ -27,6 +27,7 @@ from lightloom.data.identity import Identity, describe_split, digest_of_state
 log = logging.getLogger("lightloom")
 
 SPLITS = ("train", "val", "test")
+WHOLE = "all"  # the split that is every labelled item
 STAGES = {"train": "fit", "val": "validate", "test": "test"}  # of Lightning, in which a split is set up
 STATE_SHA256 = "state_sha256"  # in the configuration of data that has a state
 
@@ -104,7 +105,19 @@ class Data(Protocol):
         ...
 
     def split(self, name: str) -> Split:
-        """`train`, `val` or `test`; raises UserError where there is none."""
+        """`train`, `val` or `test`, or `all` where it can be asked for; raises UserError where there is none."""
+        ...
+
+    def match(self, trained: Mapping[str, Any], labelled: bool) -> None:
+        """Number labels as the set does that a model was trained on, before which this one is put: before `facts`.
+
+        trained: the configuration of that set. labelled: does the model need labels? Raises UserError where the model
+        cannot know them.
+        """
+        ...
+
+    def whole(self) -> Split:
+        """Every labelled item, whatever its part: what a model is measured on that has trained on none of them."""
         ...
 
     def describe(self, split: str) -> dict[str, Any]:
@@ -176,6 +189,12 @@ def adopt(data: pl.LightningDataModule, kept: dict[str, Any]) -> None:
     """Let data that can do so take over a state that a checkpoint kept."""
     if kept and hasattr(data, "adopt"):
         data.adopt(kept)
+
+
+def match(data: pl.LightningDataModule, trained: Mapping[str, Any], labelled: bool) -> None:
+    """Let data that can do so number its labels as a model knows them."""
+    if own := offered(data, "match", trained, labelled):
+        own(trained, labelled)
 
 
 def check_agrees(data: Mapping[str, Any], trained: Mapping[str, Any], names: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lightloom.core import watchdog
 from lightloom.core.errors import UserError
 from lightloom.core.text import megabytes
-from lightloom.data.contract import SPLITS, Summary
+from lightloom.data.contract import SPLITS, WHOLE, Summary
 from lightloom.data.identity import describe_split
 from lightloom.data.sampling import Batch as Order
 from lightloom.data.sampling import EvenBatches, KeyedBatches
@@ -104,7 +104,8 @@ class KeyedDataModule(pl.LightningDataModule):
 
     def summary(self) -> Summary:
         """What was found in the splits that have been read; a kind adds what it sorts, leaves out and mends."""
-        return Summary(self.items, {name: len(self.splits[name]) for name in SPLITS if name in self.splits})
+        names = [WHOLE] if WHOLE in self.splits else [name for name in SPLITS if name in self.splits]
+        return Summary(self.items, {name: len(self.splits[name]) for name in names})
 
     def can_be_tested(self, labelled: bool = True) -> bool:
         """Is there a test split, with labels where they are asked for?"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from lightloom.config.declarations import declares
 from lightloom.config.foreign import literal, plain
 from lightloom.config.instantiate import build, build_datamodule, import_target
 from lightloom.core import atomic_io, run_dir
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, did_you_mean
 from lightloom.core.redaction import redacted
 from lightloom.core.run_dir import find_checkpoint
+from lightloom.core.text import first_of
 from lightloom.data import contract
 from lightloom.engine import accelerator, facts, trust
 from lightloom.engine import checkpoint as checkpoints
@@ -47,9 +48,19 @@ def test_data(cfg: DictConfig, trained: DictConfig) -> pl.LightningDataModule:
     if is_swapped(cfg):
         return swapped_data(cfg, trained)
     check_whole(trained.data, str(cfg.ckpt_path))
+    recorded, given = str(trained.data.get("root") or ""), plain(cfg.get("data") or {})
     relocate(trained.data, Path(cfg.paths.data_dir), Path(cfg.paths.log_dir))
+    move(trained.data, given)
     make = partial(_built, cfg=cfg, trained=trained)
-    return build_trusted(trained.data, "data", str(cfg.ckpt_path), cfg.get("trust") or (), make)
+    try:
+        return build_trusted(trained.data, "data", str(cfg.ckpt_path), cfg.get("trust") or (), make)
+    except UserError as error:
+        if "root" in given or not recorded or Path(recorded).exists():
+            raise
+        raise UserError(
+            f"{recorded}, where the data of {trained.run_name} lay, is not there, and {trained.data.root} has none "
+            f"either; say where it lies now: data.root=<folder>."
+        ) from error
 
 
 def check_whole(data: DictConfig, source: str) -> None:
@@ -59,6 +70,20 @@ def check_whole(data: DictConfig, source: str) -> None:
             f"{source}: {', '.join(lacking)} was recorded without its login or token; name the data again, with "
             f"data=<data set> {lacking[0]}=..."
         )
+
+
+def move(data: DictConfig, given: Mapping[str, Any]) -> None:
+    """Put the options that were given in place of the recorded ones; a new `root` wherever the recorded one stands."""
+    for option, new in given.items():
+        if option not in data:
+            known = [str(name) for name in data if not str(name).startswith("_")]
+            raise UserError(
+                f"data.{option}={new}: the data that the checkpoint was trained on has no such option."
+                f"{did_you_mean(str(option), known, 'data.') or f' It has {first_of(known, 20)}.'}"
+            )
+        old, data[option] = data[option], literal(new)
+        if isinstance(new, str) and isinstance(old, str) and old:
+            _replace(data, new, lambda _, value, old=old: value == old)  # type: ignore[misc]
 
 
 def is_swapped(cfg: DictConfig) -> bool:
@@ -80,17 +105,19 @@ def swapped_data(cfg: DictConfig, trained: DictConfig) -> Any:
             stated = plain(data[fact])
             taken = trust.plain_fact(known[fact], f"data.{fact}", str(cfg.ckpt_path))
             _replace(data, taken, lambda key, value, own=(fact, stated): (key, value) == own)  # type: ignore[misc]
-    datamodule = _built(data, cfg, trained)
+    datamodule = _built(data, cfg, trained, swapped=True)
     check_same_facts(datamodule, data, known, trained.get("labelled", True))
     return datamodule
 
 
-def _built(data: DictConfig, cfg: DictConfig, trained: DictConfig) -> pl.LightningDataModule:
+def _built(data: DictConfig, cfg: DictConfig, trained: DictConfig, swapped: bool = False) -> pl.LightningDataModule:
     options = {"eval_batch_size": cfg.batch_size or data.get("eval_batch_size"), "num_workers": cfg.num_workers}
     data.update({option: value for option, value in options.items() if option in data})
     datamodule = build_datamodule(data)
     contract.adopt(datamodule, checkpoints.state_for(trained, cfg.ckpt_path))
     facts.prepare(datamodule)
+    if swapped:
+        contract.match(datamodule, plain(trained.data), bool(trained.get("labelled", True)))
     data.update(literal({"name": contract.name(datamodule), **contract.facts(datamodule)}))
     return datamodule
 
@@ -166,13 +193,36 @@ def _built_for_evaluation(options: DictConfig, where: str, asked: Any, split: st
     return build(options, where)  # type: ignore[no-any-return]
 
 
-def choose_split(split: str | None, datamodule: pl.LightningDataModule, trained: DictConfig) -> str:
-    """The split that was asked for; else the test split, or that of validation where the test lacks needed labels."""
+def choose_split(
+    split: str | None, datamodule: pl.LightningDataModule, trained: DictConfig, is_new: bool = False
+) -> str:
+    """The split that was asked for; else the test split.
+
+    Where that lacks needed labels, that of validation; of a set that `is_new` to the model all that has labels.
+    """
     if split is None:
-        return "test" if contract.can_be_tested(datamodule, trained.get("labelled", True)) else "val"
-    if split not in ("train", "val", "test"):
-        raise UserError(f"split={split}: expected train, val or test.")
+        if contract.can_be_tested(datamodule, trained.get("labelled", True)):
+            return "test"
+        return contract.WHOLE if is_new and contract.offered(datamodule, "whole") else "val"
+    if split not in (*contract.SPLITS, contract.WHOLE):
+        raise UserError(f"split={split}: expected train, val, test or all.")
+    if split == contract.WHOLE and not contract.offered(datamodule, "whole"):
+        raise UserError(f"split=all: {contract.name(datamodule)} has its parts only; say train, val or test.")
     return split
+
+
+def is_new(cfg: DictConfig, trained: DictConfig, datamodule: pl.LightningDataModule) -> bool:
+    """Is it a set that the model has not trained on? Told by name, then by what the checkpoint recorded of it."""
+    if not is_swapped(cfg):
+        return False
+    then = checkpoints.load(Path(cfg.ckpt_path))["splits"].get("train")
+    if cfg.data.get("name") != trained.data.get("name") or then is None:
+        return cfg.data.get("root") != trained.data.get("root")
+    own = contract.offered(datamodule, "describe", "train")
+    try:
+        return own is None or own("train") != then
+    except UserError:  # too few items to be split, for one
+        return True
 
 
 def test(
@@ -181,10 +231,18 @@ def test(
     """The test metrics of the module on one split."""
     if not is_overridden("test_step", module):
         raise UserError(f"{type(module).__name__} has no test_step, so it cannot be tested; write one.")
-    facts.tell(datamodule)
+    if own := contract.offered(datamodule, "split", split):
+        own(split)
+    facts.tell(datamodule, f"measured on {split}")
     datamodule.test_dataloader = lambda: split_loader(datamodule, split, labelled)  # type: ignore[method-assign]
     results = trainer.test(module, datamodule=datamodule, verbose=False)
-    return dict(results[0]) if results else {}
+    return {named_for(name, split): value for name, value in (results[0] if results else {}).items()}
+
+
+def named_for(metric: str, split: str) -> str:
+    """A metric of a test by the part that it was measured on: `val/acc`; of all of a set it is the test of that set."""
+    stage, _, name = metric.partition("/")
+    return f"{split}/{name}" if stage == "test" and split in ("train", "val") else metric
 
 
 def split_loader(datamodule: pl.LightningDataModule, split: str, labelled: bool = True) -> Any:
@@ -200,6 +258,7 @@ def report(cfg: DictConfig, trained: DictConfig, trainer: pl.Trainer, results: d
         output = Path(cfg.paths.output_dir)
         atomic_io.write_text(output / run_dir.RESULTS, json.dumps(results, indent=2) + "\n")
         tested = (cfg.data if is_swapped(cfg) else trained.data).name
-        print_table(f"{trained.run_name} on the {cfg.split} split of {tested}", results)
+        part = "all" if cfg.split == contract.WHOLE else f"the {cfg.split} split"
+        print_table(f"{trained.run_name} on {part} of {tested}", results)
         log.info("Results: %s", output)
     close(trainer)

@@ -29,7 +29,7 @@ def read(cfg: DictConfig) -> Any:
     """The datamodule with all its splits."""
     datamodule = build_datamodule(cfg.data)
     facts.prepare(datamodule)
-    datamodule.setup("fit")
+    datamodule.setup("validate")
     datamodule.setup("test")
     return datamodule
 

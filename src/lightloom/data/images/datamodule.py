@@ -6,7 +6,7 @@ Images stay uint8 until they are on the device; there they are resized, augmente
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -20,11 +20,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Positive, Seed, Workers
+from lightloom.core.text import first_of
 from lightloom.data.cache import open_cache
-from lightloom.data.contract import Summary
+from lightloom.data.contract import WHOLE, Summary
 from lightloom.data.images.augment import Augment
 from lightloom.data.images.decode import read_image
-from lightloom.data.images.readers import Reader, Split, SplitName
+from lightloom.data.images.readers import PARTS, UNLABELLED, Reader, Split, SplitName, joined
 from lightloom.data.images.unreadable import unreadable
 from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.sampling import stratified_split
@@ -89,6 +90,8 @@ class ImageDataModule(KeyedDataModule):
         self.val_fraction, self.seed = val_fraction, seed
         self.cache, self.cache_dir = cache, Path(cache_dir) if cache_dir else None
         self.splits: dict[str, Split] = {}
+        self.order: Tensor | None = None
+        self.model_classes: list[str] = []
 
     def unreadable(self) -> dict[str, dict[Path, str]]:
         """split -> file -> what is wrong with it, of the splits that have been read; remembered below `cache_dir`."""
@@ -100,7 +103,7 @@ class ImageDataModule(KeyedDataModule):
 
     def facts(self) -> dict[str, Any]:
         """What the data says of itself, checked against what the configuration says: num_classes and classes."""
-        classes = list(self.reader.classes)
+        classes = self.model_classes or list(self.reader.classes)
         if self.num_classes not in (None, len(classes)):
             raise UserError(
                 f"data.num_classes is {self.num_classes}, but {self.name} has {len(classes)} classes "
@@ -126,10 +129,15 @@ class ImageDataModule(KeyedDataModule):
             test = self._read("test")
             if test is not None:
                 self.splits["test"] = self._checked(test)
+        if stage == "fit":
+            self._check_batch_size()
 
     def split(self, name: str) -> Split:
-        """The data of `train`, `val` or `test`."""
-        self.setup("test" if name == "test" else "fit")
+        """The data of `train`, `val` or `test`, or `all` that have labels."""
+        if name == WHOLE and name not in self.splits:
+            self.splits[name] = self.whole()
+        elif name != WHOLE:
+            self.setup("test" if name == "test" else "validate")
         if name not in self.splits:
             raise UserError(f"{self.name} has no {name} images; choose another data set or split (split=val).")
         return self.splits[name]
@@ -137,6 +145,33 @@ class ImageDataModule(KeyedDataModule):
     def summary(self) -> Summary:
         """With the number of classes."""
         return replace(super().summary(), of=f"{self.num_classes:,} classes")
+
+    def whole(self) -> Split:
+        """Every image that has a label, whatever its part."""
+        self.facts()
+        found = [part for name in PARTS if (part := self._read(name)) is not None and part.labelled]
+        if not found:
+            raise UserError(f"{self.name} has no images with labels to measure on; use predict.py.")
+        return self._checked(joined(found))
+
+    def match(self, trained: Mapping[str, Any], labelled: bool) -> None:
+        """Number the classes as the model does, where they are called as those that it knows, or are some of them."""
+        known, own = list(map(str, trained.get("classes") or [])), list(self.reader.classes)
+        if not labelled or not known or own == known:
+            return
+        if own == [UNLABELLED]:
+            raise UserError(
+                f"{self.name} has images without class folders, so there is nothing to compare with; use predict.py."
+            )
+        if not set(own) & set(known):
+            return  # called otherwise, maybe; their number is compared with the model's
+        if strange := [name for name in own if name not in known]:
+            raise UserError(
+                f"{self.name} has classes that the model does not know: {first_of(strange, 5)}; it knows "
+                f"{first_of(known, 5)}. Rename them, or leave them out."
+            )
+        self.order = torch.tensor([known.index(name) for name in own])
+        self.model_classes = known
 
     def can_be_tested(self, labelled: bool = True) -> bool:
         """Are there test images, with labels where they are asked for?"""
@@ -158,10 +193,13 @@ class ImageDataModule(KeyedDataModule):
                 )
             train, val = train.pick(rest), train.pick(part)
         self.splits.update(train=train, val=self._checked(val))
-        if self.batch_size > len(train):
+
+    def _check_batch_size(self) -> None:
+        """Raise UserError where training has no whole batch; whoever only measures needs none."""
+        if self.batch_size > (size := len(self.splits["train"])):
             raise UserError(
-                f"data.batch_size is {self.batch_size}, but {self.name} has {len(train)} training images; "
-                f"set data.batch_size={len(train)} or less."
+                f"data.batch_size is {self.batch_size}, but {self.name} has {size} training images; "
+                f"set data.batch_size={size} or less."
             )
 
     def _checked(self, split: Split) -> Split:
@@ -180,6 +218,8 @@ class ImageDataModule(KeyedDataModule):
     def _read(self, name: SplitName) -> Split | None:
         """What the reader has, with a place for what is decoded of it where one is asked for."""
         split = self.reader.read(name)
+        if split is not None and split.labels is not None and self.order is not None:
+            split = replace(split, labels=self.order[split.labels])
         if split is None or not self.cache or self.cache_dir is None:
             return split
         if split.paths is None:
@@ -196,6 +236,7 @@ class ImageDataModule(KeyedDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch] | Batches:
         train = self.split("train")
+        self._check_batch_size()
         return self._loader(train, training_order(self, len(train), self.augment.alternates), self.transform)
 
     def eval_loader(self, name: str) -> DataLoader[Batch] | Batches:

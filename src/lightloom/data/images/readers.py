@@ -10,7 +10,7 @@ import gzip
 import math
 import pickle
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,6 +34,7 @@ from lightloom.data.images.decode import read_image
 from lightloom.ops.network import patience
 
 SplitName = Literal["train", "val", "test"]
+PARTS: tuple[SplitName, ...] = ("train", "val", "test")
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 VIDEO_SUFFIXES = {".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts"}
 VIDEO_SUFFIXES |= {".webm", ".wmv"}
@@ -81,6 +82,19 @@ class Split:
             ids=_picked(self.ids, indices),
             cache=None if self.cache is None else self.cache.pick(indices),
         )
+
+
+def joined(splits: Sequence[Split]) -> Split:
+    """The images of several splits of one reader, which all have labels, as one."""
+    if len(splits) == 1:
+        return splits[0]
+    images, labels = [s.images for s in splits], [s.labels for s in splits]
+    in_memory = all(one is not None for one in images)
+    return Split(
+        images=torch.cat([one for one in images if one is not None]) if in_memory else None,
+        paths=None if in_memory else [path for split in splits for path in split.paths or []],
+        labels=torch.cat([one for one in labels if one is not None]),
+    )
 
 
 def _picked(values: list | None, indices: Tensor) -> list | None:
