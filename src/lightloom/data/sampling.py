@@ -90,6 +90,8 @@ class EvenBatches(Sampler[Batch]):
 def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Indices (rest, part), sorted: `part` holds `fraction` of each class, rounded so that the total is right.
 
+    `rest` keeps at least one of each class.
+
     labels: int64 (N,).
     """
     generator = torch.Generator().manual_seed(mix(seed, -2))
@@ -98,7 +100,7 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     for label in labels.unique().tolist():
         members = (labels == label).nonzero().flatten()
         wanted += fraction * len(members)
-        count = round(wanted) - taken
+        count = min(round(wanted) - taken, len(members) - 1)  # the last one of a class is not taken from the rest
         taken += count
         part.append(members[torch.randperm(len(members), generator=generator)[:count]])
     chosen = torch.zeros(len(labels), dtype=torch.bool)

@@ -20,7 +20,8 @@ from lightloom.callbacks.offers import parts_of
 from lightloom.core.errors import UserError
 from lightloom.data import contract
 from lightloom.data.images.datamodule import FileImages, ImageDataModule, resize, to_float
-from lightloom.data.images.readers import SUFFIXES, Split, is_image, is_video
+from lightloom.data.images.layout import SUFFIXES, is_image
+from lightloom.data.images.readers import Split, is_video
 from lightloom.data.loading import loader
 from lightloom.data.sampling import EvenBatches
 from lightloom.engine.evaluate import swapped_data

@@ -90,6 +90,7 @@ class ImageDataModule(KeyedDataModule):
         self.val_fraction, self.seed = val_fraction, seed
         self.cache, self.cache_dir = cache, Path(cache_dir) if cache_dir else None
         self.splits: dict[str, Split] = {}
+        self.notes: dict[str, tuple[str, ...]] = {}  # of each part that was read
         self.order: Tensor | None = None
         self.model_classes: list[str] = []
 
@@ -143,8 +144,9 @@ class ImageDataModule(KeyedDataModule):
         return self.splits[name]
 
     def summary(self) -> Summary:
-        """With the number of classes."""
-        return replace(super().summary(), of=f"{self.num_classes:,} classes")
+        """With the number of classes, and what the reader has to say."""
+        notes = dict.fromkeys(note for name in self.notes for note in self.notes[name])
+        return replace(super().summary(), of=f"{self.num_classes:,} classes", notes=tuple(notes))
 
     def whole(self) -> Split:
         """Every image that has a label, whatever its part."""
@@ -181,7 +183,10 @@ class ImageDataModule(KeyedDataModule):
     def _split_train(self) -> None:
         train, val = self._read("train"), self._read("val")
         if train is None or train.labels is None:
-            raise UserError(f"{self.name}: there are no training images with labels; use a data set that has them.")
+            raise UserError(
+                f"{self.name} has no training images with labels, so it cannot be trained on; choose a data set that "
+                f"has them."
+            )
         train = self._checked(train)
         assert train.labels is not None
         if val is None:
@@ -218,6 +223,8 @@ class ImageDataModule(KeyedDataModule):
     def _read(self, name: SplitName) -> Split | None:
         """What the reader has, with a place for what is decoded of it where one is asked for."""
         split = self.reader.read(name)
+        if split is not None:
+            self.notes[name] = split.notes
         if split is not None and split.labels is not None and self.order is not None:
             split = replace(split, labels=self.order[split.labels])
         if split is None or not self.cache or self.cache_dir is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,9 @@ from torch import Tensor
 from lightloom.core.errors import UserError
 from lightloom.core.limits import check_pixels
 
+HEIF = {".heic", ".heif"} if find_spec("pillow_heif") else set()  # a telephone's, where the library is installed
+if HEIF:
+    importlib.import_module("pillow_heif").register_heif_opener()
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit, which nobody could raise: here each picture is looked at
 
 

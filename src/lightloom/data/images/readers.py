@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -31,15 +31,22 @@ from lightloom.core.schema import check, entries, text
 from lightloom.data import identity
 from lightloom.data.cache import ImageCache
 from lightloom.data.images.decode import read_image
+from lightloom.data.images.layout import (
+    PARTS,
+    SUFFIXES,
+    Layout,
+    SplitName,
+    find_layout,
+    folders,
+    image_files,
+    left_out,
+)
+from lightloom.data.images.peculiarities import peculiarities
 from lightloom.ops.network import patience
 
-SplitName = Literal["train", "val", "test"]
-PARTS: tuple[SplitName, ...] = ("train", "val", "test")
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 VIDEO_SUFFIXES = {".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts"}
 VIDEO_SUFFIXES |= {".webm", ".wmv"}
 LABELLED = entries({"id": text(), "label": text()}, {})  # a row of a csv
-_EVALUATION = ("val", "valid", "validation", "test")
 UNLABELLED = "images"  # the class of images that lie in no class folder
 _AGAIN = "Delete the file and add data.download=true, or copy it again"
 ANOTHER = 3600.0  # seconds for another process to download the same
@@ -50,7 +57,7 @@ _MEGABYTES = {"MNIST": 11, "FashionMNIST": 30, "CIFAR10": 170, "CIFAR100": 169}
 class Split:
     """Images in memory, uint8 (N, C, H, W), or as files; labels int64 (N,), None where unknown; ids name files.
 
-    cache: where decoded files are kept, if anywhere.
+    cache: where decoded files are kept, if anywhere. notes: what was left out in reading, and what else to know.
     """
 
     images: Tensor | None = None
@@ -58,6 +65,7 @@ class Split:
     labels: Tensor | None = None
     ids: list[str] | None = None
     cache: ImageCache | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def labelled(self) -> bool:
@@ -195,67 +203,91 @@ class Cifar:
         try:
             with (folder / name).open("rb") as file:
                 content = _ArrayUnpickler(file, encoding="latin1").load()
-            return [content[key] for key in keys]
+            return [_plain(content[key] if key in content else content[key.encode()]) for key in keys]
         except Exception as error:  # a pickle raises what it pleases
             raise UserError(f"{folder / name}: not a whole batch of {self.source} ({error}). {_AGAIN}") from error
 
 
 @part
 class ImageFolder:
-    """One folder per class, `root`/<class>/*.png, or so below `root`/train and, where they exist, val and test.
+    """One folder per class, `root`/<class>/*.png, or so below parts, `root`/train and, where they exist, val and test.
 
-    The validation folder may be called val, valid or validation. Images without class folders are all of one class,
-    `images`, which is enough for models that need no labels. in_memory: decode all images at once into one tensor.
+    Parts may be called otherwise (`layout.part_named`). Images without class folders are all of one class, `images`,
+    which is enough for models that need no labels; beside a part with classes they have no labels. in_memory: decode
+    all images at once into one tensor.
     """
 
     def __init__(self, root: str | Path, channels: int, image_size: int, in_memory: bool = False) -> None:
         self.root, self.channels, self.image_size, self.in_memory = Path(root), channels, image_size, in_memory
 
     @cached_property
+    def layout(self) -> Layout:
+        return find_layout(self.root)
+
+    @cached_property
     def classes(self) -> list[str]:
-        folder = self._folder("train")
-        names = [path.name for path in _folders(folder)] or [UNLABELLED] * bool(folder and image_files(folder))
-        if not names or (folder == self.root and set(names) & set(_EVALUATION)):
+        folder = next((self.layout.parts[part] for part in PARTS if part in self.layout.parts), None)
+        names = [path.name for path in folders(folder)] or [UNLABELLED] * bool(folder and image_files(folder))
+        if not names:
             raise UserError(
-                f"{folder}: no class folders; expected {self.root}/<class>/*.png or {self.root}/train/<class>/*.png "
-                f"(or {self.root}/*.png for images without classes), or {_elsewhere(self.root)}"
+                f"{folder or self.root}: no class folders; expected {self.root}/<class>/*.png or "
+                f"{self.root}/train/<class>/*.png (or {self.root}/*.png for images without classes), or "
+                f"{_elsewhere(self.root)}"
             )
         return names
 
     def read(self, split: SplitName) -> Split | None:
-        folder = self._folder(split)
+        folder = self.layout.parts.get(split)
         if folder is None:
             return None
-        found = {path.name: image_files(path) for path in _folders(folder)} or {UNLABELLED: image_files(folder)}
+        found = {path.name: image_files(path) for path in folders(folder)}
+        if not found and split == "test" and self.classes != [UNLABELLED]:
+            return self._unlabelled(folder)
+        found = found or {UNLABELLED: image_files(folder)}
         self._check(folder, found)
         paths = [path for files in found.values() for path in files]
         labels = torch.tensor([self.classes.index(name) for name, files in found.items() for _ in files])
         ids = [path.relative_to(folder).as_posix() for path in paths]
-        split_ = Split(paths=paths, labels=labels, ids=ids)
+        split_ = Split(paths=paths, labels=labels, ids=ids, notes=self._notes(split, folder, paths))
         return _decoded(split_, self.channels, self.image_size) if self.in_memory else split_
 
-    def _folder(self, split: SplitName) -> Path | None:
-        names = _EVALUATION[:-1] if split == "val" else (split,)
-        found = [self.root / name for name in names if (self.root / name).is_dir()]
-        if split == "train":
-            found.append(self.root)
-        return found[0] if found else None
+    def _unlabelled(self, folder: Path) -> Split:
+        paths = image_files(folder)
+        ids = [path.relative_to(folder).as_posix() for path in paths]
+        note = f"{folder.name}/ has no class folders: {len(paths):,} images without labels"
+        return Split(paths=paths, ids=ids, notes=(note, *left_out(folder, paths)))
+
+    def _notes(self, split: SplitName, folder: Path, paths: list[Path]) -> tuple[str, ...]:
+        where = f"{split}: " if self.layout.divided else ""
+        own = [f"{where}{note}" for note in (*left_out(folder, paths), *peculiarities(paths))]
+        return (*(self.layout.notes if split == "train" else ()), *own)
 
     def _check(self, folder: Path, found: dict[str, list[Path]]) -> None:
         unknown = sorted(set(found) - set(self.classes))
         if unknown:
-            raise UserError(f"{folder}: classes {unknown} are not in {self._folder('train')}; rename or delete them")
+            alike = {name.casefold().strip() for name in self.classes} & {name.casefold().strip() for name in unknown}
+            raise UserError(
+                f"{folder}: classes {unknown} are not in {self.layout.parts['train']}; rename or delete them"
+                f"{' (capital letters and spaces count)' if alike else ''}"
+            )
         empty = [name for name, files in found.items() if not files]
         if empty or not found:
-            known = " ".join(sorted(SUFFIXES))
-            raise UserError(f"{folder}: no images ({known}) in {empty or 'it'}; add some or delete the folder")
+            known, rest = (
+                " ".join(sorted(SUFFIXES)),
+                "; ".join(left_out(folder, [p for f in found.values() for p in f])),
+            )
+            raise UserError(
+                f"{folder}: no images ({known}) in {empty or 'it'}{f' ({rest})' if rest else ''}; add some or delete "
+                f"the folder"
+            )
 
 
 @part
 class KaggleCsv:
     """A Kaggle competition: `root`/train/<id>.png with a csv of id,label, and `root`/test/<id>.png without labels.
 
-    Both splits are in the order of their ids, numeric where ids are numbers.
+    Ids may have the files' suffix; those of the test then have it too. Both splits are in the order of their ids,
+    numeric where ids are numbers.
     """
 
     submission = ("id", "label")  # the header of the file that the competition takes
@@ -270,7 +302,10 @@ class KaggleCsv:
     def read(self, split: SplitName) -> Split | None:
         if split == "val":
             return None
-        files = {path.stem: path for path in image_files(self.root / split)}
+        found = image_files(self.root / split)
+        by_stem, by_name = ({path.stem: path for path in found}, {path.name: path for path in found})
+        has_suffixes = any(Path(id_).suffix.lower() in SUFFIXES for id_ in self._rows)
+        files = by_name if has_suffixes else by_stem
         if split == "test":
             ids = sorted(files, key=_numeric)
             return Split(paths=[files[id_] for id_ in ids], ids=ids) if ids else None
@@ -345,9 +380,27 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = {"_reconstruct": np.empty(0).__reduce__()[0], "ndarray": np.ndarray, "dtype": np.dtype}
+        allowed |= {"scalar": np.uint8(0).__reduce__()[0], "_frombuffer": np.empty(1).__reduce_ex__(5)[0]}
+        if (module, name) == ("_codecs", "encode"):  # bytes, as Python 3 writes them for protocol 2
+            return _as_bytes
         if module.partition(".")[0] != "numpy" or name not in allowed:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return allowed[name]
+
+
+def _as_bytes(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for bytes in {encoding}")
+    return text.encode("latin1")
+
+
+def _plain(values: Any) -> Any:
+    """Lists of numbers and names as Python has them, whichever version wrote them; images as they are."""
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        return values.tolist()
+    if isinstance(values, list):
+        return [v.decode() if isinstance(v, bytes) else v.item() if isinstance(v, np.generic) else v for v in values]
+    return values
 
 
 def _fits(rows: Any, labels: Any) -> bool:
@@ -390,23 +443,6 @@ def _ensure(root: Path, source: str, download: bool, complete: Callable[[], bool
 
 def _elsewhere(root: Path) -> str:
     return f"set paths.data_dir to the folder that has {root.name}/"
-
-
-def _folders(folder: Path | None) -> list[Path]:
-    if folder is None or not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Every image below a folder, hidden files and folders left out."""
-    return sorted(path for path in folder.rglob("*") if is_image(path, below=folder))
-
-
-def is_image(path: Path, below: Path) -> bool:
-    """A file whose name says image, not hidden on its way down from `below`."""
-    hidden = any(part.startswith(".") for part in path.relative_to(below).parts)
-    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
 
 
 def is_video(path: Path) -> bool:
