@@ -133,6 +133,7 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     """The arguments that Hydra gets: checked, shorthand written out, a resumed run's own options and folder added."""
     from lightloom.config import compose
     from lightloom.config.hydra_internals import command_line_parser
+    from lightloom.engine.recognised import settle_data
 
     parser = command_line_parser()
     parser.error = refuse  # type: ignore[method-assign]
@@ -143,6 +144,7 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     overrides = [compose.expand_shorthand(o) for o in parsed.overrides]
     asks_hydra = parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help
     _check_sweep(overrides, parsed.multirun)
+    overrides = settle_data(overrides, config_name, parsed.config_dir, quiet=bool(asks_hydra))
     if not asks_hydra and config_name == "train" and not variable(run_dir.RUN_TIME):
         overrides = _resume(overrides, config_name, parsed.config_dir)
         overrides += [] if parsed.multirun else _named_folder(overrides)

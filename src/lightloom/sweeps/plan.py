@@ -14,6 +14,7 @@ from lightloom.config import compose
 from lightloom.config.command_line import quote, refuse
 from lightloom.config.hydra_internals import command_line_parser
 from lightloom.core.errors import UserError, raise_all
+from lightloom.engine.recognised import settle_data
 from lightloom.sweeps import space
 from lightloom.sweeps.space import Parameter, Values
 
@@ -71,6 +72,7 @@ def read(arguments: Sequence[str]) -> Plan:
         refuse(f"{wrong[0]}: sweep.py takes options, --config-dir and --help only")
     own = [o for o in parsed.overrides if o.partition("=")[0].lstrip("+~").partition(".")[0] == "sweep"]
     given = [compose.expand_shorthand(o) for o in parsed.overrides if o not in own]
+    given = settle_data(given, "train", parsed.config_dir)
     settings = _settings(own, parsed.config_dir)
     fixed, parameters = _merged(settings, given)
     return _checked(settings, fixed, parameters, parsed.config_dir)

@@ -17,9 +17,12 @@ from lightloom.core.limits import check_pixels
 from lightloom.core.parts import part
 from lightloom.core.schema import SIDE, anything, check, either, entries, items, nothing, number, text, whole
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
+from lightloom.data.boxes.marks import marked
 from lightloom.data.boxes.places import check_inside, straight
 from lightloom.data.images.readers import SplitName
+from lightloom.data.listing import Listing
 
+CHOICE, LAYOUT = "coco", "COCO"
 PLACES = ("annotations/instances_{0}*.json", "annotations/{0}*.json", "{0}.json", "{0}/_annotations.coco.json")
 EVERYTHING = ("annotations.json", "_annotations.coco.json", "coco.json")  # without a split of its own
 FOLDERS = ("", "images", "{0}", "images/{0}", "{1}", "images/{1}")  # of images; 0: the file's last word, 1: the split
@@ -51,6 +54,11 @@ CONTENT = entries(
         )
     },
 )
+
+
+def annotation_files(listing: Listing) -> list[Path]:
+    """The JSON files that list images by their names."""
+    return marked(listing.of(".json"), r'"file_name"|"image_id"', '"images"|"annotations"')
 
 
 @part

@@ -16,6 +16,16 @@ from lightloom.core.limits import check_pixels
 from lightloom.core.parts import part
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
 from lightloom.data.images.readers import SplitName, image_files
+from lightloom.data.listing import Listing
+
+CHOICE, LAYOUT = "instance_maps", "instance maps"
+
+
+def annotation_files(listing: Listing) -> list[Path]:
+    """The maps in labels/, where images/ beside it has an image for each."""
+    maps = [path for path in listing.images if path.parent.name == "labels" and path.suffix.lower() in (".png", ".tif")]
+    stems = {path.stem for path in listing.images if path.parent.name == "images"}
+    return maps if maps and {path.stem for path in maps} <= stems else []
 
 
 @part

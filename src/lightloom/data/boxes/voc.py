@@ -12,11 +12,19 @@ from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.schema import SIDE, check, shown
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
+from lightloom.data.boxes.marks import marked
 from lightloom.data.images.readers import SplitName, image_files
+from lightloom.data.listing import Listing
 
+CHOICE, LAYOUT = "voc", "Pascal VOC"
 SIDES = ("height", "width")
 
 log = logging.getLogger("lightloom")
+
+
+def annotation_files(listing: Listing) -> list[Path]:
+    """The XML files of one image each."""
+    return marked(listing.of(".xml"), "<annotation[ >]")
 
 
 @part

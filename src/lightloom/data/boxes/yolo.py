@@ -25,10 +25,14 @@ from lightloom.core.schema import (
     whole,
 )
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
+from lightloom.data.boxes.marks import marked
 from lightloom.data.boxes.places import check_inside, straight
 from lightloom.data.boxes.validation import open_files
 from lightloom.data.images.readers import SplitName, image_files
+from lightloom.data.listing import Listing
 
+CHOICE, LAYOUT = "yolo", "YOLO"
+LINE = r"\A(\xef\xbb\xbf)?\s*\d+(\.0+)?( +|\t)[-+.\de]+( +|\t)[-+.\de]+( +|\t)[-+.\de]+( +|\t)[-+.\de]+"  # a box
 PLACES = ("images/{0}", "images/{0}2017", "{0}/images")
 log = logging.getLogger("lightloom")
 MOST_LABELS = 10_000_000  # bytes of one image's file
@@ -44,6 +48,12 @@ CONTENT = entries(
     },
 )
 NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+
+
+def annotation_files(listing: Listing) -> list[Path]:
+    """The text files that begin with a box and are called as an image is."""
+    stems = {path.stem for path in listing.images}
+    return marked([path for path in listing.of(".txt") if path.stem in stems], LINE)
 
 
 @part
