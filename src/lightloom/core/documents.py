@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,6 +15,7 @@ from lightloom.core.limits import check_bytes
 MOST_YAML = 500_000  # bytes; its reader is slow
 MOST_CONFIG = 10_000_000  # bytes, of a run's own config.yaml, in which the names of many classes may stand
 MOST_XML = 50_000_000  # bytes
+WIDE_ENCODINGS = ("gbk", "gb2312", "gb18030", "big5", "shift-jis", "euc-jp", "euc-kr", "cp936", "cp949")
 MOST_DEPTH = 100  # of nested parts, in any of them
 MOST_NODES = 200_000  # of a YAML file, what an alias stands for counted each time
 
@@ -81,10 +83,27 @@ def _bounded(yaml: Any) -> Any:
     return Loader
 
 
+def _in_utf8(content: bytes, path: Path) -> bytes:
+    """XML in an encoding of several bytes a letter, which its parser does not know, as UTF-8; others as they are."""
+    declared = re.match(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)["'][^>]*\?>""", content)
+    encoding = declared[1].decode("ascii") if declared else "utf-8"
+    is_wide = encoding.lower().replace("_", "-") in WIDE_ENCODINGS
+    if not is_wide and (declared or content[:2] in (b"\xff\xfe", b"\xfe\xff")):
+        return content
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        said = "as its first line says" if declared else 'and its first line names no other encoding="..."'
+        raise UserError(
+            f"{path}: is no text in {encoding.upper()}, {said} ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
+    return text[declared.end() :].encode() if declared and is_wide else content
+
+
 def read_xml(path: Path) -> ElementTree.Element | None:
     """The root of an XML file, or None where it is empty."""
     check_bytes(path, MOST_XML)
-    content = path.read_bytes()
+    content = _in_utf8(path.read_bytes(), path)
     if not content.strip():
         return None
     depth, root = 0, None

@@ -17,9 +17,10 @@ from torchvision.ops import masks_to_boxes
 
 from lightloom.core.errors import UserError
 from lightloom.data.boxes.annotations import annotation, read_whole
-from lightloom.data.boxes.coco import Coco, decode
+from lightloom.data.boxes.coco import Coco
 from lightloom.data.boxes.datamodule import DetectionDataModule
 from lightloom.data.boxes.instance_maps import InstanceMaps, extents, read_map
+from lightloom.data.boxes.outlines import decode
 from lightloom.data.boxes.validation import File, look, open_files
 from lightloom.data.boxes.voc import Voc
 from lightloom.data.boxes.writers import Boxes, boxes_of, encode, write_coco, write_csv, write_voc, write_yolo
@@ -125,10 +126,10 @@ def test_voc_images_with_spaces_are_listed_and_what_has_no_partner_is_told(tmp_p
     with caplog.at_level(logging.WARNING, "lightloom"):
         assert reader.read("train").names == ["a b.png"]
     said = [record.getMessage().removeprefix(f"{tmp_path}: ") for record in caplog.records]
-    assert said == ["1 images without an XML file are left out (d)", "1 XML files without an image are left out (c)"]
+    assert said == ["1 XML files without an image are left out (c)", "1 images without an XML file are left out (d)"]
     (tmp_path / "ImageSets/Main").mkdir(parents=True)
     (tmp_path / "ImageSets/Main/val.txt").write_text("a b\n")
-    assert reader.read("val").names == ["a b.png"]
+    assert Voc(tmp_path).read("val").names == ["a b.png"]
 
 
 def test_voc_boxes_of_less_than_a_pixel_have_one(tmp_path):
@@ -215,6 +216,8 @@ def test_yolo_splits_polygons_and_images_without_file(tmp_path):
 @pytest.mark.parametrize("text", ["cat\ndog", "cat\ndog\n"])
 def test_a_list_of_classes_may_end_without_a_line_break(tmp_path, text):
     (tmp_path / "classes.txt").write_text(text)
+    save(tmp_path / "a.jpg", (48, 64))
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     assert Yolo(tmp_path).classes == ["cat", "dog"]
 
 
@@ -277,6 +280,7 @@ def test_images_of_any_mode_have_three_channels(tmp_path, mode):
     save(path, (48, 64), "L" if mode == "I;16" else mode)
     if mode == "I;16":
         Image.fromarray(np.full((48, 64), 0x8000, np.uint16)).save(path)
+    path.with_suffix(".txt").write_text("0 0.5 0.5 0.2 0.2\n")
     image, _ = Yolo(tmp_path).read("train")[0]
     assert image.shape == (3, 48, 64)
     assert mode != "I;16" or image.unique().tolist() == [128]
@@ -440,7 +444,7 @@ WRONG_COCO = {
                    "boxes in [0, 1] where pixels are expected: 1 (a.png); multiply"),
     "no file": ({"images": [{"id": 1}]}, "images[0] is an object of 1; expected an object that has file_name too"),
     "no name": ({"categories": [{"id": 5}]}, "categories[0] is an object of 1; expected an object that has name too"),
-    "no images": ({"images": [{"id": 1, "file_name": "b.png"}]}, "its first image, b.png, is in none of"),
+    "no images": ({"images": [{"id": 1, "file_name": "b.png"}]}, "coco.json: 1 of 1 images are missing (b.png)"),
 }  # fmt: skip
 
 
@@ -569,7 +573,7 @@ def test_yolo_s_own_path_may_lie_beside_the_folder(tmp_path, caplog):
     (tmp_path / "set/data.yaml").write_text("path: ../other\ntrain: images\nnames: [x]\n")
     read = Yolo(tmp_path / "set").read("train")
     assert read.names == ["x.png"]
-    assert f"may lie in {tmp_path / 'other'} too" in caplog.text
+    assert f"may lie elsewhere too, in the path of its data.yaml ({tmp_path / 'other'})" in caplog.text
     (tmp_path / "set/data.yaml").write_text("train: ../../other/images\nnames: [x]\n")
     with pytest.raises(UserError, match="lie outside"):
         Yolo(tmp_path / "set").read("train")

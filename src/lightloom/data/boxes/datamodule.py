@@ -25,10 +25,11 @@ from lightloom.data.images.datamodule import to_float
 from lightloom.data.images.readers import SplitName
 from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.sampling import stratified_split
-from lightloom.ops.rng import mix_tensor, seed_everything, uniforms
+from lightloom.ops.rng import mix, mix_tensor, seed_everything, uniforms
 
 Batch = tuple[list[Tensor], list[Target]]
 Augment = Callable[[Tensor, Target], tuple[Tensor, Target]]
+TEST = -3  # by which the draw of a test part differs from that of a validation part
 
 
 class Split(Protocol):
@@ -68,13 +69,14 @@ class DetectionDataModule(KeyedDataModule):
     in pixels, labels int64 (N,) from 1, image_id int64 (), area float32 (N,), iscrowd int64 (N,) and, where the data
     has them, masks uint8 (N, H, W). Crowds are for evaluation: training batches hold none. Label i is classes[i - 1].
     Facts that are None are found in the data. batch_size: images per step over all processes. cache_dir: remembers
-    which image files are whole.
+    which image files are whole. val_fraction, test_fraction: of the training images, where the data has no such part.
     """
 
     items: ClassVar[str] = "images"
     must_match: ClassVar[tuple[str, ...]] = ("channels",)
     labels_must_match: ClassVar[tuple[str, ...]] = ("num_classes", "classes")  # boxes carry names, in files too
     adopts: ClassVar[tuple[str, ...]] = ("image_size",)
+    splits_by: ClassVar[tuple[str, ...]] = ("seed", "val_fraction", "test_fraction")
 
     def __init__(
         self,
@@ -91,8 +93,11 @@ class DetectionDataModule(KeyedDataModule):
         augment: Augment | None = None,
         transform: Callable[..., Any] | None = None,
         root: str = "",
+        images: str | None = None,
+        annotations: str | None = None,
         cache_dir: str | None = None,
         val_fraction: Annotated[float, Ge(0), Le(0.9)] = 0.1,
+        test_fraction: Annotated[float, Ge(0), Le(0.9)] = 0.0,
         seed: Seed = 0,
         num_workers: Workers = 0,
         worker_timeout: Positive = TIMEOUT,
@@ -105,7 +110,7 @@ class DetectionDataModule(KeyedDataModule):
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.worker_timeout = worker_timeout
         self.augment, self.transform, self.shuffle = augment, transform, shuffle
-        self.val_fraction, self.seed = val_fraction, seed
+        self.val_fraction, self.test_fraction, self.seed = val_fraction, test_fraction, seed
         self.cache_dir = cache_dir
         self.splits: dict[str, Split] = {}
         self.faults: dict[str, Faults] = {}
@@ -139,6 +144,8 @@ class DetectionDataModule(KeyedDataModule):
             test = self.reader.read("test")
             if test is not None:
                 self.splits["test"] = self._checked(test, "test")
+            elif self.test_fraction and "train" not in self.splits:
+                self._split_train()
 
     def split(self, name: str) -> Split:
         """The data of `train`, `val` or `test`."""
@@ -161,21 +168,30 @@ class DetectionDataModule(KeyedDataModule):
         if train is None or not train.labelled:
             raise UserError(f"{self.name}: there are no training images with boxes; use a data set that has them.")
         train = self._checked(train, "train")
-        if val is not None:
-            self.splits.update(train=train, val=self._checked(val, "val"))
+        if self.test_fraction and self.reader.read("test") is None:
+            train, self.splits["test"] = self._parted(train, "test", self.test_fraction, mix(self.seed, TEST))
+        if val is None:
+            train, val = self._parted(train, "val", self.val_fraction, self.seed)
         else:
-            rest, part = stratified_split(torch.zeros(len(train), dtype=torch.int64), self.val_fraction, self.seed)
-            if not len(part):
-                raise UserError(
-                    f"data.val_fraction={self.val_fraction} leaves {self.name} no validation image of its {len(train)} "
-                    f"training images; set a larger data.val_fraction."
-                )
-            self.splits.update(train=train.pick(rest), val=train.pick(part))
+            val = self._checked(val, "val")
+        self.splits.update(train=train, val=val)
         if self.batch_size > len(train := self.splits["train"]):
             raise UserError(
                 f"data.batch_size is {self.batch_size}, but {self.name} has {len(train)} training images; "
                 f"set data.batch_size={len(train)} or less."
             )
+
+    def _parted(self, split: Split, name: str, fraction: float, seed: int) -> tuple[Split, Split]:
+        """(the rest, a part) of a split, drawn from the seed."""
+        rest, part = stratified_split(torch.zeros(len(split), dtype=torch.int64), fraction, seed)
+        if not len(part) or not len(rest):
+            option = f"data.{name}_fraction"
+            what = {"val": "validation"}.get(name, name)
+            raise UserError(
+                f"{option}={fraction} leaves {self.name} no {what if len(rest) else 'training'} image of its "
+                f"{len(split)} training images; set a {'larger' if len(rest) else 'smaller'} {option}."
+            )
+        return split.pick(rest), split.pick(part)
 
     def _checked(self, split: Split, name: str) -> Split:
         """Files are looked at, their boxes mended; UserError names what remains wrong."""
@@ -184,10 +200,20 @@ class DetectionDataModule(KeyedDataModule):
         files = open_files([a.path for a in split.annotations], cache_dir=self.cache_dir)
         split.annotations, faults = look(split.annotations, self.num_classes or 0, files)
         report(faults, f"{self.name} {name}")
-        if name == "train" and not any(len(a.labels) for a in split.annotations):
-            raise UserError(f"{self.name}: none of its {len(split)} training images has a box; check the annotations.")
+        if name == "train":
+            self._check_learnable(split)
         self.faults[name] = faults
         return split
+
+    def _check_learnable(self, split: AnnotatedImages) -> None:
+        """Raise UserError where no image has a box to learn from."""
+        if not any(len(a.labels) for a in split.annotations):
+            raise UserError(f"{self.name}: none of its {len(split)} training images has a box; check the annotations.")
+        if all(bool(a.iscrowd.all()) for a in split.annotations):
+            raise UserError(
+                f"{self.name}: all objects of its {len(split)} training images are marked as difficult or as crowds, "
+                f"which are not trained on; for difficult ones of Pascal VOC set data.reader.use_difficult=true."
+            )
 
     def example(self, count: int, seed: int) -> list[Tensor]:
         """Images of noise, each (channels, image_size, image_size) in [0, 1]."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,6 +30,8 @@ log = logging.getLogger("lightloom")
 
 SHOWN = 3  # names in a message
 ALIKE = 0.8  # IoU from which two boxes of a class are reported as one object drawn twice
+NEAR_ONE = 1.5  # within which corners that are no whole numbers are shares of the image
+MISSING = "there is no such file"
 ROUNDING = 0.02  # pixels by which a box may leave its image and be clipped without a word
 SEEN = {"height": SIDE, "width": SIDE, "turned": one_of(True, False), "error": one_of("")}
 REMEMBERED = entries({"files": items(exactly(SEEN)), "sha256": text()}, {})
@@ -39,13 +41,17 @@ _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 MENDED = {
     "empty": "empty annotation files, whose images are kept as negatives: {}",
     "size": "images of another size than their annotation states, boxes are taken as the file's pixels: {}",
+    "reversed": "boxes whose corners were in reverse order, turned round: {}",
     "no_area": "boxes of no area, dropped: {}",
     "outside": "boxes outside their image, dropped: {}",
     "clipped": "boxes that leave their image, clipped: {}",
+    "flat_outline": "objects whose outline has fewer than three points, dropped: {}",
+    "difficult": "objects marked as difficult or as crowds, not trained on and not counted as missed: {}",
     "duplicate": f"pairs of boxes of one class that are alike (IoU of {ALIKE} or more), kept: {{}}",
     "negative": "images without boxes, kept as negatives: {}",
 }
 WRONG = {
+    "missing": "images that are not there: {}; add the files or strike them from the annotations.",
     "unreadable": "images that cannot be read: {}; replace the files or delete them.",
     "normalised": "boxes in [0, 1] where pixels are expected: {}; multiply x by the width and y by the height.",
     "in_pixels": "boxes beyond [0, 1] where shares of the image are expected: {}; divide by the width or height.",
@@ -76,6 +82,10 @@ class Faults:
         if names:
             self.found.setdefault(kind, []).extend(names)
 
+    def counts(self, kinds: Mapping[str, str]) -> dict[str, int]:
+        """kind -> how many, of those kinds that were met, in their order."""
+        return {kind: len(self.found[kind]) for kind in kinds if self.found.get(kind)}
+
     def lines(self, kinds: dict[str, str]) -> Iterator[str]:
         """One line per kind: what, how many, and the first files."""
         for kind, sentence in kinds.items():
@@ -94,6 +104,7 @@ def look(annotations: Sequence[Annotation], num_classes: int, files: Sequence[Fi
     readable = [i for i, f in enumerate(files) if not f.error]
     for index in _faulty(annotations, files, readable, num_classes):
         mended[index] = _mended(mended[index], num_classes, faults)
+    faults.add("difficult", [a.name for a in mended for _ in range(int(a.iscrowd.sum()))])
     faults.add("negative", [a.name for a in mended if not len(a.labels)])
     for index in readable:
         pairs = _duplicates(mended[index])
@@ -104,16 +115,16 @@ def look(annotations: Sequence[Annotation], num_classes: int, files: Sequence[Fi
 
 
 def report(faults: Faults, where: str) -> None:
-    """One log line per kind that was mended; one UserError for all that remains wrong."""
+    """One UserError for all that is wrong, or else one log line per kind that was mended."""
+    raise_all(f"{where}: {line}" for line in faults.lines(WRONG))
     for line in faults.lines(MENDED):
         log.info("%s: %s", where, line)
-    raise_all(f"{where}: {line}" for line in faults.lines(WRONG))
 
 
 def _image_faults(known: Annotation, file: File) -> Iterator[str]:
     yield from known.notes
     if file.error:
-        yield "unreadable"
+        yield "missing" if file.error == MISSING else "unreadable"
         return
     stated, size = known.size, (file.height, file.width)
     if _normalised(known.boxes):
@@ -127,8 +138,8 @@ def _image_faults(known: Annotation, file: File) -> Iterator[str]:
 
 
 def _normalised(boxes: Tensor) -> bool:
-    """Corners within [-1, 1] (-1 where pixels counted from 1 were shifted) that are not all whole numbers."""
-    return bool(len(boxes) and boxes.abs().max() <= 1 and (boxes != boxes.round()).any())
+    """Corners about [0, 1] (down to -1 where pixels counted from 1 were shifted) that are not all whole numbers."""
+    return bool(len(boxes) and boxes.abs().max() <= NEAR_ONE and (boxes != boxes.round()).any())
 
 
 def _faulty(
@@ -151,7 +162,7 @@ def _mended(known: Annotation, num_classes: int, faults: Faults) -> Annotation:
     """Boxes clipped and dropped; what is not finite or of no class is left, it stops the run."""
     assert known.size is not None
     height, width = known.size
-    boxes = known.boxes
+    boxes, turned = _in_order(known.boxes)
     finite = boxes.isfinite().all(1)
     area = (boxes[:, 2:] > boxes[:, :2]).all(1)
     clipped = torch.minimum(boxes.clamp(min=0), torch.tensor([width, height, width, height], dtype=boxes.dtype))
@@ -159,6 +170,7 @@ def _mended(known: Annotation, num_classes: int, faults: Faults) -> Annotation:
     moved = (clipped - boxes).abs().amax(1) > ROUNDING
     wrong_label = (known.labels < 1) | (known.labels > num_classes)
     kinds = {
+        "reversed": finite & turned,
         "not_finite": ~finite,
         "no_area": finite & ~area,
         "outside": finite & area & ~inside,
@@ -168,6 +180,12 @@ def _mended(known: Annotation, num_classes: int, faults: Faults) -> Annotation:
     for kind, which in kinds.items():
         faults.add(kind, [known.name] * int(which.sum()))
     return replace(known, boxes=clipped).pick((area & inside).nonzero().flatten())
+
+
+def _in_order(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes (N, 4) with the lesser corner first, and which of them, (N,), had it last."""
+    low, high = torch.minimum(boxes[:, :2], boxes[:, 2:]), torch.maximum(boxes[:, :2], boxes[:, 2:])
+    return torch.cat([low, high], 1), (boxes[:, 2:] < boxes[:, :2]).any(1)
 
 
 def _duplicates(known: Annotation) -> int:
@@ -222,5 +240,7 @@ def _open(path: Path, decode: bool) -> File:
                 check_pixels(path, *image.size)
                 image.load()
             return File(height, width, turned)
+    except FileNotFoundError:
+        return File(error=MISSING)
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
         return File(error=f"{type(error).__name__}: {error}")

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from lightloom.core.documents import read_text, read_xml
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.schema import SIDE, check, shown
-from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
+from lightloom.core.text import first_of
+from lightloom.data.boxes.layouts import Layout, Record, Thing
 from lightloom.data.boxes.marks import marked
-from lightloom.data.images.readers import SplitName, image_files
-from lightloom.data.listing import Listing
+from lightloom.data.boxes.places import straight
+from lightloom.data.images.readers import SplitName
+from lightloom.data.listing import Listing, part_named
 
 CHOICE, LAYOUT = "voc", "Pascal VOC"
 SIDES = ("height", "width")
-
-log = logging.getLogger("lightloom")
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+LISTS = "ImageSets"  # the folder of lists of images
 
 
 def annotation_files(listing: Listing) -> list[Path]:
@@ -28,118 +29,184 @@ def annotation_files(listing: Listing) -> list[Path]:
 
 
 @part
-class Voc:
-    """`root` or `root`/VOCdevkit/VOC<year> with JPEGImages, Annotations and ImageSets/Main/{train,val,test}.txt.
+class Voc(Layout):
+    """An XML file for each image, wherever both lie: JPEGImages/ and Annotations/, images/ and annots/, side by side.
 
-    Without ImageSets every annotated image is for training. inclusive: pixels are counted from 1 and both corners
-    belong to the box, as in VOC itself; false: corners are edges counted from 0, as LabelImg writes them. Objects
-    marked `difficult` are crowds: neither trained on nor counted as missed, as in VOC's own evaluation.
+    Parts are ImageSets/Main/{train,val,test}.txt or alike, or folders of such names; without either all is for
+    training. inclusive: pixels are counted from 1 and both corners belong to the box, as in VOC itself; false: corners
+    are edges counted from 0, as LabelImg writes them; None: found, by a corner at 0 or by LabelImg's words. Objects
+    marked `difficult` are crowds, neither trained on nor counted as missed, as in VOC's own evaluation; use_difficult:
+    they are objects like others. year: of VOCdevkit/VOC<year>.
     """
-
-    has_masks = False
 
     def __init__(
         self,
         root: str | Path,
         channels: int = 3,
-        inclusive: bool = True,
+        inclusive: bool | None = None,
         year: str | int | None = None,
         classes: list[str] | None = None,
+        use_difficult: bool = False,
+        images: str | None = None,
+        annotations: str | None = None,
     ) -> None:
-        self.root, self.channels, self.inclusive, self.year = Path(root), channels, inclusive, year
+        super().__init__(root, channels, images, annotations)
+        self.inclusive, self.year, self.use_difficult = inclusive, year, use_difficult
         self.named = classes
 
-    @cached_property
-    def classes(self) -> list[str]:
-        """The names in the annotations of all splits, sorted."""
-        if self.named:
-            return list(self.named)
-        trees = [tree for tree in self._trees.values() if tree is not None]
-        found = {item.findtext("name", "").strip() for tree in trees for item in tree.iter("object")}
-        if not found:
-            raise UserError(f"{self._folder / 'Annotations'}: no annotation names an object; nothing can be learned")
-        return sorted(found)
+    def stated_classes(self) -> list[str] | None:
+        return list(self.named) if self.named else None
 
-    def read(self, split: SplitName) -> AnnotatedImages | None:
-        names = self._names(split)
-        if names is None:
-            return None
-        missing = [name for name in names if name not in self._images]
-        if missing:
-            raise UserError(
-                f"{self._folder / 'JPEGImages'}: {len(missing)} of {len(names)} images of {split} are missing "
-                f"({', '.join(missing[:3])}); add them or strike them from the list"
-            )
-        lacking = [name for name in names if name not in self._trees]
-        if lacking and len(lacking) < len(names):
-            raise UserError(
-                f"{self._folder / 'Annotations'}: {len(lacking)} of {len(names)} images of {split} have no XML file "
-                f"({', '.join(lacking[:3])}); add it, without objects where there are none"
-            )
-        found = [self._annotation(name) for name in names]
-        return AnnotatedImages(found, self.channels, labelled=not lacking)
+    def records(self, split: SplitName) -> list[Record] | None:
+        lists = self._lists
+        if not lists:
+            return super().records(split)
+        if split in lists:
+            return [self._listed(name) for name in self._checked(lists[split], split)]
+        elsewhere = {name for names in lists.values() for name in names}
+        rest = [record for record in self.all_records() if record.image.stem not in elsewhere]
+        return sorted(rest, key=lambda record: record.image) if split == "train" else None
 
-    def _annotation(self, name: str) -> Annotation:
-        path = self._images[name]
-        tree = self._trees.get(name)
-        if tree is None:
-            return annotation(path.name, path, [], [], notes=("empty",) if name in self._trees else ())
-        file = self._folder / "Annotations" / f"{name}.xml"
-        numbers = {label: number for number, label in enumerate(self.classes, 1)}
-        boxes, labels, difficult = [], [], []
-        for item in tree.iter("object"):
-            boxes.append([_number(item, f"bndbox/{side}", file) for side in ("xmin", "ymin", "xmax", "ymax")])
-            labels.append(numbers.get(item.findtext("name", "").strip(), 0))
-            difficult.append(int(item.findtext("difficult", "0").strip() == "1"))
-        if self.inclusive:
-            boxes = [[x1 - 1, y1 - 1, x2, y2] for x1, y1, x2, y2 in boxes]
-        size = None
-        if tree.find("size") is not None:
-            height, width = (check(_number(tree, f"size/{side}", file), SIDE, file, f"size/{side}") for side in SIDES)
-            size = (int(height), int(width))
-        return annotation(path.name, path, boxes, labels, difficult, size=size)
+    def all_records(self) -> list[Record]:
+        return [self._record(image, path) for image, path in self._pairs]
+
+    # --- files
 
     @cached_property
-    def _folder(self) -> Path:
-        pattern = f"VOCdevkit/VOC{self.year or '*'}"
-        places = [self.root, *sorted(self.root.glob(pattern))]
-        found = [place for place in places if (place / "Annotations").is_dir()]
-        if not found:
-            raise UserError(
-                f"data set {self.root.name}: no Annotations/ in {self.root} or {self.root / pattern}; "
-                + elsewhere(self.root)
-            )
-        if len(found) > 1:
-            raise UserError(f"{self.root} holds {', '.join(p.name for p in found)}; choose with data.reader.year=...")
-        return found[0]
+    def listing(self) -> Listing:
+        """All files, or those of one year."""
+        everything = super().listing
+        years = sorted(straight(self.root).glob(f"VOCdevkit/VOC{self.year or '*'}"))
+        if len(years) > 1:
+            names = ", ".join(path.name for path in years)
+            raise UserError(f"{self.root} holds {names}; choose with data.reader.year=...")
+        return everything.below(self.root / "VOCdevkit" / years[0].name) if years else everything
 
     @cached_property
-    def _images(self) -> dict[str, Path]:
-        return {path.stem: path for path in image_files(self._folder / "JPEGImages")}
+    def _trees(self) -> dict[Path, ElementTree.Element | None]:
+        """XML file -> its content; None for an empty file."""
+        listing = self.annotation_listing
+        files = listing.of(".xml") if self.annotations else annotation_files(listing)
+        if files:  # an empty file has no mark, and says that there is nothing
+            folders = {path.parent for path in files}
+            files = [path for path in listing.of(".xml") if path.parent in folders]
+        if not files:
+            raise self.nothing_found("XML annotations")
+        return {path: read_xml(path) for path in files}
 
     @cached_property
-    def _trees(self) -> dict[str, ElementTree.Element | None]:
-        """name -> its XML; None for an empty file."""
-        found: dict[str, ElementTree.Element | None] = {}
-        for path in sorted((self._folder / "Annotations").glob("*.xml")):
-            found[path.stem] = read_xml(path)
+    def _pairs(self) -> list[tuple[Path, Path]]:
+        """(image, its XML file)."""
+        found = [(self._image_of(path, tree), path) for path, tree in self._trees.items()]
+        if alone := [path.stem for image, path in found if image is None]:
+            if len(alone) == len(found):
+                raise self.nothing_found(f"image for any of its {len(alone)} XML files (as {alone[0]})")
+            self.tell("{} XML files without an image are left out", alone)
+        pairs = [(image, path) for image, path in found if image is not None]
+        folders, known = {image.parent for image, _ in pairs}, {image for image, _ in pairs}
+        bare = [path for path in self.index.paths.values() if path.parent in folders and path not in known]
+        listed = {name for names in self._lists.values() for name in names}
+        self.tell("{} images without an XML file are left out", [path.stem for path in bare if path.stem not in listed])
+        return pairs
+
+    def _image_of(self, path: Path, tree: ElementTree.Element | None) -> Path | None:
+        stated = "" if tree is None else tree.findtext("filename", "").strip()
+        return self.index.of_stem(path, stated)
+
+    @cached_property
+    def _files(self) -> dict[str, tuple[Path, Path]]:
+        """stem of an image -> (image, its XML file)."""
+        return {image.stem: (image, path) for image, path in self._pairs}
+
+    # --- lists
+
+    @cached_property
+    def _lists(self) -> dict[SplitName, list[str]]:
+        """split -> stems of its images, of the lists that there are."""
+        found: dict[SplitName, list[str]] = {}
+        for split in ("train", "val", "test"):
+            if lines := self._list_of(split):
+                found[split] = lines  # type: ignore[index]
+        if "train" not in found and (lines := self._list_of("trainval")):
+            taken = {name for names in found.values() for name in names}
+            found["train"] = [name for name in lines if name not in taken]
         return found
 
-    def _names(self, split: SplitName) -> list[str] | None:
-        folder = self._folder / "ImageSets" / "Main"
-        file = folder / f"{split}.txt"
-        if split == "train" and not file.is_file():
-            file = folder / "trainval.txt"
-        if file.is_file():
-            lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
-            return [line if line in self._images else line.split()[0] for line in lines]  # `name 1` in lists of a class
-        if split != "train":
-            return None
-        both = set(self._trees) & set(self._images)
-        for what, names in (("images without an XML file", self._images), ("XML files without an image", self._trees)):
-            if left := sorted(set(names) - both):
-                log.warning("%s: %d %s are left out (%s)", self._folder, len(left), what, ", ".join(left[:3]))
-        return sorted(both)
+    def _list_of(self, split: str) -> list[str]:
+        """The images that a list names, by their stems; that of ImageSets/Main goes first."""
+        texts = [path for path in self.listing.of(".txt") if split in (path.stem.lower(), part_named(path.stem))]
+        own = [path for path in texts if LISTS in path.parts]
+        for path in sorted(own or texts, key=lambda p: (p.parent.name != "Main", len(p.parts), p)):
+            lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+            stems = [self._stem(line) for line in lines]
+            if own or any(stem in self._stems for stem in stems):
+                return stems
+        return []
+
+    def _stem(self, line: str) -> str:
+        """`name`, `name.jpg`, `JPEGImages/name.jpg`, or `name 1` as in the lists of one class."""
+        for words in (line, line.split()[0]):
+            name = PurePosixPath(words.replace("\\", "/")).name
+            for stem in (name, PurePosixPath(name).stem):
+                if stem in self._stems:
+                    return stem
+        return line.split()[0]
+
+    @cached_property
+    def _stems(self) -> dict[str, Path]:
+        """stem -> image."""
+        return {path.stem: path for path in self.index.paths.values()}
+
+    def _checked(self, names: list[str], split: SplitName) -> list[str]:
+        """The names of a list; UserError where images or XML files of some are missing."""
+        if missing := [name for name in names if name not in self._stems]:
+            raise self.missing(missing, len(names), self.listing.root / f"the list of {split}")
+        lacking = [name for name in names if name not in self._files]
+        if lacking and len(lacking) < len(names):
+            raise UserError(
+                f"{self.annotation_listing.root}: {len(lacking)} of {len(names)} images of {split} have no XML file "
+                f"({first_of(lacking, 3)}); add it, without objects where there are none"
+            )
+        return names
+
+    def _listed(self, name: str) -> Record:
+        if name not in self._files:
+            return Record(self._stems[name], is_labelled=False)
+        return self._record(*self._files[name])
+
+    # --- content
+
+    def _record(self, image: Path, path: Path) -> Record:
+        tree = self._trees[path]
+        if tree is None:
+            return Record(image, source=path, notes=("empty",))
+        things = [self._thing(item, path) for item in tree.iter("object")]
+        size = None
+        if tree.find("size") is not None:
+            height, width = (check(_number(tree, f"size/{side}", path), SIDE, path, f"size/{side}") for side in SIDES)
+            size = (int(height), int(width))
+        return Record(image, things, path, size=size)
+
+    def _thing(self, item: ElementTree.Element, path: Path) -> Thing:
+        x1, y1, x2, y2 = (_number(item, f"bndbox/{side}", path) for side in CORNERS)
+        shift = int(self._counts_from_1)
+        is_difficult = item.findtext("difficult", "0").strip() == "1" and not self.use_difficult
+        name = item.findtext("name", "").strip()
+        return Thing(name, [x1 - shift, y1 - shift, x2, y2], int(is_difficult))
+
+    @cached_property
+    def _counts_from_1(self) -> bool:
+        """As stated; else no, where a program says that it is not VOC's own, or a corner is at 0."""
+        if self.inclusive is not None:
+            return self.inclusive
+        return not any(_counts_from_0(tree) for tree in self._trees.values() if tree is not None)
+
+
+def _counts_from_0(tree: ElementTree.Element) -> bool:
+    if tree.findtext("source/database", "").strip().lower() in ("unknown", "roboflow.com", "roboflow.ai"):
+        return True
+    sides = [node.text or "" for corner in ("xmin", "ymin") for node in tree.iter(corner)]
+    return any(text.strip() in ("0", "0.0") for text in sides)
 
 
 def _number(node: ElementTree.Element, where: str, file: Path) -> float:
