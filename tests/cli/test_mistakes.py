@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mistakes
 import pytest
+from box_folders import REFUSED
 from mistakes import COMMAND_LINE, PAGE, RUNS, Mistake
 
 
@@ -56,5 +57,12 @@ def _assert_the_log_has_the_traceback(text: str, folder: Path) -> None:
         assert "Traceback (most recent call last)" in Path(named[1]).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_folder_with_boxes_is_refused_as_the_page_says(name, documented, tmp_path):
+    command, said = mistakes.refused_folder(name, tmp_path.resolve())
+    row = mistakes.unlisted(mistakes.row(f"{name}:", command, said))
+    assert row in documented, "write docs/errors.md anew: make errors"
+
+
 def test_the_page_has_no_other_mistakes(documented):
-    assert len(documented) == len(set(documented)) == len(COMMAND_LINE) + len(RUNS) >= 40
+    assert len(documented) == len(set(documented)) == len(COMMAND_LINE) + len(RUNS) + len(REFUSED) >= 40

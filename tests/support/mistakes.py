@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+import box_folders
 from commands import Command, start
 from PIL import Image
 
@@ -481,7 +482,9 @@ RUNS = [
         holds("kaggle/trainLabels.csv", "id,label\n1,cat\n"),
     ),
     # boxes
-    Mistake("boxes", "a folder of another layout", BOXES.replace("data=yolo", "data=voc"), ["no Annotations/"], boxes),
+    Mistake(
+        "boxes", "a folder of another layout", BOXES.replace("data=yolo", "data=voc"), ["no XML annotations in"], boxes
+    ),
     Mistake(
         "boxes", "a class beyond num_classes", BOXES, ["none of the data's: 1 (0.png)"], labelled("5 0.5 0.5 0.2 0.2")
     ),
@@ -764,6 +767,18 @@ def refused(line: str) -> str:
     raise AssertionError(f"{line}: nothing is said")
 
 
+def refused_folder(name: str, folder: Path) -> tuple[str, str]:
+    """(the command, what is said) of a folder with boxes that is refused when it is read."""
+    row = box_folders.REFUSED[name]
+    row.build(folder / "boxes")
+    options = [f"data.{'' if key in OF_ALL_READERS else 'reader.'}{key}={value}" for key, value in row.options.items()]
+    try:
+        box_folders.datamodule(folder / "boxes", row.choice, row.options).setup("fit")
+    except UserError as error:
+        return " ".join(["train", f"data={row.choice} data.root=boxes", *options]), said(f"error: {error}", folder)
+    raise AssertionError(f"{name}: nothing is said")
+
+
 def said(text: str, folder: Path) -> str:
     """From the first error on, without what differs from run to run."""
     text = (
@@ -808,6 +823,8 @@ its traceback and exit code 1.
 The commands stand for `python src/<command>.py ...`; options that only make a run short are left out, and long lists of
 names are shortened.
 """
+OF_ALL_READERS = ("images", "annotations")  # options of `data` that each reader takes
+FOLDERS = "Folders with boxes"
 HEADER = "| mistake | what is said |\n| --- | --- |"
 
 
@@ -825,7 +842,18 @@ def page() -> str:
                     command = mistake.start(folder)
                     command.wait()
                     parts.append(row(mistake.what + ":", mistake.command, said(command.text, folder)))
+    parts += [f"\n## {FOLDERS}\n", HEADER, *folder_rows()]
     return "\n".join(parts) + "\n"
+
+
+def folder_rows() -> list[str]:
+    """A row for each folder with boxes that is refused."""
+    found = []
+    for name in box_folders.REFUSED:
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place).resolve()
+            found.append(row(f"{name}:", *refused_folder(name, folder)))
+    return found
 
 
 if __name__ == "__main__":

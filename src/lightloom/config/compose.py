@@ -86,10 +86,11 @@ def compose(config_name: str, overrides: Sequence[str], config_dir: str | None =
 def without_hydra(cfg: DictConfig) -> DictConfig:
     """A copy with interpolations resolved and Hydra's own part left out, values coerced to their rule's type.
 
-    What hangs on a fact that is null, for only the data knows it, stays an interpolation, and is filled in with it.
+    What hangs on a fact that is null, for only the data knows it, stays an interpolation, and is filled in with it; but
+    within the data, which is there before its facts are known, it is null.
     """
     raw: Any = OmegaConf.to_container(cfg, resolve=False)
-    waiting = [(path, text) for path, text in null_facts.waiting(raw) if path[0] != "hydra"]
+    waiting = [(path, text) for path, text in null_facts.waiting(raw) if path[0] not in ("hydra", "data")]
     for path, _ in waiting:
         null_facts.replace(raw, path, None)
     plain: Any = OmegaConf.to_container(OmegaConf.create(raw), resolve=True)

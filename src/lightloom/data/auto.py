@@ -39,9 +39,7 @@ class Recognition(Protocol):
 def recognise(root: Path) -> Match:
     """The one layout of a folder; UserError where there is none, or more than one."""
     listing = list_folder(root)
-    kinds = cast(list[Recognition], discover("lightloom.data", "*/recognition.py"))
-    found = [match for kind in kinds for match in kind.matches(listing)]
-    found = [match for match in found if not match.by_folders] or found
+    found = layouts_of(listing)
     if not found:
         raise UserError(
             f"data=auto: nothing in {root} is known as data ({listing.said()}); see docs/your-data.md for what is, or "
@@ -51,3 +49,10 @@ def recognise(root: Path) -> Match:
         said = " and ".join(f"{match.seen} (data={match.choice})" for match in found)
         raise UserError(f"data=auto: {root} has {said}; choose one with data=<name>.")
     return found[0]
+
+
+def layouts_of(listing: Listing) -> list[Match]:
+    """The layouts that the files have; those that have nothing but names of folders only where there is no other."""
+    kinds = cast(list[Recognition], discover("lightloom.data", "*/recognition.py"))
+    found = [match for kind in kinds for match in kind.matches(listing)]
+    return [match for match in found if not match.by_folders] or found

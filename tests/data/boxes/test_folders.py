@@ -1,31 +1,17 @@
-"""Each folder of folders.py is recognised and read with exactly its boxes, classes and parts, or else refused."""
+"""Each folder of box_folders.py is recognised and read with exactly its boxes, classes and parts, or else refused."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT
-from folders import IMAGES, READ, REFUSED
-from omegaconf import OmegaConf
+from box_folders import IMAGES, READ, REFUSED, datamodule
 
-from lightloom.config.instantiate import import_target
 from lightloom.core.discovery import discover
 from lightloom.core.errors import UserError
 from lightloom.data.auto import recognise
-from lightloom.data.boxes.datamodule import DetectionDataModule
-
-
-def datamodule(root: Path, choice: str, options: Any) -> DetectionDataModule:
-    """Of the reader that configs/data/<choice>.yaml names, with options of `data.reader`."""
-    target = OmegaConf.load(ROOT / f"configs/data/{choice}.yaml").reader._target_
-    reader = import_target(target)(root, **options)
-    facts = {"num_classes": None, "classes": None, "channels": 3, "image_size": 32, "has_masks": None}
-    sizes = {"batch_size": 1, "eval_batch_size": 1, "val_fraction": 0.5}
-    return DetectionDataModule(reader=reader, name="mine", kind="detection", **facts, **sizes)
 
 
 @pytest.mark.parametrize("name", READ)

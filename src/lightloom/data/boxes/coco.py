@@ -110,7 +110,7 @@ class Coco(Layout):
     @property
     def _train(self) -> Path:
         if "train" not in self.json_files:
-            raise self.nothing_found("JSON of COCO for training", "name it with data.reader.train=<file>, or ")
+            raise self.nothing_found("JSON of COCO for training", "name the file with data.reader.train=..., ")
         return self.json_files["train"]
 
     def _named(self, split: str) -> Path | None:

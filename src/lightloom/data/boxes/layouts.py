@@ -18,10 +18,11 @@ import torch
 
 from lightloom.core.errors import UserError
 from lightloom.core.text import first_of
+from lightloom.data.auto import layouts_of
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
 from lightloom.data.boxes.finding import ImageIndex
 from lightloom.data.boxes.outlines import Segments, is_flat
-from lightloom.data.boxes.places import check_inside, straight
+from lightloom.data.boxes.places import straight
 from lightloom.data.images.readers import SplitName
 from lightloom.data.listing import Listing, list_folder, part_of
 
@@ -146,16 +147,21 @@ class Layout:
         if folder is None:
             return self.listing
         path = straight(self.root / folder)
-        check_inside([path], [self.root], f"data.{option}={folder}")
+        if not path.is_relative_to(straight(self.root)):
+            raise UserError(
+                f"data.{option}={folder} lies outside {self.root}; set data.root to the folder that holds both"
+            )
         if not path.exists():
             raise UserError(f"data.{option}={folder}: there is no {path}; {self.listing.said()}")
         return self.listing.below(path) if path.is_dir() else Listing(path.parent, (path,))
 
     def nothing_found(self, what: str, remedy: str = "") -> UserError:
-        """The error that there is no such thing in the folder, with what was seen there."""
+        """The error that there is no such thing in the folder, with what was seen there, and the layout that it has."""
+        known = layouts_of(self.listing)
+        other = f"data={known[0].choice} reads it as {known[0].seen}; or " if len(known) == 1 else ""
         return UserError(
-            f"data set {self.root.name}: no {what} in {self.annotation_listing.root}; {self.listing.said()}; {remedy}"
-            f"name folders with data.images=... and data.annotations=..., or {elsewhere(self.root)}"
+            f"data set {self.root.name}: no {what} in {self.annotation_listing.root}; {self.listing.said()}; {other}"
+            f"{remedy}set data.root to another folder, or name those in it by data.images=... and data.annotations=..."
         )
 
     def part_of(self, record: Record) -> SplitName:

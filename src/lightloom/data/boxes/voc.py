@@ -11,7 +11,7 @@ from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.schema import SIDE, check, shown
 from lightloom.core.text import first_of
-from lightloom.data.boxes.layouts import Layout, Record, Thing
+from lightloom.data.boxes.layouts import SPLITS, Layout, Record, Thing
 from lightloom.data.boxes.marks import marked
 from lightloom.data.boxes.places import straight
 from lightloom.data.images.readers import SplitName
@@ -62,9 +62,8 @@ class Voc(Layout):
         if not lists:
             return super().records(split)
         if split in lists:
-            return [self._listed(name) for name in self._checked(lists[split], split)]
-        elsewhere = {name for names in lists.values() for name in names}
-        rest = [record for record in self.all_records() if record.image.stem not in elsewhere]
+            return [self._listed(name) for name in self._checked(*lists[split])]
+        rest = [record for record in self.all_records() if record.image.stem not in self._all_listed]
         return sorted(rest, key=lambda record: record.image) if split == "train" else None
 
     def all_records(self) -> list[Record]:
@@ -105,8 +104,8 @@ class Voc(Layout):
         pairs = [(image, path) for image, path in found if image is not None]
         folders, known = {image.parent for image, _ in pairs}, {image for image, _ in pairs}
         bare = [path for path in self.index.paths.values() if path.parent in folders and path not in known]
-        listed = {name for names in self._lists.values() for name in names}
-        self.tell("{} images without an XML file are left out", [path.stem for path in bare if path.stem not in listed])
+        left_out = [path.stem for path in bare if path.stem not in self._all_listed]
+        self.tell("{} images without an XML file are left out", left_out)
         return pairs
 
     def _image_of(self, path: Path, tree: ElementTree.Element | None) -> Path | None:
@@ -121,27 +120,30 @@ class Voc(Layout):
     # --- lists
 
     @cached_property
-    def _lists(self) -> dict[SplitName, list[str]]:
-        """split -> stems of its images, of the lists that there are."""
-        found: dict[SplitName, list[str]] = {}
-        for split in ("train", "val", "test"):
-            if lines := self._list_of(split):
-                found[split] = lines  # type: ignore[index]
-        if "train" not in found and (lines := self._list_of("trainval")):
-            taken = {name for names in found.values() for name in names}
-            found["train"] = [name for name in lines if name not in taken]
+    def _lists(self) -> dict[SplitName, tuple[Path, list[str]]]:
+        """split -> (its list, the stems of its images), of the lists that there are."""
+        found: dict[SplitName, tuple[Path, list[str]]] = {}
+        for split in SPLITS:
+            if listed := self._list_of(split):
+                found[split] = listed
+        if "train" not in found and (listed := self._list_of("trainval")):
+            taken = {name for _, names in found.values() for name in names}
+            found["train"] = (listed[0], [name for name in listed[1] if name not in taken])
         return found
 
-    def _list_of(self, split: str) -> list[str]:
-        """The images that a list names, by their stems; that of ImageSets/Main goes first."""
+    @property
+    def _all_listed(self) -> set[str]:
+        return {name for _, names in self._lists.values() for name in names}
+
+    def _list_of(self, split: str) -> tuple[Path, list[str]] | None:
+        """A list of images, and their stems; that of ImageSets/Main goes first."""
         texts = [path for path in self.listing.of(".txt") if split in (path.stem.lower(), part_named(path.stem))]
         own = [path for path in texts if LISTS in path.parts]
         for path in sorted(own or texts, key=lambda p: (p.parent.name != "Main", len(p.parts), p)):
-            lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-            stems = [self._stem(line) for line in lines]
-            if own or any(stem in self._stems for stem in stems):
-                return stems
-        return []
+            stems = [self._stem(line.strip()) for line in read_text(path).splitlines() if line.strip()]
+            if stems and (own or any(stem in self._stems for stem in stems)):
+                return path, stems
+        return None
 
     def _stem(self, line: str) -> str:
         """`name`, `name.jpg`, `JPEGImages/name.jpg`, or `name 1` as in the lists of one class."""
@@ -157,14 +159,14 @@ class Voc(Layout):
         """stem -> image."""
         return {path.stem: path for path in self.index.paths.values()}
 
-    def _checked(self, names: list[str], split: SplitName) -> list[str]:
+    def _checked(self, path: Path, names: list[str]) -> list[str]:
         """The names of a list; UserError where images or XML files of some are missing."""
         if missing := [name for name in names if name not in self._stems]:
-            raise self.missing(missing, len(names), self.listing.root / f"the list of {split}")
+            raise self.missing(missing, len(names), path)
         lacking = [name for name in names if name not in self._files]
         if lacking and len(lacking) < len(names):
             raise UserError(
-                f"{self.annotation_listing.root}: {len(lacking)} of {len(names)} images of {split} have no XML file "
+                f"{path}: {len(lacking)} of {len(names)} images have no XML file in {self.annotation_listing.root} "
                 f"({first_of(lacking, 3)}); add it, without objects where there are none"
             )
         return names

@@ -1,6 +1,7 @@
 """Folders with boxes as programs and people make them: each is built here, and read right or refused in one line.
 
-A builder of `READ` or `REFUSED` that is added is tested by test_folders.py without a test of its own.
+A row that is added to `READ` or `REFUSED` is tested by tests/data/boxes/test_folders.py without a test of its own; one
+of `REFUSED` joins docs/errors.md.
 """
 
 from __future__ import annotations
@@ -9,8 +10,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from omegaconf import OmegaConf
 from PIL import Image
+
+from lightloom.config.compose import CONFIGS
+from lightloom.config.instantiate import import_target
+from lightloom.data.boxes.datamodule import DetectionDataModule
 
 Objects = Sequence[tuple[str, tuple[int, int, int, int]]]
 WIDTH, HEIGHT = 64, 48
@@ -587,7 +594,7 @@ REFUSED = {
     "voc: a folder that is not there": Refused(
         _XML, "voc", ["data.images=imgs: there is no", "images/ (4 .jpg)"], {"images": "imgs"}
     ),
-    "voc: a folder elsewhere": Refused(_XML, "voc", ["lie outside"], {"annotations": "../x"}),
+    "voc: a folder elsewhere": Refused(_XML, "voc", ["lies outside", "set data.root"], {"annotations": "../x"}),
     "voc: an empty name": Refused(
         _each(_XML, _text("xml/b.xml", voc([(" ", (1, 2, 31, 42))]))), "voc", ["object without a class (b.xml)"]
     ),
@@ -655,7 +662,7 @@ REFUSED = {
         _each(_TXT, _text("labels/a.txt", "0 32 24 10 10\n")), "yolo",
         ["boxes beyond [0, 1] where shares of the image are expected: 1 (a.jpg)"],
     ),
-    "coco: none": Refused(_in("images", pictures), "coco", ["no JSON of COCO for training", "data.reader.train="]),
+    "coco: none": Refused(_in("images", pictures), "coco", ["no JSON of COCO for training", "data.reader.train=..."]),
     "coco: several that may be it": Refused(
         _each(_in("images", pictures), _json("x.json", coco()), _json("y.json", coco())), "coco",
         ["x.json, y.json may be the file of train; choose with data.reader.train="],
@@ -715,3 +722,15 @@ REFUSED = {
         _each(_XML, _text("images/a.jpg", b"x")), "voc", ["images that cannot be read: 1 (a.jpg)"]
     ),
 }  # fmt: skip
+
+
+# --- how they are read
+
+
+def datamodule(root: Path, choice: str, options: Any) -> DetectionDataModule:
+    """Of the reader that configs/data/<choice>.yaml names, with options of `data.reader`."""
+    target = OmegaConf.load(CONFIGS / f"data/{choice}.yaml").reader._target_
+    reader = import_target(target)(root, **options)
+    facts = {"num_classes": None, "classes": None, "channels": 3, "image_size": 32, "has_masks": None}
+    sizes = {"batch_size": 1, "eval_batch_size": 1, "val_fraction": 0.5}
+    return DetectionDataModule(reader=reader, name=choice, kind="detection", **facts, **sizes)
