@@ -24,7 +24,7 @@ from conftest import ROOT, real
 from interruptions import HERE, TOLD, differences, saved
 
 PAGE = ROOT / "docs/add-a-data-kind.md"
-TOP, TEXT, GRAPHS, MASKS = "Add a kind of data", "Characters", "Nodes of a graph", "Masks of images"
+TOP, TEXT, GRAPHS, SHAPES = "Add a kind of data", "Characters", "Nodes of a graph", "Shapes, pixel by pixel"
 FILE = re.compile(r"(?:# @package \S+\n)?# ([\w./]+\.(?:py|yaml))\n")
 LIGHTNINGS = re.compile(r"WARNING py\.warnings: \S*/pytorch_lightning/")  # about its own code, and its logging interval
 FOUND = ("Traceback (most", "could not be written")
@@ -196,7 +196,7 @@ def test_a_gcn(project):
     assert (code, len(refused)) == (2, 1), text
     assert "nodes: GCN, trained on data of kind graph, does none of what export.py records" in refused[0]
     code, text = project.run("python src/eval.py ckpt_path=logs/runs/nodes data=discs")
-    assert (code, "data=discs has kind mask, but the checkpoint was trained on blocks with kind graph" in text) == (
+    assert (code, "data=discs has kind shapes, but the checkpoint was trained on blocks with kind graph" in text) == (
         2,
         True,
     )
@@ -204,7 +204,7 @@ def test_a_gcn(project):
 
 
 def test_a_u_net(project):
-    said = project.follow(MASKS)
+    said = project.follow(SHAPES)
     check_whole(project, "pixels", example="")
     check_resumed(project, line_with(said, "train.py"), "pixels", 13)
     results = json.loads((project.folder("pixels") / "results.json").read_text())

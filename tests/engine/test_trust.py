@@ -289,5 +289,5 @@ def test_an_extractors_checkpoint_gets_the_commands_trust(package, tmp_path):
     checkpoint.save({"state_dict": weights, "global_step": 1, "lightloom": {"config": config, "data": {}}}, path)
     with pytest.raises(UserError, match=rf"say trust=\[{package}\]"):
         TrainedFeatures(str(path), "net", str(tmp_path))
-    with pytest.raises(UserError, match="is a Net's, not a classifier's"):
+    with pytest.raises(UserError, match="its model is a Net, no LightningModule"):
         TrainedFeatures(str(path), "net", str(tmp_path), trust=[package])

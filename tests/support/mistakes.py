@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import box_folders
+import numpy as np
 from commands import Command, start
 from PIL import Image
 
@@ -207,6 +208,18 @@ def boxes(folder: Path, line: str = "", images: int = 8) -> Path:
     return folder / "boxes"
 
 
+def masks(folder: Path, values: int = 3, images: int = 8, size: int = 64) -> Path:
+    """Images with masks that have so many classes; `size` is that of the first mask."""
+    for kind in ("images", "masks"):
+        (folder / "river" / kind).mkdir(parents=True)
+    for i in range(images):
+        side = size if not i else 64
+        Image.new("RGB", (64, 64), (i, 0, 0)).save(folder / f"river/images/{i}.png")
+        rows = np.arange(side * side, dtype=np.uint8).reshape(side, side) // 16 % values
+        Image.fromarray(rows).save(folder / f"river/masks/{i}.png")
+    return folder / "river"
+
+
 def labelled(line: str) -> Callable[[Path], object]:
     return lambda folder: boxes(folder, line)
 
@@ -258,6 +271,7 @@ def damaged(damage: Callable[[bytes], bytes]) -> Callable[[Path], object]:
 
 
 PETS = "train data=image_folder data.root=pets data.image_size=8 data.batch_size=2 data.num_workers=0"
+RIVER = "train model=unet model.network.width=4 data=masks data.root=river data.num_workers=0 data.batch_size=2"
 BOXES = "train model=yolo data=yolo data.root=boxes data.image_size=64 data.batch_size=2"
 ENDLESS = "a: &a [1,1]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrs"))
 COCO = "train model=yolo data=coco data.root=boxes data.image_size=64 data.batch_size=2 data.reader.train=train.json"
@@ -659,6 +673,37 @@ RUNS = [
         ["one process"],
         all_of(run, holds("a.png", "x")),
     ),
+    # masks
+    Mistake("masks", "images without masks", "train model=unet data=masks data.root=pets", ["no images beside"], pets),
+    Mistake(
+        "masks",
+        "an image whose mask is missing",
+        RIVER,
+        ["1 of 9 images have no mask, as 9.png"],
+        all_of(masks, lambda folder: Image.new("RGB", (64, 64)).save(folder / "river/images/9.png")),
+    ),
+    Mistake(
+        "masks",
+        "a value that is no class",
+        RIVER,
+        ["river/masks/0.png: has the value 2", "classes are 0 to 1"],
+        all_of(masks, holds("river/classes.txt", "land\nriver\n")),
+    ),
+    Mistake(
+        "masks",
+        "a mask of another size",
+        RIVER,
+        ["is 32 x 32 pixels, its image"],
+        lambda folder: masks(folder, size=32),
+    ),
+    Mistake(
+        "masks", "a damaged mask", RIVER, ["cannot be read as a mask"], all_of(masks, holds("river/masks/3.png", "x"))
+    ),
+    Mistake("masks", "no term of the loss", f"{RIVER} model.loss.cross_entropy=0", ["all of cross_entropy"], masks),
+    Mistake(
+        "masks", "weights for other classes", f"{RIVER} model.loss.class_weights=[1,2]", ["2 numbers for 3"], masks
+    ),
+    Mistake("masks", "masks for a model of boxes", "train model=yolo data=river_scenes", ["needs detection data"]),
     # export
     Mistake("export", "no checkpoint named", "export", ["ckpt_path is not set"]),
     Mistake("export", "a checkpoint that is not there", "export ckpt_path=a.ckpt", ["there is no such file"]),

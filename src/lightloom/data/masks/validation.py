@@ -1,0 +1,53 @@
+"""Find masks and images that cannot be used, before the first step and not by the batch that meets one."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from lightloom.core import atomic_io
+from lightloom.core.errors import UserError
+from lightloom.core.limits import check_pixels
+from lightloom.data.cache import fingerprint
+from lightloom.data.masks.split import MaskFiles, check_sizes
+
+log = logging.getLogger("lightloom")
+
+
+def unreadable(split: MaskFiles, folder: Path | None = None) -> dict[Path, str]:
+    """Path -> what is wrong with it: images that cannot be opened, masks that cannot be read, have a value that is no
+    class, or another size than their image.
+
+    That nothing was found is remembered below `folder`, until a file's name, size or time changes.
+    """
+    known = folder / f"{fingerprint([*split.images, *split.masks], repr(split.coding))}.masks" if folder else None
+    if known and known.is_file():
+        return {}
+    with ThreadPoolExecutor() as pool:
+        said = list(pool.map(lambda i: _fault(split, i), range(len(split))))
+    found = dict(fault for fault in said if fault)
+    if known and not found:
+        try:
+            atomic_io.write_text(known, "")
+        except OSError as error:
+            log.debug("%s: that all masks can be read is not remembered (%s)", known, error)
+    return found
+
+
+def _fault(split: MaskFiles, index: int) -> tuple[Path, str] | None:
+    path = split.images[index]
+    try:
+        with Image.open(path) as image:
+            check_pixels(path, *image.size)
+            size = ImageOps.exif_transpose(image).size if image.getexif().get(274, 1) > 4 else image.size
+        if split.masks:
+            path = split.masks[index]
+            check_sizes(split.coding.read(path).shape, (size[1], size[0]), path, split.images[index])
+    except UserError as error:
+        return path, str(error)
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
+        return path, " ".join(str(error).split()) or type(error).__name__
+    return None

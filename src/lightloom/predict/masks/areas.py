@@ -1,0 +1,50 @@
+"""How much of a picture each class covers, in how many pieces, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from lightloom.core.errors import UserError
+
+HEADER = ("class", "pixels", "share", "components", "left", "top", "width", "height")
+
+
+def areas(mask: Tensor, classes: Sequence[str], min_area: int = 0, region: Tensor | None = None) -> list[tuple]:
+    """A row of HEADER for each class that the mask (H, W) has, in pixels and as a share of the region.
+
+    components: pieces that hang together by their sides, of `min_area` pixels or more; smaller ones count for nothing.
+    region: bool (H, W), what is measured; None for all.
+    """
+    from scipy.ndimage import find_objects, label
+
+    measured = torch.ones(mask.shape, dtype=torch.bool) if region is None else region
+    rows = []
+    for k in torch.unique(mask[measured]).tolist():
+        pieces, count = label(((mask == k) & measured).numpy())
+        sizes = np.bincount(pieces.ravel())[1:]
+        large = [i + 1 for i in range(count) if sizes[i] >= min_area]
+        if not large:
+            continue
+        pixels = int(sizes[[i - 1 for i in large]].sum())
+        found = find_objects(np.isin(pieces, large).astype(np.int8))[0]
+        box = (found[1].start, found[0].start, found[1].stop - found[1].start, found[0].stop - found[0].start)
+        name = classes[k] if k < len(classes) else str(k)
+        rows.append((name, pixels, pixels / max(int(measured.sum()), 1), len(large), *box))
+    return rows
+
+
+def region_of(corners: Sequence[float] | None, height: int, width: int) -> Tensor | None:
+    """The inside of a polygon, bool (height, width). corners: x and y by turns, shares of width and height."""
+    if corners is None:
+        return None
+    if len(corners) < 6 or len(corners) % 2:
+        raise UserError(f"roi has {len(corners)} numbers; expected x and y of three corners or more, by turns.")
+    points = [(x * width, y * height) for x, y in zip(corners[::2], corners[1::2], strict=True)]
+    canvas = Image.new("1", (width, height))
+    ImageDraw.Draw(canvas).polygon(points, fill=1)
+    return torch.from_numpy(np.array(canvas))
