@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from lightloom.core.errors import UserError
+from lightloom.data.auto import recognise
 from lightloom.data.masks.folders import CITYSCAPES, Cityscapes, MaskFolder, VocMasks
 
 SIZE = (12, 10)  # width, height
@@ -131,6 +132,13 @@ def test_it_is_read(name, tmp_path):
     assert drawn.unique().tolist() == values
     assert len(reader.classes) == len([v for v in values if v != 255])
     assert drawn[0, :4].tolist() == [values[0], values[1], values[1], values[-1]]
+
+
+@pytest.mark.parametrize("name", ["two folders", "capitals", "a suffix", "parts first", "parts last", "SegNet"])
+def test_it_is_recognised(name, tmp_path):
+    """By `data=auto`. Folders called labels may hold maps of objects, and need their name."""
+    READ[name][0](tmp_path)
+    assert recognise(tmp_path).choice == "masks"
 
 
 def test_names_of_classes_come_from_a_file(tmp_path):

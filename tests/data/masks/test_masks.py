@@ -8,6 +8,7 @@ import torch
 from lightloom.data.masks.augment import MaskAugment, largest_share, resized
 from lightloom.data.masks.of_boxes import painted
 from lightloom.data.masks.river_scenes import RiverScenes, film
+from lightloom.data.masks.split import Joined
 from lightloom.ops.rng import seed_everything
 
 
@@ -89,6 +90,15 @@ def test_a_river_is_a_function_of_seed_split_and_number():
     others = [RiverScenes(24, 32, 5, 2, 2, seed=4).read("train"), RiverScenes(24, 32, 5, 2, 2, seed=3).read("val")]
     assert all(not torch.equal(first[0][0], other[0][0]) for other in others)
     assert all(set(first[i][1].unique().tolist()) == {0, 1, 2} for i in range(5))
+
+
+def test_joined_splits_are_one_after_another():
+    parts = [RiverScenes(24, 32, 3, 2, 2, seed=seed).read("train") for seed in (1, 2)]
+    both = Joined(parts)
+    assert len(both) == 6
+    assert torch.equal(both[4][0], parts[1][1][0])
+    chosen = both.pick(torch.tensor([2, 5]))
+    assert [torch.equal(chosen[i][0], both[n][0]) for i, n in enumerate((2, 5))] == [True, True]
 
 
 def test_a_rising_river_covers_more_and_its_sky_stays():

@@ -6,6 +6,7 @@ Images stay uint8 until they are on the device. A sample's key seeds its augment
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -16,11 +17,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Positive, Seed, Workers
+from lightloom.data.contract import SPLITS, WHOLE, Summary
 from lightloom.data.images.datamodule import to_float
 from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.masks.augment import resized
 from lightloom.data.masks.decode import IGNORE
-from lightloom.data.masks.split import MaskFiles, Reader, Split
+from lightloom.data.masks.split import Joined, MaskFiles, Reader, Split
 from lightloom.data.masks.validation import unreadable
 from lightloom.data.sampling import stratified_split
 from lightloom.ops.rng import mix_tensor, seed_everything, uniforms
@@ -38,6 +40,7 @@ class SegmentationDataModule(KeyedDataModule):
     cache_dir: remembers which files were found to be whole.
     """
 
+    items: ClassVar[str] = "images"
     must_match: ClassVar[tuple[str, ...]] = ("channels",)
     labels_must_match: ClassVar[tuple[str, ...]] = ("num_classes",)
     names_of_labels: ClassVar[tuple[str, ...]] = ("classes",)
@@ -102,7 +105,9 @@ class SegmentationDataModule(KeyedDataModule):
         """The data of `train`, `val` or `test`."""
         if self.classes is None:
             self.facts()
-        if name not in self.splits and name != "test":
+        if name == WHOLE and name not in self.splits:
+            self.splits[name] = self.whole()
+        elif name not in self.splits and name != "test":
             self._split_train()
         elif name not in self.splits:
             test = self.reader.read("test")
@@ -110,6 +115,11 @@ class SegmentationDataModule(KeyedDataModule):
                 raise UserError(f"{self.name} has no test images; choose another data set or split (split=val).")
             self.splits["test"] = test
         return self.splits[name]  # type: ignore[no-any-return]
+
+    def whole(self) -> Split:
+        """Every image that has a mask, whatever its part."""
+        found = [part for name in SPLITS if (part := self.reader.read(name)) is not None and part.labelled]
+        return Joined(found)
 
     def _split_train(self) -> None:
         train, val = self.reader.read("train"), self.reader.read("val")
@@ -134,6 +144,9 @@ class SegmentationDataModule(KeyedDataModule):
         """Read the splits that the stage needs, once."""
         if stage in ("fit", "validate"):
             self.split("train")
+
+    def summary(self) -> Summary:
+        return replace(super().summary(), of=f"{self.num_classes:,} classes")
 
     def unreadable(self) -> dict[str, dict[Path, str]]:
         """Split -> path -> what is wrong with it, of the splits that were read."""
