@@ -22,13 +22,14 @@ from typing import Any
 from lightloom.config.aliases import is_old, modernized_overrides
 from lightloom.config.command_line import quote, refuse
 from lightloom.core import lock, run_dir, watchdog
-from lightloom.core.environment import drop_empty, variable
+from lightloom.core.environment import drop_empty, read_dotenv, variable
 from lightloom.core.errors import Interrupted, UserError, message_of
 from lightloom.core.redaction import redact, redacted
 from lightloom.core.text import printable
 from lightloom.engine import rendezvous
 
 log = logging.getLogger("lightloom")
+ROOT = Path(__file__).parents[3]
 Task = Callable[[Any], float | None]
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
@@ -51,6 +52,8 @@ def launch(task: Task, config_name: str) -> None:
 
 def command(run: Callable[[Sequence[str]], int], config_name: str) -> None:
     """`run(arguments)` with the command line's; then exit with the code that it returns, or that of its error."""
+    read_dotenv(ROOT)
+    drop_empty()
     _listen()
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):

@@ -26,7 +26,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 from yaml import YAMLError
 
-from lightloom.config import null_facts
+from lightloom.config import habits, null_facts
 from lightloom.config import overrides as keys
 from lightloom.config.annotations import options_class, options_of
 from lightloom.config.declarations import optimizes_manually
@@ -263,7 +263,7 @@ def _unknown_name(group: str, name: Any, known: dict[str, Path], config_dir: str
     if any((root / group / f"{name}.yaml").is_file() for root in _roots(config_dir)):
         return None
     listed = f"Known: {', '.join(known)}." if known else f"{CONFIGS / group} has none."
-    near = did_you_mean(str(name), known)
+    near = habits.choice(group, name) or did_you_mean(str(name), known)
     return f"{group}={format_value(name)}: there is no such {group}.{near} {listed}"
 
 

@@ -9,6 +9,7 @@ from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Quot
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lightloom.config import habits
 from lightloom.config.annotations import has_default, options_class, options_of
 from lightloom.config.declarations import ways_to_predict
 from lightloom.config.rules import type_problem
@@ -137,15 +138,17 @@ def unknown_key(base: DictConfig, key: str, line: str) -> str:
     node = _select(base, parent) if parent else base
     if not isinstance(node, DictConfig) and exists(base, parent):
         return f"{line}: {parent} is {format_value(node)} and has no options."
+    habit = habits.option(key)
     if not isinstance(node, DictConfig):
-        return f"{line}: there is no {parent!r} in the configuration." + (_elsewhere(base, key) or _below(base, parent))
+        hint = habit or _elsewhere(base, key) or _below(base, parent)
+        return f"{line}: there is no {parent!r} in the configuration.{hint}"
     target = str(node.get("_target_", ""))
     names = list(dict.fromkeys(str(k) for k in (*node, *(options_of(target) or ())) if k not in ("hydra", "_target_")))
     near = did_you_mean(leaf, names, prefix=f"{parent}." if parent else "")
     hint = (_elsewhere(base, key) if not slip(leaf, names) else "") or near
     hint = hint or (f" Known: {', '.join(names)}." if names else " It takes none.")
-    said = f"{line}: {parent + ' has' if parent else 'there is'} no option {leaf!r}.{hint}"
-    return said + ("" if line.startswith(("+", "~")) else _by_adding(line, parent, leaf, target, names))
+    said = f"{line}: {parent + ' has' if parent else 'there is'} no option {leaf!r}.{habit or hint}"
+    return said + ("" if habit or line.startswith(("+", "~")) else _by_adding(line, parent, leaf, target, names))
 
 
 def _by_adding(line: str, parent: str, leaf: str, target: str, names: Sequence[str]) -> str:

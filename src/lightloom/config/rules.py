@@ -30,6 +30,7 @@ RULES: dict[str, Rule] = {
     "weights_only_init": Parts(
         "true, false, backbone, or a list of patterns of weights' names, such as [network.layer1]"
     ),
+    "tags": Items(Text(r"[^\x00-\x1f\x7f]+", "a word, as in tags=[first,cosine]")),
     "run_name": Text(
         r"(?!/)(?!(.*/)?\s*\.{0,2}\s*(/|$))[^\x00-\x1f\x7f]*",
         "a name for the run's folder in logs/runs, such as run_name=first",

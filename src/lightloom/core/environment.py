@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 # By which torchrun, srun and Lightning tell a process what it is: the libraries take an empty one for set.
 LAUNCHERS = (
@@ -21,6 +22,14 @@ PREFIXES = ("TORCHELASTIC_", "SLURM_", "LIGHTLOOM_")
 def variable(name: str, default: str | None = None) -> str | None:
     """The variable's value; `default` where it is not set, or empty."""
     return os.environ.get(name) or default
+
+
+def read_dotenv(folder: Path) -> None:
+    """Set what a file `.env` in the folder says, `NAME=value` on each line; what is set already stays."""
+    if (folder / ".env").is_file():
+        from dotenv import load_dotenv
+
+        load_dotenv(folder / ".env")
 
 
 def drop_empty() -> None:

@@ -36,16 +36,16 @@ MOST_CHARACTERS = 500  # of an option's value in MLflow
 class Tracker(Logger):
     """What the four share; only rank 0 logs. Raises UserError where the library is not installed.
 
-    save_dir: the run's folder. project, run_name: as the tracker shows them.
+    save_dir: the run's folder. project, run_name, tags: as the tracker shows them.
     """
 
     kind: str
     libraries: tuple[str, ...]
 
-    def __init__(self, save_dir: str, project: str, run_name: str) -> None:
+    def __init__(self, save_dir: str, project: str, run_name: str, tags: Sequence[str] = ()) -> None:
         super().__init__()
         check_installed(f"logger={self.kind}", self.kind, *self.libraries)
-        self.folder, self.project, self.run_name = Path(save_dir), project, run_name
+        self.folder, self.project, self.run_name, self.tags = Path(save_dir), project, run_name, list(tags)
         self.options: dict[str, Any] = {}
         self._run: Any = None
         self._state = self._read()
@@ -163,20 +163,31 @@ class Tracker(Logger):
 
 
 class WandbTracker(Tracker):
-    """Weights & Biases. mode: offline, online, or what else wandb.init takes; offline writes into save_dir/wandb."""
+    """Weights & Biases. mode: offline, online, or what else wandb.init takes; offline writes into save_dir/wandb.
+
+    options: of wandb.init, such as group or notes.
+    """
 
     kind = "wandb"
     libraries = ("wandb",)
 
-    def __init__(self, save_dir: str, project: str, run_name: str, mode: str = "offline") -> None:
-        super().__init__(save_dir, project, run_name)
-        self.mode = mode
+    def __init__(
+        self,
+        save_dir: str,
+        project: str,
+        run_name: str,
+        mode: str = "offline",
+        tags: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__(save_dir, project, run_name, tags)
+        self.mode, self.given = mode, options
 
     def open(self) -> Any:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # to its makers; read when the library is loaded
         import wandb
 
-        options: dict[str, Any] = {"mode": self.mode, "reinit": "finish_previous"}
+        options: dict[str, Any] = {"mode": self.mode, "reinit": "finish_previous", "tags": self.tags, **self.given}
         if self.mode != "offline":
             options["resume"] = "allow"
         run = wandb.init(
@@ -210,8 +221,16 @@ class MLflowTracker(Tracker):
     kind = "mlflow"
     libraries = ("mlflow", "sqlalchemy", "alembic")
 
-    def __init__(self, save_dir: str, project: str, run_name: str, tracking_uri: str, artifacts: str | None) -> None:
-        super().__init__(save_dir, project, run_name)
+    def __init__(
+        self,
+        save_dir: str,
+        project: str,
+        run_name: str,
+        tracking_uri: str,
+        artifacts: str | None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        super().__init__(save_dir, project, run_name, tags)
         self.tracking_uri, self.artifacts = tracking_uri, artifacts
 
     def open(self) -> Any:
@@ -242,6 +261,7 @@ class MLflowTracker(Tracker):
         known = client.get_run(self.id).data.params
         params = [Param(k, v) for k, v in given.items() if k not in known]
         tags = [RunTag(f"continued.{k}", v) for k, v in given.items() if known.get(k, v) != v]
+        tags += [RunTag(tag, "true") for tag in self.tags]
         for i in range(0, len(params), 100):  # at once, as a server takes them
             client.log_batch(self.id, params=params[i : i + 100])
         client.log_batch(self.id, tags=tags)

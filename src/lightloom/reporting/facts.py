@@ -56,6 +56,12 @@ class Run:
         return str((self.config.get("monitor") or {}).get("metric", ""))
 
     @property
+    def tags(self) -> list[str]:
+        """Words that the user has given the run."""
+        found = self.config.get("tags")
+        return list(map(str, found)) if isinstance(found, list) else []
+
+    @property
     def data(self) -> dict[str, Any]:
         return self.config.get("data") or {}
 
