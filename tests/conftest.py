@@ -66,7 +66,7 @@ def _task(model: Path) -> str:
     entries = OmegaConf.load(model).defaults
     own = [v for e in entries if isinstance(e, DictConfig) for k, v in e.items() if "/task@_global_" in str(k)]
     parents = [entry for entry in entries if isinstance(entry, str) and entry != "_self_"]
-    return own[0] if own else _task(ROOT / f"configs/model/{parents[0]}.yaml")
+    return own[0] if own else _task(model.parent / f"{parents[0]}.yaml")
 
 
 def in_turn(models: list[str], data: list[str], bundled: str) -> list[tuple[str, str]]:

@@ -34,7 +34,7 @@ PARTS = ("network", "encoder", "generator")
 def written(model: str) -> DictConfig:
     """A model's YAML with those that it builds on, unresolved."""
     cfg = OmegaConf.load(ROOT / f"configs/model/{model}.yaml")
-    parents = [entry for entry in cfg.defaults if isinstance(entry, str) and entry != "_self_"]
+    parents = [str(Path(model).parent / e) for e in cfg.defaults if isinstance(e, str) and e != "_self_"]
     return OmegaConf.merge(*map(written, parents), cfg)  # type: ignore[return-value]
 
 

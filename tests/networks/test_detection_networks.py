@@ -96,11 +96,12 @@ def test_what_is_found_on_an_image_does_not_depend_on_its_batch(network):
 # --- pyramids
 
 
+@pytest.mark.parametrize("finest", [4, 8])
 @pytest.mark.parametrize("name", ["small", "mobilenet_v3_large", "resnet10t"])
-def test_each_level_is_half_of_the_one_before_beginning_at_a_quarter(name):
-    pyramid = torchvision.pyramid(name, out_channels=16).eval()
+def test_each_level_is_half_of_the_one_before_beginning_at_the_finest(name, finest):
+    pyramid = torchvision.pyramid(name, out_channels=16, finest=finest).eval()
     with torch.inference_mode():
-        maps = pyramid(torch.zeros(1, 3, 64, 128))
+        maps = pyramid(torch.zeros(1, 3, 16 * finest, 32 * finest))
     assert [m.shape[1:] for m in maps.values()] == [(16, 16 // 2**i, 32 // 2**i) for i in range(pyramid.depth)]
     assert list(maps)[:-1] == pyramid.levels
 

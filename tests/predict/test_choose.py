@@ -182,7 +182,7 @@ def stated(model: str) -> tuple[str, str]:
     """The task and the class of the module, read from the YAML and from what it builds on."""
     cfg = OmegaConf.load(ROOT / f"configs/model/{model}.yaml")
     own = [v for e in cfg.defaults if isinstance(e, DictConfig) for k, v in e.items() if "/task@_global_" in str(k)]
-    parents = [stated(e) for e in cfg.defaults if isinstance(e, str) and e != "_self_"]
+    parents = [stated(str(Path(model).parent / e)) for e in cfg.defaults if isinstance(e, str) and e != "_self_"]
     return (own or [parents[0][0]])[0], str(cfg._target_) if "_target_" in cfg else parents[0][1]
 
 

@@ -144,7 +144,7 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     if parsed.resolve and not parsed.cfg:
         refuse("--resolve goes with --cfg")
     flags = [a for a in arguments if a not in parsed.overrides]
-    overrides = [compose.expand_shorthand(o) for o in parsed.overrides]
+    overrides = [compose.expand_shorthand(o, config_name) for o in parsed.overrides]
     asks_hydra = parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help
     _check_sweep(overrides, parsed.multirun)
     overrides = settle_data(overrides, config_name, parsed.config_dir, quiet=bool(asks_hydra))

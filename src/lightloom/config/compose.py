@@ -41,6 +41,7 @@ from lightloom.core.run_dir import RUN_TIME
 ROOT = Path(__file__).parents[3]
 CONFIGS = ROOT / "configs"
 OF_A_MODEL = ("optimizer", "scheduler")  # groups that choose a part of any model
+PUBLISHED = {"predict": {"model": "published"}}  # what an entry point that trains nothing means by a group
 NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
 PLACED = re.compile(r"^ *- /(\w+)(@[\w.]+): ", re.MULTILINE)  # a part in the defaults of a YAML file
 UNJUDGED = ("hydra", "sweep.space")  # Hydra judges its own; a space holds what values may be, no values
@@ -112,11 +113,16 @@ def _coerced(node: Any, key: str, taker: str | None = None) -> Any:
     return rule.coerce(node) if rule else node
 
 
-def expand_shorthand(override: str) -> str:
-    """`optimizer=sgd` for `optimizer@model.optimizer=sgd`; the same for scheduler and for what a task places."""
+def expand_shorthand(override: str, config_name: str = "") -> str:
+    """`optimizer=sgd` for `optimizer@model.optimizer=sgd`; the same for scheduler and for what a task places.
+
+    Of an entry point that predicts, `model=` is one that is published.
+    """
     key, equals, value = override.partition("=")
-    sign = key[: len(key) - len(key.lstrip("+~"))]
-    return sign + shorthand().get(key.lstrip("+~"), key.lstrip("+~")) + equals + value
+    group = key.lstrip("+~")
+    sign = key[: len(key) - len(group)]
+    known = shorthand() | PUBLISHED.get(config_name, {})
+    return sign + known.get(group, group) + equals + value
 
 
 @cache
@@ -208,9 +214,8 @@ def is_group(key: str, config_dir: str | None) -> bool:
 
 def _defaults(config_name: str) -> dict[str, Any]:
     """The groups of an entry point, with what it chooses where the command line says nothing."""
-    cfg: Any = OmegaConf.load(CONFIGS / f"{config_name}.yaml")
-    entries = cfg.get("defaults", [])
-    chosen = [entry for entry in entries if isinstance(entry, DictConfig)]
+    cfg: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{config_name}.yaml"))
+    chosen = [entry for entry in cfg.get("defaults", []) if isinstance(entry, dict)]
     return {str(k).removeprefix("optional "): v for entry in chosen for k, v in entry.items()}
 
 

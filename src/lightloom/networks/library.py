@@ -106,32 +106,35 @@ def enlarged(network: nn.Module, image_size: int, min_size: int) -> nn.Module:
     return nn.Sequential(nn.Upsample(size=(min_size, min_size), mode="bilinear"), network)
 
 
-def download(name: str) -> dict[str, Tensor]:
-    """torchvision's pretrained weights, a state_dict: names to tensors (...). ValueError where they cannot be had."""
+def download(name: str, option: str = "model.network.checkpoint") -> dict[str, Tensor]:
+    """torchvision's pretrained weights, a state_dict: names to tensors (...). ValueError where they cannot be had.
+
+    option: that may name a file of them instead.
+    """
     try:
         with patience():
             return dict(torchvision.models.get_model_weights(name).DEFAULT.get_state_dict(progress=False))
     except (OSError, RuntimeError) as error:
-        raise no_weights(name, error) from None
+        raise no_weights(name, error, option) from None
 
 
-def no_weights(name: str, error: Exception) -> ValueError:
+def no_weights(name: str, error: Exception, option: str = "model.network.checkpoint") -> ValueError:
     """The error to raise where a network's pretrained weights could not be fetched."""
     return ValueError(
         f"no pretrained weights for {name} ({type(error).__name__}: {str(error).splitlines()[0]}); "
-        "connect to the internet, set model.network.checkpoint to a file, or model.network.pretrained=false"
+        f"connect to the internet, set {option} to a file, or model.network.pretrained=false"
     )
 
 
-def read(path: str) -> Mapping[str, Tensor]:
+def read(path: str, option: str = "checkpoint") -> Mapping[str, Tensor]:
     """Read a file's state_dict, names to tensors (...); nothing but tensors is unpickled."""
     if not Path(path).is_file():
-        raise ValueError(f"checkpoint {path} does not exist; set model.network.checkpoint")
+        raise ValueError(f"{option} {path} does not exist; set model.network.{option}")
     try:
         state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
         raise ValueError(
-            f"checkpoint {path} is not a plain state_dict; save one by torch.save(network.state_dict(), path)"
+            f"{option} {path} is not a plain state_dict; save one by torch.save(network.state_dict(), path)"
         ) from error
     return state
 

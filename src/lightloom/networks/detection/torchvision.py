@@ -3,7 +3,11 @@
 Training: network(images, targets) -> a dict of losses, scalars. Evaluation: network(images) -> a list of dicts with
 boxes (N, 4) xyxy in pixels of the image given, labels (N,) from 1, scores (N,) falling, and masks (N, 1, H, W) in
 [0, 1] where it makes them. Images are floats (3, H, W) in [0, 1] of any size. `num_classes` never counts background;
-a network's `losses` names its losses. Nothing is downloaded: weights come from a file.
+a network's `losses` names its losses.
+
+With `weights` a network is torchvision's own, as published (see published.py): coco for those that it has trained on
+COCO, or a file. `architecture` chooses among several, `classes` are the names of the labels from 1, with
+`pretrained=false` nothing is read. Without, nothing is downloaded.
 
 Pyramids: Lin et al. 2017, Feature Pyramid Networks for Object Detection, arXiv:1612.03144.
 """
@@ -38,6 +42,7 @@ from lightloom.core.ranges import Count, Positive, Share
 from lightloom.networks import library
 from lightloom.networks.blocks import ConvBlock, normalization
 from lightloom.networks.choices import one_of
+from lightloom.networks.detection import published
 from lightloom.networks.resnet import Residual
 
 Boxes = dict[str, Tensor]  # of one image
@@ -45,18 +50,24 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Norm = Literal["batch", "group", "frozen"]
 LONGEST = 1333 / 800  # the long side of an image over its short one, at most: Lin et al.'s sizes
 LARGEST = 512 / 800  # the largest anchor over the short side, theirs too
+RCNN_LOSSES = ("loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
 MOST = 100  # detections of an image, what COCO's measures look at
 
 
 class Pyramid(nn.Module):
-    """A network's maps, each finer one joined by the coarser: (B, 3, H, W) -> {"0": (B, C, H/4, W/4), "1": ...}.
+    """A network's maps, each finer one joined by the coarser: (B, 3, H, W) -> {"0": (B, C, H/s, W/s), "1": ...}.
 
-    body: images to a list of maps, fine to coarse. pool: one level more, half of the coarsest.
+    body: images to a list of maps, fine to coarse, the first at stride `finest`. pool: one level more, half of the
+    coarsest. changed: the options of `pyramid` that were given another value than their default.
     """
 
-    def __init__(self, body: nn.Module, widths: Sequence[int], out_channels: int, norm: str, pool: bool = True) -> None:
+    changed: tuple[str, ...] = ()
+
+    def __init__(
+        self, body: nn.Module, widths: Sequence[int], out_channels: int, norm: str, pool: bool = True, finest: int = 4
+    ) -> None:
         super().__init__()
-        self.body, self.out_channels = body, out_channels
+        self.body, self.out_channels, self.finest = body, out_channels, finest
         layer = None if norm == "frozen" else partial(normalization, norm)
         self.fpn = FeaturePyramidNetwork(list(widths), out_channels, LastLevelMaxPool() if pool else None, layer)
         self.levels = [str(i) for i in range(len(widths))]
@@ -70,15 +81,19 @@ class Pyramid(nn.Module):
 class SmallBody(nn.Module):
     """A residual network of one block a stage, for small images and no weights to begin with.
 
-    (B, 3, H, W) -> maps (B, C, H/4, W/4), (B, 2C, H/8, W/8), (B, 4C, H/16, W/16), where C = 2 width.
+    (B, 3, H, W) -> maps (B, C, H/s, W/s), (B, 2C, H/2s, W/2s), (B, 4C, H/4s, W/4s), where C = 2 width.
+
+    s: the finest stride.
 
     After He et al. 2016 (arXiv:1512.03385), with a stem of two 3x3 convolutions.
     """
 
-    def __init__(self, width: int = 32, norm: str = "batch") -> None:
+    def __init__(self, width: int = 32, norm: str = "batch", finest: int = 4) -> None:
         super().__init__()
         self.widths = [width * 2**i for i in range(1, 4)]
-        self.stem = nn.Sequential(ConvBlock(3, width, 3, 2, norm=norm), ConvBlock(width, width, 3, norm=norm))
+        self.stem = nn.Sequential(
+            ConvBlock(3, width, 3, 2, norm=norm), ConvBlock(width, width, 3, finest // 4, norm=norm)
+        )
         self.stages = nn.ModuleList(
             Residual(before, after, 2, bottleneck=False, option="B", norm=norm)
             for before, after in zip([width, *self.widths], self.widths, strict=False)
@@ -115,13 +130,15 @@ def pyramid(
     checkpoint: str | None = None,
     width: Count = 32,
     pool: bool = True,
+    finest: Literal[4, 8] = 4,
 ) -> Pyramid:
     """A pyramid over `small`, torchvision's mobilenet_v3_large, or a network of timm (resnet18, resnet50, ...).
 
     norm: batch | group (for `small`: few images at once, no weights) | frozen (batch statistics stay as they are in
     the checkpoint: He et al. 2017, section 3.1; it normalises nothing where there are no weights). width: of `small`.
-    checkpoint: the state_dict file of a classifier, of which `small` is none.
+    checkpoint: the state_dict file of a classifier, of which `small` is none. finest: stride of the finest map, 4 or 8.
     """
+    changed = published.changed(pyramid, locals())
     one_of("norm", norm, get_args(Norm), "model.network.backbone.norm")
     if name == "small":
         if checkpoint:
@@ -129,19 +146,21 @@ def pyramid(
                 f"checkpoint {checkpoint} is of a classifier, and backbone small is no part of one; set "
                 f"model.network.backbone.name to the network that it was saved from (resnet50, mobilenet_v3_large, ...)"
             )
-        small = SmallBody(width, "batch" if norm == "frozen" else norm)
+        small = SmallBody(width, "batch" if norm == "frozen" else norm, finest)
         body: nn.Module = small
         widths: Sequence[int] = small.widths
     elif norm == "group":
         raise ValueError(f"norm group is for backbone small, {name} has its own; set model.network.backbone.norm=batch")
     elif name == "mobilenet_v3_large":
-        body, widths = _mobilenet(checkpoint)
+        body, widths = _mobilenet(checkpoint, finest)
     else:
         library.check_name(name, timm.list_models(), "timm")
-        body, widths = _from_timm(name, checkpoint)
+        body, widths = _from_timm(name, checkpoint, finest)
     if norm == "frozen":
         body = freeze_batch_norm_2d(body)
-    return Pyramid(body, widths, out_channels, norm, pool)
+    made = Pyramid(body, widths, out_channels, norm, pool, finest)
+    made.changed = tuple(changed)
+    return made
 
 
 def check_frozen_statistics(network: nn.Module) -> None:
@@ -154,8 +173,8 @@ def check_frozen_statistics(network: nn.Module) -> None:
         )
 
 
-def _from_timm(name: str, checkpoint: str | None) -> tuple[nn.Module, Sequence[int]]:
-    """The maps of timm's network at strides 4 to 32."""
+def _from_timm(name: str, checkpoint: str | None, finest: int) -> tuple[nn.Module, Sequence[int]]:
+    """The maps of timm's network at strides `finest` to 32."""
     weights: dict[str, Any] = {}
     if checkpoint:
         state, cfg = dict(library.read(checkpoint)), timm.get_pretrained_cfg(name)
@@ -167,7 +186,7 @@ def _from_timm(name: str, checkpoint: str | None) -> tuple[nn.Module, Sequence[i
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{name} has no maps of features ({reason}); set model.network.backbone.name") from error
-    kept = [i for i, stride in enumerate(body.feature_info.reduction()) if stride >= 4]
+    kept = [i for i, stride in enumerate(body.feature_info.reduction()) if stride >= finest]
     channels = [body.feature_info.channels()[i] for i in kept]
     return _Last(body, len(kept)), channels
 
@@ -190,13 +209,13 @@ def _halves(layer: nn.Module) -> bool:
     return isinstance(layer, InvertedResidual) and any(part.stride == (2, 2) for part in convolutions)
 
 
-def _mobilenet(checkpoint: str | None) -> tuple[nn.Module, Sequence[int]]:
-    """torchvision's MobileNetV3: the last map before each stride from 8 on, and the last of all; strides 4 to 32."""
+def _mobilenet(checkpoint: str | None, finest: int) -> tuple[nn.Module, Sequence[int]]:
+    """torchvision's MobileNetV3: the last map before each next stride, and the last of all; strides `finest` to 32."""
     norm = partial(nn.BatchNorm2d, eps=0.001)  # its own momentum, 0.01, is of a classifier's long training
     network = _classifier("mobilenet_v3_large", "classifier.3", checkpoint, norm_layer=norm)
     layers = list(network.features)
     strided = [i for i, layer in enumerate(layers) if _halves(layer)]
-    kept = [*(i - 1 for i in strided[1:]), len(layers) - 1]
+    kept = [*(i - 1 for i in strided[finest // 4 :]), len(layers) - 1]
     body = Staged(layers, kept)
     with torch.no_grad():
         maps = body.eval()(torch.zeros(1, 3, 64, 64))
@@ -224,6 +243,10 @@ def faster_rcnn(
     width: Count = 256,
     rois: Count = 128,
     largest_anchor: Positive = LARGEST,
+    weights: str | None = None,
+    architecture: str | None = None,
+    pretrained: bool = True,
+    classes: Sequence[str] | None = None,
     **options: Any,
 ) -> FasterRCNN:
     """Ren et al. 2015, Faster R-CNN, arXiv:1506.01497, on a pyramid (Lin et al. 2017).
@@ -231,11 +254,13 @@ def faster_rcnn(
     image_size: pixels of the short side. width: of the box head's two layers. rois: regions an image trains it with.
     largest_anchor: its side over the short side; each finer level has half of it. Less for small objects.
     """
+    if weights is not None:
+        return _with_losses(published.network(faster_rcnn, **locals()), *RCNN_LOSSES)
     sizes = anchor_sizes(image_size, backbone.depth, largest_anchor)
     network = FasterRCNN(
         backbone, **_scale(image_size, mean, std), **_two_stages(backbone, num_classes, sizes, width, rois), **options
     )
-    return _with_losses(network, "loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
+    return _with_losses(network, *RCNN_LOSSES)
 
 
 @part
@@ -249,9 +274,15 @@ def mask_rcnn(
     rois: Count = 128,
     mask_layers: Count = 4,
     largest_anchor: Positive = LARGEST,
+    weights: str | None = None,
+    architecture: str | None = None,
+    pretrained: bool = True,
+    classes: Sequence[str] | None = None,
     **options: Any,
 ) -> MaskRCNN:
     """He et al. 2017, Mask R-CNN, arXiv:1703.06870. mask_layers: convolutions of the mask head, of C channels."""
+    if weights is not None:
+        return _with_losses(published.network(mask_rcnn, **locals()), *RCNN_LOSSES, "loss_mask")
     channels = backbone.out_channels
     sizes = anchor_sizes(image_size, backbone.depth, largest_anchor)
     network = MaskRCNN(
@@ -261,8 +292,7 @@ def mask_rcnn(
         mask_predictor=MaskRCNNPredictor(channels, channels, num_classes + 1),
         **options,
     )  # fmt: skip
-    boxes = ("loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
-    return _with_losses(network, *boxes, "loss_mask")
+    return _with_losses(network, *RCNN_LOSSES, "loss_mask")
 
 
 @part
@@ -273,9 +303,15 @@ def retinanet(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     largest_anchor: Positive = LARGEST,
+    weights: str | None = None,
+    architecture: str | None = None,
+    pretrained: bool = True,
+    classes: Sequence[str] | None = None,
     **options: Any,
 ) -> RetinaNet:
     """Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002; group norm in the head."""
+    if weights is not None:
+        return _with_losses(published.network(retinanet, **locals()), "classification", "bbox_regression")
     sides = anchor_sizes(image_size, backbone.depth, largest_anchor)
     sizes = [tuple(side * 2 ** (i / 3) for i in range(3)) for side in sides]
     anchors = AnchorGenerator(tuple(sizes), ((0.5, 1.0, 2.0),) * len(sizes))
@@ -296,18 +332,24 @@ def fcos(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     score_thresh: Share = 0.05,
+    weights: str | None = None,
+    architecture: str | None = None,
+    pretrained: bool = True,
+    classes: Sequence[str] | None = None,
     **options: Any,
 ) -> FCOS:
     """Tian et al. 2019, FCOS: Fully Convolutional One-Stage Object Detection, arXiv:1904.01355.
 
     Its points are as far apart as a level's stride, and learn boxes of 4 to 8 times that.
     """
+    if weights is not None:
+        return _with_losses(published.network(fcos, **locals()), "classification", "bbox_regression", "bbox_ctrness")
     if backbone.out_channels % 32:
         raise ValueError(
             f"out_channels is {backbone.out_channels}, but FCOS normalises its head in 32 groups; set "
             f"model.network.backbone.out_channels to a multiple of 32"
         )
-    strides = tuple((4 * 2**i,) for i in range(backbone.depth))
+    strides = tuple((backbone.finest * 2**i,) for i in range(backbone.depth))
     network = FCOS(
         backbone, num_classes + 1, **_scale(image_size, mean, std),
         anchor_generator=AnchorGenerator(strides, ((1.0,),) * len(strides)),
@@ -322,12 +364,18 @@ def ssd(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     checkpoint: str | None = None,
+    weights: str | None = None,
+    architecture: str | None = None,
+    pretrained: bool = True,
+    classes: Sequence[str] | None = None,
     **options: Any,
 ) -> SSD:
     """Liu et al. 2016, SSD: Single Shot MultiBox Detector, arXiv:1512.02325: SSD300 on VGG-16; images become 300 px.
 
     checkpoint: a state_dict file of torchvision's vgg16.
     """
+    if weights is not None:
+        return _with_losses(published.network(ssd, **locals()), "bbox_regression", "classification")
     vgg = _classifier("vgg16", "classifier.6", checkpoint)
     boxes = DefaultBoxGenerator(
         [[2], [2, 3], [2, 3], [2, 3], [2], [2]],
@@ -348,12 +396,18 @@ def ssdlite(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     checkpoint: str | None = None,
+    weights: str | None = None,
+    architecture: str | None = None,
+    pretrained: bool = True,
+    classes: Sequence[str] | None = None,
     **options: Any,
 ) -> SSD:
     """Sandler et al. 2018, MobileNetV2, arXiv:1801.04381, section 6.2, on MobileNetV3-large; images become `size` px.
 
     checkpoint: a state_dict file of torchvision's mobilenet_v3_large.
     """
+    if weights is not None:
+        return _with_losses(published.network(ssdlite, **locals()), "bbox_regression", "classification")
     norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)  # of the backbone too, as torchvision's own
     features = _classifier("mobilenet_v3_large", "classifier.3", checkpoint, norm_layer=norm).features
     expanded = [i for i, layer in enumerate(features) if _halves(layer)][-1]
