@@ -46,8 +46,11 @@ def wandering(count: int, seed: int = 0) -> np.ndarray:
     return np.concatenate([centre - half, centre + half], 1) + rng.normal(0, 1, (count, 4))
 
 
-def batch_solution(boxes: np.ndarray, at: int, method: KalmanSmoother, score: float) -> np.ndarray:
-    """The box at `at` by weighted least squares over all accelerations at once; no filter and no recursion."""
+def batch_solution(boxes: np.ndarray, at: int, method: KalmanSmoother, noises: np.ndarray) -> np.ndarray:
+    """The box at `at` by weighted least squares over all accelerations at once; no filter and no recursion.
+
+    noises: the deviation (T, 4) of each box that the method takes it to have.
+    """
     centred = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
     count, kick = len(boxes), np.array([0.5, 1.0])
     assert np.array_equal(ACCELERATED, np.outer(kick, kick))
@@ -59,12 +62,14 @@ def batch_solution(boxes: np.ndarray, at: int, method: KalmanSmoother, score: fl
         state = F @ state
         if t + 1 < count:
             state[:, 2 + t] += kick
+    sides = np.sqrt(centred[:, 2] * centred[:, 3])
     found = []
     for k in range(4):
-        index = np.sqrt(method.process[k, 1, 1])
-        unknown = np.concatenate([[0.0], [1 / STANDSTILL], np.full(count - 1, 1 / index)])  # 1 / deviation a priori
-        rows = np.concatenate([places * score, np.diag(unknown)[1:]])
-        values = np.concatenate([centred[:, k] * score, np.zeros(count)])
+        weights = 1 / noises[:count, k]
+        accelerations = 1 / (np.sqrt(method.process[k, 1, 1]) * sides[1:])
+        unknown = np.concatenate([[0.0], [weights[0] / STANDSTILL], accelerations])  # 1 / deviation a priori
+        rows = np.concatenate([places * weights[:, None], np.diag(unknown)[1:]])
+        values = np.concatenate([centred[:, k] * weights, np.zeros(count)])
         found.append(places[at] @ np.linalg.lstsq(rows, values, rcond=None)[0])
     x, y, w, h = found
     return np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
@@ -75,10 +80,13 @@ def batch_solution(boxes: np.ndarray, at: int, method: KalmanSmoother, score: fl
 
 @pytest.mark.parametrize("lag", [0, 1, 5, 30])
 def test_the_smoother_is_weighted_least_squares_over_what_it_may_see(lag):
-    boxes, method = wandering(20), KalmanSmoother(lag=lag, tracking_index=0.3, size_index=0.1)
-    shown = steadied(method, boxes, score=0.5)
+    boxes, method = wandering(20), KalmanSmoother(lag=lag, acceleration=0.01, size_acceleration=0.003)
+    shown, state, noises = steadied(method, boxes, score=0.5), None, []
+    for box in boxes.astype(np.float32).astype(float):
+        state = method.step(state, box, score=0.5)
+        noises.append(np.sqrt(state.noise.of(state.noise.recent[-1], 0.5)))
     for t in range(20):
-        expected = batch_solution(boxes[: t + lag + 1], t, method, score=0.5)
+        expected = batch_solution(boxes[: t + lag + 1], t, method, np.array(noises))
         assert shown[t] == pytest.approx(expected, abs=2e-3), t  # boxes are float32
 
 
@@ -104,6 +112,29 @@ def test_smoothing_takes_noise_out_and_more_with_a_lag():
     noisy = true + rng.normal(0, 1, true.shape)
     errors = [np.square(steadied(KalmanSmoother(lag=lag), noisy) - true)[50:].mean() for lag in (0, 3, 10)]
     assert 1 > errors[0] > 1.2 * errors[1] > 1.2 * errors[2]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.05])
+@pytest.mark.parametrize("size", [20.0, 300.0])
+def test_the_noise_is_measured_in_proportion_to_the_box(share, size):
+    rng, method, state = np.random.default_rng(0), KalmanSmoother(), None
+    times, found = np.arange(400)[:, None], []
+    true = np.array([10.0, 20, 10 + size, 20 + size]) + times * np.array([0.5, -0.2, 0.5, -0.2])
+    for box in true + share * size * rng.normal(0, 1, true.shape):
+        state = method.step(state, box)
+        found.append(state.noise.variance)
+    # Two corners make a centre, whose variance is half of theirs, and a side, whose variance is twice that.
+    assert np.mean(found[50:], 0) == pytest.approx([share**2 / 2, 2 * share**2], rel=0.15, abs=1e-6)
+
+
+def test_large_boxes_without_noise_stay_where_they_are():
+    """A walker, whose width swings by a third with each step."""
+    times = np.arange(200)[:, None]
+    swing = 30 * np.sin(2 * np.pi * times / 12.5)
+    boxes = np.concatenate([3 * times - swing, 100 + 0 * times, 100 + 3 * times + swing, 400 + 0 * times], 1)
+    for lag in (0, 10):
+        error = np.array(steadied(KalmanSmoother(lag=lag), boxes)) - boxes
+        assert np.sqrt(np.square(error)[50:].mean()) < 0.01 * 173  # the side
 
 
 def test_a_box_at_rest_passes_the_one_euro_filter_and_a_moving_one_is_followed_at_a_distance():

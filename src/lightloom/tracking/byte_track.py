@@ -57,11 +57,11 @@ class ByteTrack:
 
     def update(self, found: Boxes) -> Boxes:
         """The boxes of the next frame that belong to a track, each as it was detected, with `ids` and the tracks'
-        labels. found: boxes (N, 4), labels (N,), scores (N,).
+        labels. found: boxes (N, 4), labels (N,), scores (N,), and what else a detection has, such as masks (N, H, W).
         """
         import supervision
 
-        seen = confident({name: found[name].cpu() for name in ("boxes", "labels", "scores")}, self.low_score)
+        seen = confident({name: values.cpu() for name, values in found.items()}, self.low_score)
         once = nms(seen["boxes"], seen["scores"], self.overlap)
         seen = {name: values[once] for name, values in seen.items()}
         detections = supervision.Detections(

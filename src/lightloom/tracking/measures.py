@@ -51,15 +51,16 @@ def jitter(truth: Sequence[Tracks], tracks: Sequence[Tracks], iou: float = 0.5) 
     changes: list[np.ndarray] = []
     before: dict[tuple[int, int], np.ndarray] = {}
     for true, found in zip(truth, tracks, strict=True):
-        overlap = overlaps(true, found)
-        errors = {}
-        for i, j in zip(*linear_sum_assignment(np.where(overlap >= iou, overlap, 0), maximize=True), strict=True):
-            if overlap[i, j] >= iou:
-                pair = int(true["ids"][i]), int(found["ids"][j])
-                errors[pair] = (found["boxes"][j].double() - true["boxes"][i].double()).numpy()
+        errors = _errors(true, found, iou)
         changes += [error - before[pair] for pair, error in errors.items() if pair in before]
         before = errors
     return _deviation(changes)
+
+
+def deviations(truth: Sequence[Tracks], tracks: Sequence[Tracks], iou: float = 0.5) -> np.ndarray:
+    """Found minus true corners, (N, 4) in pixels, of all boxes that are matched to a true one."""
+    pairs = zip(truth, tracks, strict=True)
+    return np.array([error for true, found in pairs for error in _errors(true, found, iou).values()]).reshape(-1, 4)
 
 
 class Tremor:
@@ -93,6 +94,17 @@ class Tremor:
 def overlaps(truth: Tracks, tracks: Tracks) -> np.ndarray:
     """IoU of each true box with each predicted one, (N, M)."""
     return box_iou(truth["boxes"].double(), tracks["boxes"].double()).numpy()
+
+
+def _errors(true: Tracks, found: Tracks, iou: float) -> dict[tuple[int, int], np.ndarray]:
+    """Found minus true corners (4,) of each pair of a true object and a track that are matched in a frame."""
+    overlap = overlaps(true, found)
+    matched = zip(*linear_sum_assignment(np.where(overlap >= iou, overlap, 0), maximize=True), strict=True)
+    return {
+        (int(true["ids"][i]), int(found["ids"][j])): (found["boxes"][j].double() - true["boxes"][i].double()).numpy()
+        for i, j in matched
+        if overlap[i, j] >= iou
+    }
 
 
 def _deviation(values: Iterable[np.ndarray]) -> float:

@@ -181,7 +181,8 @@ def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:
     from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
     factor = max(1, -(-SIDE // (max(image.shape[-2:]) + MARGIN)))
-    canvas = to_uint8(image).expand(3, -1, -1).repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+    pixels = torch.stack(to_uint8(image).expand(3, -1, -1).unbind(), 2)  # as who draws and encodes takes them
+    canvas = pixels.repeat_interleave(factor, 0).repeat_interleave(factor, 1).permute(2, 0, 1)
     if not len(boxes["boxes"]):
         return canvas
     corners = boxes["boxes"].cpu() * factor
@@ -191,14 +192,9 @@ def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:
         canvas = draw_segmentation_masks(canvas, masks, alpha=0.4, colors=colours)
     names = _captions(boxes, classes)
     width = (1 if "masks" in boxes else 2) * max(1, max(canvas.shape[1:]) // LARGE)
-    canvas = draw_bounding_boxes(canvas, corners, colors=colours, width=width)
-    shown = list(range(len(names))) if "ids" in boxes else readable(names, corners, canvas.shape[1] * canvas.shape[2])
-    if not shown:
-        return canvas
-    names, colours = ([kept[i] for i in shown] for kept in (names, colours))
-    return draw_bounding_boxes(
-        canvas, corners[shown], names, colours, width=width, label_colors="black", fill_labels=True
-    )
+    shown = range(len(names)) if "ids" in boxes else readable(names, corners, canvas.shape[1] * canvas.shape[2])
+    said = [name if i in shown else None for i, name in enumerate(names)]
+    return draw_bounding_boxes(canvas, corners, said, colours, width=width, label_colors="black", fill_labels=True)
 
 
 def _colours(boxes: Boxes, num_classes: int) -> list[Any]:

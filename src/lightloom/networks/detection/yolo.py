@@ -51,6 +51,7 @@ class Yolo(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes, self.score_thresh, self.nms_thresh = num_classes, score_thresh, nms_thresh
+        self.detections_per_img = MOST
         self.transform = GeneralizedRCNNTransform(image_size, round(LONGEST * image_size), list(mean), list(std))
         self.backbone = backbone
         self.head = Head(backbone.out_channels, num_classes, norm)
@@ -73,7 +74,7 @@ class Yolo(nn.Module):
         scores = (objectness.float().sigmoid()[:, None] * classes.float().sigmoid()).sqrt()
         at, label = (scores > self.score_thresh).nonzero().unbind(1)
         score, boxes = scores[at, label], clip_boxes_to_image(boxes[at], size)
-        kept = batched_nms(boxes, score, label, self.nms_thresh)[:MOST]
+        kept = batched_nms(boxes, score, label, self.nms_thresh)[: self.detections_per_img]
         return {"boxes": boxes[kept], "labels": label[kept] + 1, "scores": score[kept]}
 
 

@@ -1,96 +1,93 @@
-"""What `predict.py` does with a detector: boxes as files that other programs read, and the images with them drawn."""
+"""What `predict.py` does with a detector and images: boxes as files that other programs read, the images with them
+drawn, and what they enclose.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from lightloom.callbacks.boxes.overlays import confident, drawn_on
+from lightloom.callbacks.boxes.overlays import drawn_on
 from lightloom.config.foreign import plain
-from lightloom.core.errors import UserError, did_you_mean
+from lightloom.core.errors import UserError
 from lightloom.core.screen import show_table
 from lightloom.data.boxes.annotations import read_whole
-from lightloom.data.boxes.writers import Boxes, stems, write_coco, write_csv, write_voc, write_yolo
-from lightloom.data.images.datamodule import to_float
-from lightloom.ops.images.grid import write_png
+from lightloom.data.boxes.writers import Boxes, stems
+from lightloom.metrics.detection import Boxes as Found
+from lightloom.predict.boxes.finding import BATCH, Find, chosen_classes, finder
 from lightloom.predict.boxes.predictor import Predictor
+from lightloom.predict.boxes.writers import BoxFiles, write_crops, write_jpeg
 from lightloom.predict.faults import Faults
+from lightloom.predict.images.batches import readable
+from lightloom.predict.images.sources import Sources
 
 log = logging.getLogger("lightloom")
-Writer = Callable[[Path, Sequence[Boxes], Sequence[str]], None]
-WRITERS: dict[str, tuple[str, Writer]] = {  # format: where, and who writes it
-    "coco": ("boxes.json", write_coco),
-    "voc": ("voc", write_voc),
-    "yolo": ("yolo", write_yolo),
-    "csv": ("boxes.csv", write_csv),
-}
 
 
-def detect(
-    cfg: DictConfig, trained: DictConfig, predictor: Predictor, paths: Sequence[Path], names: Sequence[str]
-) -> None:
-    """Boxes of `min_score` or more in `format`; `drawn/<name>.png` shows them. One image after another.
-
-    names: of the images, as the files of boxes call them.
-    """
+def detect(cfg: DictConfig, trained: DictConfig, predictor: Predictor, sources: Sources) -> None:
+    """Boxes of `min_score` or more in `format`; `drawn/<name>.jpg` shows them, `crops/<class>/` what they enclose."""
     output, classes = Path(cfg.paths.output_dir), plain(trained.data.classes)
-    only = chosen_classes(cfg.classes, classes)
-    where, write = WRITERS[cfg.format or "coco"]
+    find = finder(cfg, predictor, chosen_classes(cfg.classes, classes), cfg.min_score)
     faults = Faults(output)
-    found: list[Boxes] = []
-    try:
-        for path, name, stem in zip(paths, names, stems(names), strict=True):
-            try:
-                image = to_float(read_whole(path, trained.data.channels))
-                (raw,) = predictor.predict([image])
-            except UserError as error:
-                faults.add(str(path), error)
-                continue
-            kept = of_classes(confident(raw, cfg.min_score), only)
+    draw, crop = cfg.draw, cfg.save_crops
+    with BoxFiles(output, cfg.format or "coco", classes) as files:
+        for name, stem, image, found in _found(cfg, trained, find, sources, faults):
             size = (image.shape[1], image.shape[2])
-            found.append(Boxes(name, size, kept["boxes"], kept["labels"], kept["scores"], kept.get("masks")))
-            write_png(output / "drawn" / f"{stem}.png", drawn_on(image, kept, classes))
-    finally:  # what was found until something ended it is written too
-        write(output / where, found, classes)
-    count(found, classes)
-    log.info("%d images: %s, drawn in %s", len(found), output / where, output / "drawn")
-    faults.finish(len(found))
+            files.add(Boxes(name, size, found["boxes"], found["labels"], found["scores"], found.get("masks")))
+            if draw:
+                write_jpeg(output / "drawn" / f"{stem}.jpg", drawn_on(image, found, classes))
+            if crop:
+                write_crops(output / "crops", stem, image, found, classes)
+    count([image.labels for image in files.found], classes)
+    drawn = f", drawn in {output / 'drawn'}" if cfg.draw else ""
+    log.info("%d images: %s%s", len(files.found), files.path, drawn)
+    faults.finish(len(files.found))
 
 
-def chosen_classes(names: Sequence[str] | None, classes: Sequence[str]) -> list[int] | None:
-    """The labels of the classes that `classes=` names, or None for all; UserError for one that the detector lacks."""
-    if names is None:
-        return None
-    listed = [names] if isinstance(names, str | int) else list(names)
-    unknown = [str(name) for name in listed if str(name) not in classes]
-    if unknown:
-        raise UserError(
-            f"classes={unknown[0]}: the detector has no such class.{did_you_mean(unknown[0], classes)} It knows "
-            f"{', '.join(classes)}."
-        )
-    return [classes.index(str(name)) + 1 for name in listed]
+def _found(
+    cfg: DictConfig, trained: DictConfig, find: Find, sources: Sources, faults: Faults
+) -> Iterator[tuple[str, str, Tensor, Found]]:
+    """Of each image in order its name, a name without suffix that no other has, its pixels and what is in it."""
+    known: list[str] = []
+    for paths, names in sources.rounds(cfg.idle):
+        known += names
+        own, given = stems(known)[-len(names) :], [str(path) for path in paths]
+        read = partial(_read, paths, trained.data.channels)
+        for numbers, images in readable(read, given, cfg.batch_size or BATCH, cfg.num_workers, faults):
+            for number, image, found in zip(numbers, images, each(find, images), strict=True):
+                if isinstance(found, UserError):
+                    faults.add(given[number], found)
+                else:
+                    yield names[number], own[number], image, found
 
 
-def of_classes(found: dict[str, Tensor], labels: list[int] | None) -> dict[str, Tensor]:
-    """The detections that have one of these labels; all where labels is None."""
-    if labels is None:
-        return found
-    kept = torch.isin(found["labels"], torch.tensor(labels, device=found["labels"].device))
-    return {name: values[kept] for name, values in found.items()}
+def each(find: Find, images: Sequence[Tensor]) -> list[Found | UserError]:
+    """What is found in images at once; where one of them cannot be looked at, in each alone."""
+    try:
+        return list(find(images))
+    except UserError as error:
+        return [error] if len(images) == 1 else [found for image in images for found in each(find, [image])]
 
 
-def count(found: Sequence[Boxes], classes: Sequence[str]) -> None:
-    """A table of how many boxes of each class were found."""
+def count(labels: Sequence[Tensor], classes: Sequence[str]) -> None:
+    """A table of how many boxes of each class were found, and in how many images. labels: (N,) of each image."""
     rows = []
     for label, name in enumerate(classes, 1):
-        per_image = [int((image.labels == label).sum()) for image in found]
-        if any(per_image):
-            rows.append((name, sum(per_image), sum(n > 0 for n in per_image)))
+        found = [int((one == label).sum()) for one in labels]
+        if any(found):
+            rows.append((name, sum(found), sum(n > 0 for n in found)))
     show_table(("class", "boxes", "images"), rows)
+    empty = sum(not len(one) for one in labels)
     if not rows:
         log.warning("No box was found; a lower min_score= shows what was less certain.")
+    elif empty:
+        log.info("Nothing was found in %d of %d images.", empty, len(labels))
+
+
+def _read(paths: Sequence[Path], channels: int, number: int) -> Tensor:
+    return read_whole(paths[number], channels)

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import itertools
 import logging
-import signal
+import re
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from omegaconf import DictConfig
@@ -24,65 +24,88 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from lightloom.callbacks.boxes.overlays import drawn_on
 from lightloom.config.foreign import plain
 from lightloom.config.instantiate import build
-from lightloom.core.errors import UserError
+from lightloom.core.atomic_io import deduplicate
+from lightloom.core.errors import UserError, raise_all
 from lightloom.core.screen import show_table
 from lightloom.data.boxes.writers import Boxes as FrameBoxes
 from lightloom.metrics.detection import Boxes
-from lightloom.predict.boxes.images import WRITERS, chosen_classes, of_classes
+from lightloom.predict.boxes.finding import Find, chosen_classes, finder
 from lightloom.predict.boxes.predictor import Predictor
+from lightloom.predict.boxes.writers import WRITERS, write_crops
+from lightloom.predict.images.sources import Sources
+from lightloom.predict.interruption import until_interrupted
 from lightloom.tracking.byte_track import ByteTrack, Steady
 from lightloom.tracking.measures import Tremor, clear_mot, jitter
 from lightloom.tracking.mot import TrackFiles, Tracks, no_tracks, read_tracks
 from lightloom.tracking.smoothing import Unsmoothed
-from lightloom.tracking.video import Camera, Frame, VideoReader, VideoWriter
+from lightloom.tracking.video import Camera, Frame, Stream, VideoReader, VideoWriter
 
 log = logging.getLogger("lightloom")
 
 
+def detect_videos(cfg: DictConfig, trained: DictConfig, predictor: Predictor, sources: Sources) -> None:
+    """Each video in turn; what is wrong with one is said when all are done."""
+    only = chosen_classes(cfg.classes, plain(trained.data.classes))
+    low_score = min(cfg.min_score, cfg.tracking.get("low_score", 0.0))
+    find = finder(cfg, predictor, only, low_score)
+    problems: list[str] = []
+    videos = sources.videos
+    for where, name in zip(videos, deduplicate(name_of(where) for where in videos), strict=True):
+        folder = Path(cfg.paths.output_dir, *([] if len(videos) == 1 else [name]))
+        try:
+            detect_video(cfg, trained, find, open_video(where, cfg.stride), name, folder)
+        except UserError as error:
+            problems += str(error).splitlines()
+    raise_all(problems)
+
+
 @torch.inference_mode()
-def detect_video(cfg: DictConfig, trained: DictConfig, predictor: Predictor, reader: VideoReader, name: str) -> None:
-    """`name`.mp4 with the tracks drawn; `name`.csv and `name`.txt with them; each frame's boxes where `format` asks.
+def detect_video(
+    cfg: DictConfig, trained: DictConfig, find: Find, reader: VideoReader, name: str, folder: Path
+) -> None:
+    """In `folder` `name`.mp4 with the tracks drawn; `name`.csv and `name`.txt with them; each frame's boxes where
+    `format` asks.
 
     Frames are held only until they are drawn, `lag` of them; of the boxes those of all frames are held where `format`
     or `truth` needs them. A video that ends before its time is written as far as it goes, and is an error then; Ctrl-C
     ends a camera's video.
     """
-    output, classes = Path(cfg.paths.output_dir), plain(trained.data.classes)
+    classes = plain(trained.data.classes)
     truth = read_tracks(Path(cfg.truth).expanduser()) if cfg.truth else None
-    only = chosen_classes(cfg.classes, classes)
-    tracker = build(cfg.tracking, "tracking", rate=float(reader.rate))
+    rate = reader.rate / cfg.stride
+    tracker = build(cfg.tracking, "tracking", rate=float(rate))
     method = build(cfg.smoothing, "smoothing") if cfg.get("smoothing") else Unsmoothed()
-    kept = Kept(cfg.format not in (None, "csv"), truth is not None)
+    kept, crop = Kept(cfg.format not in (None, "csv"), truth is not None), cfg.save_crops
     started = time.monotonic()
     with ExitStack() as stack:
-        writer = stack.enter_context(VideoWriter(output / f"{name}.mp4", reader.rate))
-        files = stack.enter_context(TrackFiles(output / name, classes))
+        writer = stack.enter_context(VideoWriter(folder / f"{name}.mp4", rate)) if cfg.draw else None
+        files = stack.enter_context(TrackFiles(folder / name, classes))
         show = stack.enter_context(progress(_expected(cfg, reader)))
         stopped = stack.enter_context(until_interrupted())
         frames = limited(reader, cfg.max_frames, cfg.seconds, stopped)
-
-        def find(image: torch.Tensor) -> Boxes:
-            (found,) = predictor.predict([image])
-            return of_classes({key: found[key] for key in ("boxes", "labels", "scores")}, only)
-
-        for number, (frame, raw, steady) in enumerate(followed(frames, find, tracker, Steady(method)), 1):
-            writer.write(drawn_on(frame.image, steady, classes), frame.seconds)
+        for count, (frame, raw, steady) in enumerate(followed(frames, find, tracker, Steady(method)), 1):
+            number = 1 + (count - 1) * cfg.stride
+            if writer:
+                writer.write(drawn_on(frame.image, with_masks(steady, raw), classes), frame.seconds)
+            if crop:
+                write_crops(folder / "crops", f"{name}_{number:06d}", frame.image, steady, classes)
             files.write(number, steady)
             kept.add(frame, raw, steady, f"{name}_{number:06d}")
-            show(number)
+            show(count)
         interrupted = stopped()
     seconds = time.monotonic() - started
     report(kept, name, method)
     if kept.count:
         if kept.boxes:
             where, write = WRITERS[cfg.format]
-            write(output / where, kept.boxes, classes)
+            write(folder / where, kept.boxes, classes)
         log.info(
-            "%d frames at %.1f frames/s, smoothed by %s with a lag of %d frames: %s.mp4, tracks in %s.csv and %s.txt",
-            kept.count, kept.count / max(seconds, 1e-9), type(method).__name__, method.lag, output / name, name, name,
+            "%d frames at %.1f frames/s, smoothed by %s with a lag of %d frames: %stracks in %s.csv and %s.txt",
+            kept.count, kept.count / max(seconds, 1e-9), type(method).__name__, method.lag,
+            f"{folder / name}.mp4, " if writer else "", folder / name, name,
         )  # fmt: skip
     if truth is not None and kept.count:
-        compare(truth, kept)
+        compare(truth, kept, cfg.stride)
     if reader.fault:
         raise UserError(reader.fault)
     if interrupted and not reader.is_live:
@@ -90,13 +113,13 @@ def detect_video(cfg: DictConfig, trained: DictConfig, predictor: Predictor, rea
 
 
 def followed(
-    frames: Iterable[Frame], find: Callable[[torch.Tensor], Boxes], tracker: ByteTrack, steady: Steady
+    frames: Iterable[Frame], find: Find, tracker: ByteTrack, steady: Steady
 ) -> Iterator[tuple[Frame, Boxes, Boxes]]:
     """Each frame with its tracks, as they were detected and steadied; the latter's lag of frames is held at a time."""
     waiting: deque[tuple[Frame, Boxes]] = deque()
     before = 0.0
     for frame in frames:
-        raw = tracker.update(find(frame.image))
+        raw = tracker.update(find([frame.image])[0])
         waiting.append((frame, raw))
         smoothed = steady.update(raw, max(frame.seconds - before, 1e-6))
         before = frame.seconds
@@ -138,11 +161,15 @@ def report(kept: Kept, name: str, method: Any) -> None:
     columns = ("video", "frames", "tracks", "boxes", "tremor (px)", f"{type(method).__name__}, lag {method.lag}")
     raw, steady = (f"{tremor.value:.3f}" for tremor in kept.tremor)
     show_table(columns, [(name, kept.count, len(kept.seen), kept.objects, raw, steady)])
+    if kept.count and not kept.objects:
+        log.warning(
+            "%s: no object was found in its %d frames; a lower min_score= shows less certain ones.", name, kept.count
+        )
 
 
-def compare(truth: dict[int, Tracks], kept: Kept) -> None:
+def compare(truth: dict[int, Tracks], kept: Kept, stride: int) -> None:
     """MOTA, identity switches and jitter of the tracks before and after smoothing, over the frames that were seen."""
-    true = [truth.get(number, no_tracks()) for number in range(1, kept.count + 1)]
+    true = [truth.get(1 + number * stride, no_tracks()) for number in range(kept.count)]
     if not any(len(frame["ids"]) for frame in true):
         raise UserError(
             f"truth: it has no box in the {kept.count} frames that were seen (its frames are {min(truth)} to "
@@ -168,25 +195,6 @@ def limited(
 
 
 @contextmanager
-def until_interrupted() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed, which now ends nothing; pressed again it interrupts as ever."""
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
-        return
-
-    def note(number: int, frame: Any) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, usual)
-
-    usual = signal.signal(signal.SIGINT, note)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, usual)
-
-
-@contextmanager
 def progress(total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar with the rate in a terminal, as in training; nothing in a log."""
     if not sys.stderr.isatty():
@@ -203,19 +211,34 @@ def progress(total: int | None) -> Iterator[Callable[[int], None]]:
         yield show
 
 
-def open_video(where: Any) -> tuple[VideoReader, str]:
-    """The camera of an index, or a video file, and a name for what is written."""
-    if is_camera(where):
-        return Camera(int(where)), f"camera_{where}"
-    path = Path(str(where)).expanduser()
-    return VideoReader(path), path.stem
+def open_video(where: Path | str, stride: int = 1) -> VideoReader:
+    """Every `stride`-th frame of a video file, or of the camera of an index or the stream of an address."""
+    if isinstance(where, Path):
+        return VideoReader(where, stride)
+    return Camera(int(where), stride) if where.isdecimal() else Stream(where, stride)
 
 
-def is_camera(where: Any) -> bool:
-    """Is it an index, and no file of that name?"""
-    return str(where).isdecimal() and not Path(str(where)).exists()
+def name_of(where: Path | str) -> str:
+    """A name for what is written of a video: the file's, the camera's, or the stream's host and path."""
+    if isinstance(where, Path):
+        return where.stem
+    if where.isdecimal():
+        return f"camera_{where}"
+    address = urlsplit(where)
+    return "_".join(re.findall(r"[\w-]+", f"{address.hostname}{address.path}"))
+
+
+def with_masks(steady: Boxes, raw: Boxes) -> Boxes:
+    """The steadied tracks of a frame with the masks that were found in it, where any were."""
+    if "masks" not in raw:
+        return steady
+    masks = dict(zip(raw["ids"].tolist(), raw["masks"], strict=True))
+    none = raw["masks"].new_zeros(raw["masks"].shape[1:])
+    found = [masks.get(number, none) for number in steady["ids"].tolist()]
+    return steady | {"masks": torch.stack(found) if found else raw["masks"][:0]}
 
 
 def _expected(cfg: DictConfig, reader: VideoReader) -> int | None:
-    known = [reader.count, cfg.max_frames, cfg.seconds and round(cfg.seconds * float(reader.rate))]
+    of_reader = reader.count and -(-reader.count // cfg.stride)
+    known = [of_reader, cfg.max_frames, cfg.seconds and round(cfg.seconds * float(reader.rate) / cfg.stride)]
     return min((n for n in known if n), default=None)
