@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import pytorch_lightning as pl
@@ -15,6 +16,7 @@ from torchmetrics.classification import (
     MulticlassCalibrationError,
     MulticlassConfusionMatrix,
     MulticlassF1Score,
+    MulticlassRecall,
 )
 
 from lightloom.core.errors import UserError
@@ -22,9 +24,11 @@ from lightloom.core.ranges import BelowOne, Count, Natural, Positive, checked
 from lightloom.data.subset import images_of
 from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
+from lightloom.modules.preprocessing import settle_preprocessing
 from lightloom.modules.tta import Views, mean_logits
 from lightloom.networks.attention import Attention, add_attention
 from lightloom.networks.dropconnect import add_drop_connect
+from lightloom.networks.heads import head_names, rest_of
 from lightloom.networks.initialization import Init, initialize
 from lightloom.networks.whitening import Whitening
 from lightloom.ops.torch_internals import CURRENT_HOOK, leave_out_of_ddp
@@ -40,13 +44,21 @@ class Classifier(pl.LightningModule):
     """A network, the normalisation of its input, and the measures of a classifier.
 
     Images are float (B, C, H, W) in [0, 1]; labels are int64 (B,), or float (B, num_classes) where images are mixed.
-    mean, std: of each channel of the training images. bias_lr: learning rate of biases and norms, as a multiple of the
+    mean, std: of each channel of the training images; None leaves the images as they are, in a configuration it stands
+    for those of the network's weights. bias_lr: learning rate of biases and norms, as a multiple of the
     optimizer's (Page 2019). channels_last: memory layout (B, H, W, C), which most convolutions prefer. test_views: over
     which an evaluation averages the logits. compile: let torch.compile specialise the network.
+    head_epochs: in which the layers that give the logits learn, and nothing else; then all do.
     A Whitening layer is fitted to training images when the first fit starts.
     """
 
-    better: ClassVar[dict[str, str]] = {"loss": "min", "acc": "max", "f1": "max", "calibration": "min"}
+    better: ClassVar[dict[str, str]] = {
+        "loss": "min",
+        "acc": "max",
+        "f1": "max",
+        "recall": "max",
+        "calibration": "min",
+    }
     test_outputs = ("logits",)
     mean: Tensor
     std: Tensor
@@ -59,8 +71,8 @@ class Classifier(pl.LightningModule):
         network: nn.Module,
         optimizer: OptimizerFactory,
         num_classes: Natural,
-        mean: Sequence[float],
-        std: Sequence[float],
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
         scheduler: Callable[..., Schedule] | None = None,
         label_smoothing: BelowOne = 0.0,
         init: Init = "default",
@@ -73,6 +85,7 @@ class Classifier(pl.LightningModule):
         test_views: Views = "none",
         compile: bool = False,
         optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
+        head_epochs: Natural = 0,
     ) -> None:
         super().__init__()
         if num_classes < 2:
@@ -85,12 +98,13 @@ class Classifier(pl.LightningModule):
         add_drop_connect(network, drop_connect)
         self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
-        self.optimizer_groups = OptimizerGroups.of(optimizer_groups, bias_lr)
+        groups = OptimizerGroups.of(optimizer_groups, bias_lr)
+        self.optimizer_groups = head_first(network, groups, head_epochs) if head_epochs else groups
         self.channels_last, self.test_views = channels_last, test_views
         if channels_last:
             network.to(memory_format=torch.channels_last)
-        self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
+        self.register_buffer("mean", torch.tensor(list(mean or [0.0])).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(list(std or [1.0])).view(-1, 1, 1))
         leave_out_of_ddp(self, ["mean", "std"])
         if compile:
             network.compile()  # in place: the state_dict keeps its keys
@@ -105,6 +119,11 @@ class Classifier(pl.LightningModule):
         given = isinstance(network, Mapping) and (network.get("pretrained") or network.get("checkpoint"))
         if given and init != "default":
             raise UserError(f"model.init={init} would draw the pretrained weights anew; set model.init=default.")
+
+    @staticmethod
+    def settle_options(options: Any, begun: Any, cfg: Any) -> None:
+        """A mean, std, image size or crop that is null is that of the network's weights: write it down."""
+        settle_preprocessing(options, cfg.data)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes each of the 40 hooks of a step here; nn.Module would look for parameters in their names.
@@ -253,21 +272,37 @@ class RunningTotals:
         return torch.stack([self.loss, self.correct, torch.full_like(self.loss, self.images)])
 
 
+def head_first(network: nn.Module, groups: OptimizerGroups, epochs: int) -> OptimizerGroups:
+    """The groups with all but the network's head frozen for so many epochs."""
+    if groups.freeze:
+        raise UserError(
+            f"model.head_epochs={epochs} freezes all but the head, and model.optimizer_groups.freeze names "
+            f"{', '.join(groups.freeze)}; set one of them."
+        )
+    rest = [f"network.{name}" for name in rest_of(network, head_names(network))]
+    return replace(groups, freeze=rest, unfreeze_at_epoch=epochs)
+
+
 def _split(output: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
     return (output, ()) if isinstance(output, Tensor) else (output[0], output[1:])
 
 
 def val_metrics(num_classes: int) -> nn.ModuleDict:
-    """Mean loss in nats and top-1 accuracy."""
-    accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
-    return nn.ModuleDict({"loss": MeanMetric(), "acc": accuracy})
+    """Mean loss in nats, top-1 accuracy, and the means over classes of F1 and of recall (balanced accuracy)."""
+    return nn.ModuleDict(
+        {
+            "loss": MeanMetric(),
+            "acc": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
+            "f1_macro": MulticlassF1Score(num_classes, average="macro", validate_args=False),
+            "recall_macro": MulticlassRecall(num_classes, average="macro", validate_args=False),
+        }
+    )
 
 
 def test_metrics(num_classes: int) -> nn.ModuleDict:
-    """Also top-5 where there are more than five classes, macro F1, and expected calibration error (15 bins)."""
+    """Also top-5 where there are more than five classes, and expected calibration error (15 bins)."""
     metrics = val_metrics(num_classes)
     if num_classes > 5:
         metrics["acc_top5"] = MulticlassAccuracy(num_classes, average="micro", top_k=5, validate_args=False)
-    metrics["f1_macro"] = MulticlassF1Score(num_classes, average="macro", validate_args=False)
     metrics["calibration_error"] = MulticlassCalibrationError(num_classes, n_bins=15, validate_args=False)
     return metrics

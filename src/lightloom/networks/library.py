@@ -1,10 +1,12 @@
 """Networks of timm and torchvision, behind one signature.
 
-Weights come from the library's own download (`pretrained=true`) or from a state_dict file (`checkpoint=path`).
+Weights come from the library's own download (`pretrained=true`) or from a state_dict file (`checkpoint=path`), which
+goes before it. A classifier that is new is drawn small (`heads`).
 """
 
 import pickle
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from lightloom.core.errors import did_you_mean
 from lightloom.core.parts import part
 from lightloom.core.ranges import Count, Natural
+from lightloom.networks.heads import draw_head, head_names
 from lightloom.ops.network import patience
 
 
@@ -35,6 +38,7 @@ def from_timm(
 
     options: passed to timm (patch_size, drop_rate, ...).
     """
+    pretrained = pretrained and not checkpoint
     check_name(name, timm.list_models(pretrained="." in name), "timm")
     size = max(image_size, min_size)
     cfg = timm.get_pretrained_cfg(name)
@@ -45,8 +49,11 @@ def from_timm(
     except (OSError, RuntimeError) as error:
         raise no_weights(name, error) if pretrained else error from None
     check_patches(network, size)
+    heads = head_names(network)
+    if not (pretrained and cfg and cfg.num_classes == num_classes):
+        draw_head(network, heads)
     if checkpoint:
-        load(network, read(checkpoint), (cfg and cfg.classifier) or (), source=checkpoint)
+        load(network, read(checkpoint), heads, source=checkpoint)
     return enlarged(network, image_size, min_size)
 
 
@@ -66,14 +73,48 @@ def from_torchvision(
     network = torchvision.models.get_model(name, num_classes=num_classes, **options)
     first = next(layer for layer, module in network.named_modules() if isinstance(module, nn.Conv2d))
     network.set_submodule(first, with_in_channels(network.get_submodule(first), in_channels))
-    head = [layer for layer, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-    if pretrained:
+    heads = head_names(network)
+    draw_head(network, heads)
+    if pretrained and not checkpoint:
         state = download(name)
         state[f"{first}.weight"] = adapt_input_conv(in_channels, state[f"{first}.weight"])
-        load(network, state, head, source="torchvision")
+        load(network, state, heads, source="torchvision")
     if checkpoint:
-        load(network, read(checkpoint), head, source=checkpoint)
+        load(network, read(checkpoint), heads, source=checkpoint)
     return enlarged(network, image_size, min_size)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How the images were that published weights have seen: channels' mean and std in [0, 1], pixels, and the share of
+    a larger image's side that they were the middle of.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
+    crop: float
+
+
+def timm_preprocessing(name: str) -> Preprocessing | None:
+    """Of the weights that timm has by this name; None where it has no such."""
+    cfg = timm.get_pretrained_cfg(name)
+    return Preprocessing(tuple(cfg.mean), tuple(cfg.std), cfg.input_size[-1], cfg.crop_pct) if cfg else None
+
+
+def torchvision_preprocessing(name: str) -> Preprocessing | None:
+    """Of torchvision's newest weights of this name; None where it has none."""
+    if name not in torchvision.models.list_models(torchvision.models):
+        return None
+    seen = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    (side,), (larger,) = seen.crop_size, seen.resize_size
+    return Preprocessing(tuple(seen.mean), tuple(seen.std), side, side / larger)
+
+
+PREPROCESSING: dict[str, Callable[[str], Preprocessing | None]] = {
+    f"{from_timm.__module__}.{from_timm.__name__}": timm_preprocessing,
+    f"{from_torchvision.__module__}.{from_torchvision.__name__}": torchvision_preprocessing,
+}  # by the `_target_` of the network
 
 
 def check_name(name: str, models: Collection[str], library: str) -> None:

@@ -7,7 +7,16 @@ import torch
 import torch.nn.functional as F
 
 from lightloom.core.errors import UserError
-from lightloom.data.images.augment import Augment, cutmix, cutout, mixup, random_crop, random_flip
+from lightloom.data.images.augment import (
+    Augment,
+    centre,
+    cutmix,
+    cutout,
+    mixup,
+    random_crop,
+    random_flip,
+    random_resized_crop,
+)
 from lightloom.data.sampling import KeyedBatches
 from lightloom.ops.rng import mix_tensor
 
@@ -94,8 +103,8 @@ def test_memory_layout_does_not_matter(layout):
 
 
 def test_a_sample_does_not_depend_on_its_batch():
-    images, keys = batch((32, 3, 6, 9))
-    augment = Augment(crop_padding=2, flip=True, cutout=3)
+    images, keys = batch((32, 3, 9, 9))
+    augment = Augment(crop_padding=2, flip=True, cutout=3, crop_area=[0.3, 1.0])
     whole = augment.geometry(images, keys)
     order = torch.arange(31, -1, -1)
     alone = torch.cat([augment.geometry(images[i : i + 1], keys[i : i + 1]) for i in range(32)])
@@ -133,6 +142,36 @@ def test_off_is_the_identity():
     assert torch.equal(cutout(images, keys, 0), images)
     assert Augment().geometry(images, keys) is images
     assert Augment().mix(images, labels, keys, 4) == (images, labels)
+
+
+@pytest.mark.parametrize("area", [(0.35, 1.0), (0.08, 0.1), (0.5, 0.5)])
+def test_a_random_resized_crop_is_a_part_of_the_asked_area_and_shape(area):
+    """Of a slope in x and one in y a part is a slope too: its steps say how wide and high, its ends where it was."""
+    n, size = 500, 16
+    ramp = (torch.arange(64) + 0.5) / 64
+    images = torch.stack([ramp.expand(64, 64), ramp.expand(64, 64).mT])[None].expand(n, -1, -1, -1)
+    cut = random_resized_crop(images, keys_of(n), size, area)[..., 4:-4, 4:-4]  # away from the borders
+    width, height = ((part.diff(dim=d) * size).mean((1, 2)) for part, d in ((cut[:, 0], 2), (cut[:, 1], 1)))
+    whole = (width > 0.98) | (height > 0.98)  # wider or higher than the image, and so cut off there
+    shares, ratios = (width * height)[~whole], (width / height)[~whole]
+    assert area[0] - 0.01 < shares.min()
+    assert shares.max() < area[1] + 0.01
+    assert ratios.min() > 3 / 4 - 0.01
+    assert ratios.max() < 4 / 3 + 0.01
+    for side, centres in ((width, cut[:, 0].mean((1, 2))), (height, cut[:, 1].mean((1, 2)))):
+        assert (centres - side / 2).min() > -0.01
+        assert (centres + side / 2).max() < 1.01
+
+
+def test_the_centre_is_the_middle():
+    images, _ = batch((4, 3, 9, 9))
+    assert torch.equal(centre(images, 5), images[:, :, 2:7, 2:7])
+
+
+@pytest.mark.parametrize("area", [[0.5], [0.8, 0.2], [0.0, 1.0], [0.5, 1.5]])
+def test_no_area_is_any_of_these(area):
+    with pytest.raises(UserError, match="crop_area"):
+        Augment(crop_area=area)
 
 
 @pytest.mark.parametrize("function", [mixup, cutmix])

@@ -6,19 +6,24 @@ its key alone, whatever its batch, worker or rank. mixup and cutmix follow from 
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt, Le
 from torch import Tensor
 
+from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.ranges import Natural, NotNegative, checked
 from lightloom.ops.rng import mix, uniform
 
 # Streams of a sample's key: one for each number that is drawn from it.
-_FLIP, _CROP_Y, _CROP_X, _CUTOUT_Y, _CUTOUT_X, _CHOICE, _MIXUP, _CUTMIX = range(8)
+_FLIP, _CROP_Y, _CROP_X, _CUTOUT_Y, _CUTOUT_X, _CHOICE, _MIXUP, _CUTMIX, _AREA, _ASPECT = range(10)
+ASPECT = 4 / 3  # widest and, as 3 / 4, narrowest part of an image that is cut out (Szegedy et al. 2015)
 
 
 def random_flip(images: Tensor, keys: Tensor) -> Tensor:
@@ -48,6 +53,24 @@ def random_crop(images: Tensor, keys: Tensor, padding: int, mode: str = "constan
     run = (c - 1) * channel + (h - 1) * row + w
     runs = padded.as_strided((padded.numel() - run + 1, run), (1, 1)).index_select(0, starts)
     return runs.as_strided((b, c, h, w), (run, channel, row, 1)).contiguous()
+
+
+def random_resized_crop(images: Tensor, keys: Tensor, size: int, area: Sequence[float]) -> Tensor:
+    """Cut a part out of each image and scale it to (size, size), bilinear: (B, C, size, size), of the images' type.
+
+    area: smallest and largest share of the image's area; its aspect ratio is between 3/4 and 4/3, evenly on a
+    logarithmic scale.  Szegedy et al. 2015, Going Deeper with Convolutions, section 6.
+    """
+    share = area[0] + (area[1] - area[0]) * uniform(keys, _AREA)
+    stretch = torch.exp(math.log(ASPECT) * (uniform(keys, _ASPECT) - 0.5))  # the square root of the ratio
+    width, height = ((share.sqrt() * side).clamp(max=1) for side in (stretch, 1 / stretch))
+    # In the coordinates of grid_sample the image reaches from -1 to 1: a part's centre lies as far in as it is large.
+    x, y = ((2 * uniform(keys, s) - 1) * (1 - side) for s, side in ((_CROP_X, width), (_CROP_Y, height)))
+    none = torch.zeros_like(x)
+    affine = torch.stack([torch.stack([width, none, x], 1), torch.stack([none, height, y], 1)], 1).float()
+    grid = F.affine_grid(affine, [len(images), 1, size, size], align_corners=False)
+    cut = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+    return cut if images.is_floating_point() else cut.round_().to(images.dtype)
 
 
 def cutout(images: Tensor, keys: Tensor, size: int) -> Tensor:
@@ -86,7 +109,8 @@ class Augment:
     """The augmentations of a data set: `geometry` on the images as stored (uint8), then `mix` on float images.
 
     flip_order: random, a coin for each image and epoch, or alternating. crop_padding, cutout: pixels; mixup, cutmix:
-    alpha. 0 is off. With both mixup and cutmix, each batch draws one.
+    alpha. 0 is off. With both mixup and cutmix, each batch draws one. crop_area: smallest and largest share of an
+    image's area that a random part of it has, which is scaled to the image's size; None: no such crops.
     """
 
     @checked
@@ -99,7 +123,14 @@ class Augment:
         cutout: Natural = 0,
         mixup: NotNegative = 0.0,
         cutmix: NotNegative = 0.0,
+        crop_area: Sequence[Annotated[float, Gt(0), Le(1)]] | None = None,
     ) -> None:
+        if crop_area is not None and (len(crop_area) != 2 or crop_area[0] > crop_area[1]):
+            raise UserError(
+                f"data.augment.crop_area is {list(crop_area)}; expected the smallest and the largest share of an "
+                f"image, such as [0.35, 1.0]."
+            )
+        self.crop_area = crop_area
         self.crop_padding, self.crop_mode, self.flip, self.cutout = crop_padding, crop_mode, flip, cutout
         self.flip_order, self.mixup, self.cutmix = flip_order, mixup, cutmix
 
@@ -108,7 +139,12 @@ class Augment:
         """Do the keys' turns matter?"""
         return self.flip and self.flip_order == "alternating"
 
-    def geometry(self, images: Tensor, keys: Tensor) -> Tensor:
+    def geometry(self, images: Tensor, keys: Tensor, size: int | None = None) -> Tensor:
+        """Images (B, C, H, W), square, to (B, C, size, size); without `size` they stay as large as they are."""
+        if self.crop_area is not None:
+            images = random_resized_crop(images, keys, size or images.shape[-1], self.crop_area)
+        elif size is not None:
+            images = centre(images, size)
         if self.flip:
             images = alternating_flip(images, keys) if self.alternates else random_flip(images, keys)
         if self.crop_padding:
@@ -122,6 +158,14 @@ class Augment:
         on = [(function, alpha) for function, alpha in ((mixup, self.mixup), (cutmix, self.cutmix)) if alpha]
         function, alpha = on[_generator(keys, _CHOICE).integers(len(on))]
         return function(images, labels, keys, num_classes, alpha)
+
+
+def centre(images: Tensor, size: int) -> Tensor:
+    """The middle (B, C, size, size) of images (B, C, H, W) that are as large or larger."""
+    if images.shape[-2:] == (size, size):
+        return images
+    top, left = ((side - size) // 2 for side in images.shape[-2:])
+    return images[..., top : top + size, left : left + size]
 
 
 def _mirror(images: Tensor, which: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -23,7 +23,7 @@ from lightloom.core.ranges import Count, Positive, Seed, Workers
 from lightloom.core.text import first_of
 from lightloom.data.cache import open_cache
 from lightloom.data.contract import WHOLE, Summary
-from lightloom.data.images.augment import Augment
+from lightloom.data.images.augment import Augment, centre
 from lightloom.data.images.decode import read_image
 from lightloom.data.images.readers import PARTS, UNLABELLED, Reader, Split, SplitName, joined
 from lightloom.data.images.unreadable import unreadable
@@ -41,6 +41,7 @@ class ImageDataModule(KeyedDataModule):
     Facts (num_classes, channels, ...) are checked against the data; those that are None are found in it.
     batch_size: images per step over all processes. val_fraction: of the training images, stratified, where the reader
     has no validation split. on_device: keep the images of sets in memory on the device, which gathers the batches.
+    crop: share of the (square) image's side that the middle has which an evaluation sees, such as the 0.875 of weights.
     transform: a torchvision v2 transform per image, for readers of files. cache: keep what readers of files decode,
     before `transform`, in a file below cache_dir.
     """
@@ -49,7 +50,7 @@ class ImageDataModule(KeyedDataModule):
     must_match: ClassVar[tuple[str, ...]] = ("channels",)
     labels_must_match: ClassVar[tuple[str, ...]] = ("num_classes",)
     names_of_labels: ClassVar[tuple[str, ...]] = ("classes",)
-    adopts: ClassVar[tuple[str, ...]] = ("image_size",)
+    adopts: ClassVar[tuple[str, ...]] = ("image_size", "crop")
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class ImageDataModule(KeyedDataModule):
         num_classes: Count | None,
         classes: Sequence[str] | None,
         channels: Annotated[int, Ge(1), Le(3)],
-        image_size: Count,
+        image_size: Count | None,
         mean: Sequence[float],
         std: Sequence[float],
         batch_size: Count,
@@ -76,13 +77,17 @@ class ImageDataModule(KeyedDataModule):
         transform: Callable[[Tensor], Tensor] | None = None,
         cache: bool = False,
         cache_dir: str | None = None,
+        crop: Annotated[float, Gt(0), Le(1)] | None = None,
     ) -> None:
         super().__init__()
         if cache and cache_dir is None:
             raise UserError("data.cache=true needs a folder for the decoded images; set data.cache_dir=<folder>.")
+        if image_size is None:
+            raise UserError("data.image_size is null, and the model states none; set data.image_size=<pixels>.")
         self.reader, self.name, self.kind = reader, name, kind
         self.num_classes, self.classes = num_classes, list(classes) if classes else None
         self.channels, self.image_size, self.mean, self.std = channels, image_size, list(mean), list(std)
+        self.crop, self.decoded_size = crop, decoded_size(image_size, crop or 1.0)
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.worker_timeout = worker_timeout
         self.on_device = on_device
@@ -97,7 +102,7 @@ class ImageDataModule(KeyedDataModule):
     def unreadable(self) -> dict[str, dict[Path, str]]:
         """split -> file -> what is wrong with it, of the splits that have been read; remembered below `cache_dir`."""
         read = {name: split.paths for name, split in self.splits.items() if split.paths}
-        found = {name: unreadable(paths, self.image_size, self.cache_dir) for name, paths in read.items()}
+        found = {name: unreadable(paths, self.decoded_size, self.cache_dir) for name, paths in read.items()}
         return {name: files for name, files in found.items() if files}
 
     # --- the data and its facts
@@ -232,7 +237,7 @@ class ImageDataModule(KeyedDataModule):
         if split.paths is None:
             log.info("data.cache: %s, %s, is in memory already; there is nothing to keep.", self.name, name)
             return split
-        return replace(split, cache=open_cache(split.paths, self.channels, self.image_size, self.cache_dir))
+        return replace(split, cache=open_cache(split.paths, self.channels, self.decoded_size, self.cache_dir))
 
     def example(self, count: int, seed: int) -> Tensor:
         """Images of noise, (count, channels, image_size, image_size) in [0, 1]."""
@@ -265,7 +270,7 @@ class ImageDataModule(KeyedDataModule):
         dataset = (
             MemoryImages(split)
             if split.images is not None
-            else FileImages(split, self.channels, self.image_size, transform)
+            else FileImages(split, self.channels, self.decoded_size, transform)
         )
         return loader(dataset, sampler, self.num_workers, self.seed, self.worker_timeout)
 
@@ -286,10 +291,10 @@ class ImageDataModule(KeyedDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         images, labels, keys = batch
-        images = resize(images, self.image_size)
+        images = resize(images, self.decoded_size)
         if not (self.trainer and self.trainer.training):
-            return self.as_precise((to_float(images), labels))
-        images = to_float(self.augment.geometry(images, keys))
+            return self.as_precise((to_float(centre(images, self.image_size)), labels))
+        images = to_float(self.augment.geometry(images, keys, self.image_size))
         return self.as_precise(self.augment.mix(images, labels, keys, self.num_classes or 0))
 
 
@@ -376,6 +381,11 @@ def resize(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return images
     return interpolate(images.float(), (size, size), mode="bilinear", antialias=True).round_().to(images.dtype)
+
+
+def decoded_size(image_size: int, crop: float) -> int:
+    """Pixels of the side of an image of which the middle, `image_size`, is to be a share `crop`."""
+    return round(image_size / crop)
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -217,8 +217,8 @@ class ImageFolder:
     all images at once into one tensor.
     """
 
-    def __init__(self, root: str | Path, channels: int, image_size: int, in_memory: bool = False) -> None:
-        self.root, self.channels, self.image_size, self.in_memory = Path(root), channels, image_size, in_memory
+    def __init__(self, root: str | Path, channels: int, image_size: int | None, in_memory: bool = False) -> None:
+        self.root, self.channels, self.image_size, self.in_memory = Path(root), channels, image_size or 0, in_memory
 
     @cached_property
     def layout(self) -> Layout:

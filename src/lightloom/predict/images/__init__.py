@@ -19,7 +19,8 @@ from torch.nn.functional import interpolate
 from lightloom.callbacks.offers import parts_of
 from lightloom.core.errors import UserError
 from lightloom.data import contract
-from lightloom.data.images.datamodule import FileImages, ImageDataModule, resize, to_float
+from lightloom.data.images.augment import centre
+from lightloom.data.images.datamodule import FileImages, ImageDataModule, decoded_size, resize, to_float
 from lightloom.data.images.readers import Split
 from lightloom.engine.evaluate import swapped_data
 from lightloom.ops.images.grid import visible, write_png
@@ -44,15 +45,17 @@ def fitted(images: Tensor | Sequence[Tensor], data: Mapping[str, Any], device: A
     """Images (B, C, H, W) in [0, 1], or uint8, to float (B, C, image_size, image_size) in [0, 1] on the device.
 
     Or a list of (C, H, W) of any sizes. data: facts of the data; where they state no `image_size`, it is left as it is.
+    Where they state a `crop`, an image that is not of that size is scaled to more, and its middle is taken.
     """
     if not isinstance(images, Tensor):
         return torch.cat([fitted(image[None], data, device) for image in images])
     images, side = images.to(device), data.get("image_size")
-    if not images.is_floating_point():
-        return to_float(images if side is None else resize(images, side))
     if side is None or images.shape[-2:] == (side, side):
-        return images
-    return interpolate(images, (side, side), mode="bilinear", antialias=True)
+        return to_float(images)
+    larger = decoded_size(side, data.get("crop") or 1.0)
+    if not images.is_floating_point():
+        return to_float(centre(resize(images, larger), side))
+    return centre(interpolate(images, (larger, larger), mode="bilinear", antialias=True), side)
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ def _of_files(
                 f"{trained.data.name}, on which the checkpoint was trained, states no {fact}, so images from files "
                 f"cannot be read as the model takes them; state {fact} in the YAML of the data and train with it."
             )
-    read = partial(_decoded, FileImages(split, trained.data.channels, trained.data.image_size))
+    side = decoded_size(trained.data.image_size, trained.data.get("crop") or 1.0)
+    read = partial(_decoded, FileImages(split, trained.data.channels, side))
     for kept, images in readable(read, names, size, cfg.num_workers, faults):
         yield [names[number] for number in kept], torch.stack(images)
 
