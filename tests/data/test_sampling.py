@@ -110,3 +110,21 @@ def test_split_follows_its_seed():
     labels = torch.arange(10).repeat(20)
     splits = [stratified_split(labels, 0.2, seed)[1].tolist() for seed in (0, 0, 1)]
     assert splits[0] == splits[1] != splits[2]
+
+
+def test_weighted_draws_meet_each_class_alike_and_each_draw_has_a_key_of_its_own():
+    labels = torch.tensor([0] * 900 + [1] * 90 + [2] * 10)
+    weights = 1 / labels.bincount().float()[labels]
+    shares = [
+        list(KeyedBatches(1000, 10, 3, rank=rank, world_size=2, weights=weights)) for rank in range(2)
+    ]  # one epoch
+    drawn = torch.cat([indices for share in shares for indices, _ in share])
+    keys = torch.cat([keys for share in shares for _, keys in share])
+    counts = labels[drawn].bincount()
+    chi2 = ((counts - 1000 / 3) ** 2 / (1000 / 3)).sum()
+    assert chi2 < 14  # two degrees of freedom: one in a thousand seeds exceeds it
+    assert len(keys.unique()) == 1000
+    again = KeyedBatches(1000, 10, 3, weights=weights)
+    again.start_at(40)
+    whole = list(KeyedBatches(1000, 10, 3, weights=weights))
+    assert all(torch.equal(a, b) for x, y in zip(again, whole[40:], strict=True) for a, b in zip(x, y, strict=True))

@@ -7,8 +7,11 @@ import torch
 from torch import nn
 from torch.nn.functional import log_softmax
 
+from lightloom.config.compose import compose, without_hydra
 from lightloom.core.errors import UserError
 from lightloom.data.images.augment import mixup
+from lightloom.engine import train
+from lightloom.engine import trainer as trainers
 from lightloom.modules.classifier import AUXILIARY_WEIGHT, Classifier
 from lightloom.networks.googlenet import GoogLeNet
 from lightloom.optim.groups import OptimizerGroups
@@ -163,3 +166,20 @@ def test_frozen_parameters_are_left_to_themselves():
     network.bias.requires_grad_(False)
     optimized = [p for group in build_optimizer(SGD, network).param_groups for p in group["params"]]
     assert [id(p) for p in optimized] == [id(network.weight)]
+
+
+def test_weights_of_classes_are_those_of_the_training_images_and_no_part_of_a_checkpoint(tmp_path):
+    cfg = without_hydra(compose("train", ["model=mlp", "model.class_weights=balanced", "trainer=cpu"]))
+    cfg, datamodule = train.build_data(cfg)
+    module = train.build_module(cfg)
+    before = set(module.state_dict())
+    options = {"logger": False, "enable_checkpointing": False, "default_root_dir": str(tmp_path)}
+    trainers.make(cfg.trainer, max_epochs=1, **options).fit(module, datamodule=datamodule)
+    counts = datamodule.split("train").labels.bincount()
+    torch.testing.assert_close(counts * module.loss.weights, torch.full((10,), counts.sum() / 10))
+    assert set(module.state_dict()) == before
+
+
+def test_as_many_weights_as_classes():
+    with pytest.raises(UserError, match="has 2 values for 3 classes"):
+        classifier(Table(torch.zeros(3, 3)), 3, class_weights=[1.0, 2.0])

@@ -271,6 +271,15 @@ def check_labelled(data: pl.LightningDataModule, split: str) -> None:
         )
 
 
+def training_labels(data: pl.LightningDataModule | None) -> Tensor:
+    """What is known of each training item, in order; UserError where the data does not say."""
+    own = offered(data, "split", "train")
+    labels = getattr(own("train"), "labels", None) if own else None
+    if not isinstance(labels, Tensor):
+        raise UserError("the training data does not say how often it has each class (its split has no `labels`).")
+    return labels
+
+
 def describe(
     data: pl.LightningDataModule, known: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightloom.core import watchdog
@@ -236,10 +237,12 @@ class OrdersBatches(Protocol):
     trainer: pl.Trainer | None
 
 
-def training_order(data: OrdersBatches, size: int, alternate: bool = False) -> KeyedBatches:
+def training_order(
+    data: OrdersBatches, size: int, alternate: bool = False, weights: Tensor | None = None
+) -> KeyedBatches:
     """This process's share of a datamodule's training batches of `size` samples, from where `data.position` says.
 
-    alternate: as in KeyedBatches. Raises UserError where the processes cannot share a batch equally.
+    alternate, weights: as in KeyedBatches. Raises UserError where the processes cannot share a batch equally.
     """
     rank, world_size = rank_of(data)
     if data.batch_size % world_size:
@@ -247,7 +250,7 @@ def training_order(data: OrdersBatches, size: int, alternate: bool = False) -> K
             f"data.batch_size is {data.batch_size}, which {world_size} processes cannot share equally; "
             f"set data.batch_size={data.batch_size // world_size * world_size or world_size}."
         )
-    order = KeyedBatches(size, data.batch_size, data.seed, data.shuffle, rank, world_size, alternate)
+    order = KeyedBatches(size, data.batch_size, data.seed, data.shuffle, rank, world_size, alternate, weights)
     order.set_epoch(data.position[0])
     order.start_at(data.position[1])
     data.position = (0, 0)

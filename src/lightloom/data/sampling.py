@@ -21,6 +21,7 @@ class KeyedBatches(Sampler[Batch]):
     `batch_size` is the global one: each process takes its share of the same batch. The last, smaller batch of an
     epoch is left out, so all gradients average the same number of images. Lightning calls `set_epoch`.
     alternate: the lowest bit of a sample's key is its turn: random in the first epoch, then 0 and 1 by turns.
+    weights: float (size,), how often samples are drawn, with replacement; the key of a draw is that of its place.
     """
 
     def __init__(
@@ -32,9 +33,10 @@ class KeyedBatches(Sampler[Batch]):
         rank: int = 0,
         world_size: int = 1,
         alternate: bool = False,
+        weights: Tensor | None = None,
     ) -> None:
         self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
-        self.rank, self.world_size, self.alternate = rank, world_size, alternate
+        self.rank, self.world_size, self.alternate, self.weights = rank, world_size, alternate, weights
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -50,7 +52,7 @@ class KeyedBatches(Sampler[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         start, self.start = self.start, 0
         order = self._order()
-        keys = mix_tensor(mix(self.seed, self.epoch), order)
+        keys = mix_tensor(mix(self.seed, self.epoch), order if self.weights is None else torch.arange(self.size))
         if self.alternate:
             turn = mix_tensor(mix(self.seed, _TURN), order) + self.epoch
             keys = keys & ~1 | turn & 1
@@ -62,6 +64,8 @@ class KeyedBatches(Sampler[Batch]):
         if not self.shuffle:
             return torch.arange(self.size)
         generator = torch.Generator().manual_seed(mix(self.seed, self.epoch, -1))
+        if self.weights is not None:
+            return torch.multinomial(self.weights, self.size, replacement=True, generator=generator)
         return torch.randperm(self.size, generator=generator)
 
 

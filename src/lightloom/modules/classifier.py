@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import pytorch_lightning as pl
 import torch
@@ -20,8 +20,10 @@ from torchmetrics.classification import (
 )
 
 from lightloom.core.errors import UserError
-from lightloom.core.ranges import BelowOne, Count, Natural, Positive, checked
+from lightloom.core.ranges import BelowOne, Count, Natural, NotNegative, Positive, checked
+from lightloom.data import contract
 from lightloom.data.subset import images_of
+from lightloom.losses.classification import CrossEntropy, balanced_weights, class_counts
 from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.preprocessing import settle_preprocessing
@@ -32,6 +34,7 @@ from lightloom.networks.heads import head_names, rest_of
 from lightloom.networks.initialization import Init, initialize
 from lightloom.networks.whitening import Whitening
 from lightloom.ops.torch_internals import CURRENT_HOOK, leave_out_of_ddp
+from lightloom.ops.typed_trainer import typed
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
@@ -48,7 +51,9 @@ class Classifier(pl.LightningModule):
     for those of the network's weights. bias_lr: learning rate of biases and norms, as a multiple of the
     optimizer's (Page 2019). channels_last: memory layout (B, H, W, C), which most convolutions prefer. test_views: over
     which an evaluation averages the logits. compile: let torch.compile specialise the network.
-    head_epochs: in which the layers that give the logits learn, and nothing else; then all do.
+    class_weights: of the training loss, one for each class, or balanced: the rarer a class, the more. focal_gamma: how
+    little samples count that are right already (Lin et al. 2017). head_epochs: in which the layers that give the logits
+    learn, and nothing else; then all do.
     A Whitening layer is fitted to training images when the first fit starts.
     """
 
@@ -86,6 +91,8 @@ class Classifier(pl.LightningModule):
         compile: bool = False,
         optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
         head_epochs: Natural = 0,
+        class_weights: Literal["balanced"] | Sequence[Positive] | None = None,
+        focal_gamma: NotNegative = 0.0,
     ) -> None:
         super().__init__()
         if num_classes < 2:
@@ -97,7 +104,8 @@ class Classifier(pl.LightningModule):
         add_attention(network, attention, attention_at, attention_stages)
         add_drop_connect(network, drop_connect)
         self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
-        self.num_classes, self.label_smoothing = num_classes, label_smoothing
+        self.num_classes, self.class_weights = num_classes, class_weights
+        self.loss = CrossEntropy(label_smoothing, focal_gamma, given_weights(class_weights, num_classes))
         groups = OptimizerGroups.of(optimizer_groups, bias_lr)
         self.optimizer_groups = head_first(network, groups, head_epochs) if head_epochs else groups
         self.channels_last, self.test_views = channels_last, test_views
@@ -105,7 +113,7 @@ class Classifier(pl.LightningModule):
             network.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(list(mean or [0.0])).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(list(std or [1.0])).view(-1, 1, 1))
-        leave_out_of_ddp(self, ["mean", "std"])
+        leave_out_of_ddp(self, ["mean", "std", "loss.weights"])
         if compile:
             network.compile()  # in place: the state_dict keeps its keys
         self.metrics = nn.ModuleDict({"val": val_metrics(num_classes), "test": test_metrics(num_classes)})
@@ -150,6 +158,9 @@ class Classifier(pl.LightningModule):
     # --- training
 
     def on_fit_start(self) -> None:
+        if self.class_weights == "balanced":
+            labels = contract.training_labels(typed(self.trainer).datamodule)
+            self.loss.weights = balanced_weights(class_counts(labels, self.num_classes)).to(self.device)
         for layer in self.network.modules():
             if isinstance(layer, Whitening) and not layer.fitted:
                 layer.fit(self._normalised(images) for images, _ in images_of(self.trainer, "train", WHITENED, 100))
@@ -163,9 +174,9 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
         logits, auxiliary = _split(self(images))
-        loss = self._loss(logits, labels)
+        loss = self.loss(logits, labels)
         self.sums.add(loss.detach(), logits.detach(), labels)
-        return loss + AUXILIARY_WEIGHT * sum(self._loss(a, labels) for a in auxiliary) if auxiliary else loss
+        return loss + AUXILIARY_WEIGHT * sum(self.loss(a, labels) for a in auxiliary) if auxiliary else loss
 
     def on_train_epoch_end(self) -> None:
         loss, correct, count = self._sums_of_all().sum(0)
@@ -249,9 +260,6 @@ class Classifier(pl.LightningModule):
     def configure_callbacks(self) -> list[pl.Callback]:
         return freezing(self.optimizer_groups)
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-
 
 class RunningTotals:
     """Loss, correct predictions and sample counts of the epoch so far."""
@@ -270,6 +278,15 @@ class RunningTotals:
     def values(self) -> Tensor:
         """The state (3,) from which `RunningTotals` is restored."""
         return torch.stack([self.loss, self.correct, torch.full_like(self.loss, self.images)])
+
+
+def given_weights(weights: str | Sequence[float] | None, num_classes: int) -> Tensor | None:
+    """As a tensor (num_classes,); None where there are none, or none yet."""
+    if weights is None or isinstance(weights, str):
+        return None
+    if len(weights) != num_classes:
+        raise UserError(f"model.class_weights has {len(weights)} values for {num_classes} classes; give one for each.")
+    return torch.tensor(list(weights))
 
 
 def head_first(network: nn.Module, groups: OptimizerGroups, epochs: int) -> OptimizerGroups:

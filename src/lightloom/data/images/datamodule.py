@@ -41,7 +41,8 @@ class ImageDataModule(KeyedDataModule):
     Facts (num_classes, channels, ...) are checked against the data; those that are None are found in it.
     batch_size: images per step over all processes. val_fraction: of the training images, stratified, where the reader
     has no validation split. on_device: keep the images of sets in memory on the device, which gathers the batches.
-    crop: share of the (square) image's side that the middle has which an evaluation sees, such as the 0.875 of weights.
+    balanced: in each epoch as many images as there are, drawn with replacement, each class as often as any other. crop:
+    share of the (square) image's side that the middle has which an evaluation sees, such as the 0.875 of weights.
     transform: a torchvision v2 transform per image, for readers of files. cache: keep what readers of files decode,
     before `transform`, in a file below cache_dir.
     """
@@ -78,6 +79,7 @@ class ImageDataModule(KeyedDataModule):
         cache: bool = False,
         cache_dir: str | None = None,
         crop: Annotated[float, Gt(0), Le(1)] | None = None,
+        balanced: bool = False,
     ) -> None:
         super().__init__()
         if cache and cache_dir is None:
@@ -90,7 +92,9 @@ class ImageDataModule(KeyedDataModule):
         self.crop, self.decoded_size = crop, decoded_size(image_size, crop or 1.0)
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.worker_timeout = worker_timeout
-        self.on_device = on_device
+        self.on_device, self.balanced = on_device, balanced
+        if balanced and not shuffle:
+            raise UserError("data.balanced=true draws images, and data.shuffle=false keeps their order; leave one out.")
         self.augment, self.transform, self.shuffle = augment or Augment(), transform, shuffle
         self.val_fraction, self.seed = val_fraction, seed
         self.cache, self.cache_dir = cache, Path(cache_dir) if cache_dir else None
@@ -249,7 +253,8 @@ class ImageDataModule(KeyedDataModule):
     def train_dataloader(self) -> DataLoader[Batch] | Batches:
         train = self.split("train")
         self._check_batch_size()
-        return self._loader(train, training_order(self, len(train), self.augment.alternates), self.transform)
+        weights = even_weights(train.labels) if self.balanced else None
+        return self._loader(train, training_order(self, len(train), self.augment.alternates, weights), self.transform)
 
     def eval_loader(self, name: str) -> DataLoader[Batch] | Batches:
         """Any split once, in its order, without augmentation."""
@@ -374,6 +379,12 @@ class FileImages(Dataset[Batch]):
                 f"uint8, or floats in [0, 1] (the model normalises)."
             )
         return image
+
+
+def even_weights(labels: Tensor | None) -> Tensor:
+    """One over the size of a sample's class: labels int64 (N,), returns float (N,)."""
+    assert labels is not None
+    return 1 / torch.bincount(labels).float()[labels]
 
 
 def resize(images: Tensor, size: int) -> Tensor:
