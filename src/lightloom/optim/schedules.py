@@ -16,7 +16,7 @@ from torch.optim import lr_scheduler as torch_schedules
 
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
-from lightloom.core.ranges import Natural, Share
+from lightloom.core.ranges import Natural, Positive, Share
 from lightloom.ops.torch_internals import ONE_CYCLE_LENGTH
 
 Schedule = dict[str, Any]
@@ -87,6 +87,16 @@ def triangular(
         return final + (1 - final) * (total_steps - middle) / max(total_steps - peak, 1)
 
     return per_step(torch_schedules.LambdaLR(optimizer, factor))
+
+
+@part
+def range_test(optimizer: Optimizer, total_steps: int, low: Positive, high: Positive) -> Schedule:
+    """From `low` to `high` over the run, evenly on a logarithmic scale; groups keep the ratio of their rates.
+
+    Smith 2017, Cyclical Learning Rates for Training Neural Networks, section 3.3.
+    """
+    last, own = max(known(total_steps) - 1, 1), optimizer.defaults["lr"]
+    return per_step(torch_schedules.LambdaLR(optimizer, lambda step: low / own * (high / low) ** (step / last)))
 
 
 @part
