@@ -25,10 +25,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from lightloom.config.compose import compose, without_hydra
-from lightloom.data.boxes.annotations import read_whole
 from lightloom.data.boxes.scenes import DigitScenes
 from lightloom.data.images.datamodule import to_float
-from lightloom.data.images.decode import read_image
+from lightloom.data.images.decode import read_image, read_whole
 from lightloom.networks.detection.torchvision import pyramid
 from lightloom.networks.detection.yolo import Yolo
 from lightloom.networks.resnet import ResNet

@@ -4,7 +4,7 @@
 
 True tracks are those of moving digits, 128 pixels square, and of `--truth`, such as MOT15's of people in vtest.avi. A
 level is the deviation of a corner's coordinates over the box's side, the root of its area; of the boxes one in twenty
-is not detected. ByteTrack follows what is left. Jitter is the deviation of the error's change from frame to frame; error
+is not detected. ByteTrack follows what is left. Jitter is the deviation of the error's change between frames; error
 the root mean square of the corners' distance from the truth in each coordinate; both in pixels, of the boxes whose IoU
 with the truth is 0.5 or more.
 """

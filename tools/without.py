@@ -33,7 +33,8 @@ PAGES = ("docs/*.md", "*.md")
 OWN = ("tools/without.py", "tools/cases.py", "tools/pages.py", "tests/tools/test_without.py")  # stay behind
 FAMILIES = {
     "boxes": (
-        *(f"{PACKAGE}/*/boxes", f"{PACKAGE}/*/*/boxes.py", f"{PACKAGE}/tracking", f"{PACKAGE}/networks/detection"),
+        *(f"{PACKAGE}/*/boxes", f"{PACKAGE}/*/*/boxes.py", f"{PACKAGE}/networks/detection"),
+        *(f"{PACKAGE}/tracking/{name}.py" for name in ("byte_track", "measures", "mot", "smoothing")),
         *(f"{PACKAGE}/modules/detector.py", f"{PACKAGE}/metrics/detection.py"),
         *(f"{PACKAGE}/integrations/bolts_detectors.py", f"{PACKAGE}/reporting/templates/detections.html.jinja"),
         *("configs/predict/boxes.yaml", "docs/detector-for-your-video.md"),

@@ -13,7 +13,16 @@ import pytest
 from conftest import ROOT
 
 FAMILIES = {
-    "boxes": ("data.boxes", "modules.detector", "networks.detection", "predict.boxes", "tracking", "callbacks.boxes"),
+    "boxes": (
+        "data.boxes",
+        "modules.detector",
+        "networks.detection",
+        "predict.boxes",
+        "callbacks.boxes",
+        "tracking.byte_track",
+        "tracking.mot",
+        "tracking.smoothing",
+    ),
     "gan": ("modules.gan", "modules.adversarial", "modules.bigan", "modules.vae_gan", "losses.adversarial"),
 }
 IN_THE_COPY = ("config/test_configs.py", "config/test_annotations.py", "cli/test_help.py", "test_house.py")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor
@@ -260,6 +262,23 @@ class VideoWriter:
             self._container.close()
             self._container = None
             self._temporary.replace(self.path)
+
+
+def open_video(where: Path | str, stride: int = 1) -> VideoReader:
+    """Every `stride`-th frame of a video file, or of the camera of an index or the stream of an address."""
+    if isinstance(where, Path):
+        return VideoReader(where, stride)
+    return Camera(int(where), stride) if where.isdecimal() else Stream(where, stride)
+
+
+def name_of(where: Path | str) -> str:
+    """A name for what is written of a video: the file's, the camera's, or the stream's host and path."""
+    if isinstance(where, Path):
+        return where.stem
+    if where.isdecimal():
+        return f"camera_{where}"
+    address = urlsplit(where)
+    return "_".join(re.findall(r"[\w-]+", f"{address.hostname}{address.path}"))
 
 
 def libraries() -> Any:

@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.ops import masks_to_boxes
 
 from lightloom.core.errors import UserError
-from lightloom.data.boxes.annotations import annotation, read_whole
+from lightloom.data.boxes.annotations import annotation
 from lightloom.data.boxes.coco import Coco
 from lightloom.data.boxes.datamodule import DetectionDataModule
 from lightloom.data.boxes.instance_maps import InstanceMaps, extents, read_map
@@ -25,7 +25,7 @@ from lightloom.data.boxes.validation import File, look, open_files
 from lightloom.data.boxes.voc import Voc
 from lightloom.data.boxes.writers import Boxes, boxes_of, encode, write_coco, write_csv, write_voc, write_yolo
 from lightloom.data.boxes.yolo import Yolo
-from lightloom.data.images.decode import read_image
+from lightloom.data.images.decode import read_image, read_whole
 
 CLASSES = ["cat", "dog", "emu"]
 SIZES = [(48, 64), (50, 70), (33, 41)]

@@ -10,15 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
-from lightloom.core.errors import UserError
-from lightloom.core.limits import check_pixels
 from lightloom.data.identity import Identity, chained, named_bytes, tensor_bytes
-from lightloom.data.images.decode import to_channels
+from lightloom.data.images.decode import read_whole
 
 Target = dict[str, Tensor]
 
@@ -135,17 +131,3 @@ def encoded(names: Iterable[str]) -> Iterator[bytes]:
 def box_area(boxes: Tensor) -> Tensor:
     """Pixels squared, (N,); boxes (N, 4) xyxy."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-
-
-def read_whole(path: Path | str, channels: int) -> Tensor:
-    """An image file as uint8 (channels, H, W), upright (EXIF), any of Pillow's modes; UserError where it is broken."""
-    try:
-        with Image.open(path) as image:
-            check_pixels(path, *image.size)
-            upright = to_channels(ImageOps.exif_transpose(image), channels)
-    except UserError:
-        raise
-    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
-        raise UserError(f"{path}: cannot be read as an image ({error}); replace the file or delete it") from error
-    pixels = torch.from_numpy(np.array(upright))
-    return pixels.view(upright.height, upright.width, channels).permute(2, 0, 1).contiguous()

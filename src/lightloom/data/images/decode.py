@@ -40,6 +40,20 @@ def read_image(path: Path | str, channels: int, image_size: int) -> Tensor:
     return torch.from_numpy(np.array(fitted)).view(image_size, image_size, channels).permute(2, 0, 1).contiguous()
 
 
+def read_whole(path: Path | str, channels: int) -> Tensor:
+    """An image file as uint8 (channels, H, W), upright (EXIF), any of Pillow's modes; UserError where it is broken."""
+    try:
+        with Image.open(path) as image:
+            check_pixels(path, *image.size)
+            upright = to_channels(ImageOps.exif_transpose(image), channels)
+    except UserError:
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
+        raise UserError(f"{path}: cannot be read as an image ({error}); replace the file or delete it") from error
+    pixels = torch.from_numpy(np.array(upright))
+    return pixels.view(upright.height, upright.width, channels).permute(2, 0, 1).contiguous()
+
+
 @contextmanager
 def open_image(path: Path | str, image_size: int) -> Iterator[Image.Image]:
     """The file, not yet decoded; UserError where more pixels would be than may be. JPEG decodes at 1/2, 1/4 or 1/8.

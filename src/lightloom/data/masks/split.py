@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from lightloom.core.errors import UserError
-from lightloom.core.limits import check_pixels
 from lightloom.data.identity import Identity, chained, of_files
-from lightloom.data.images.decode import to_channels
+from lightloom.data.images.decode import read_whole
 from lightloom.data.images.readers import SplitName
 from lightloom.data.masks.decode import Colour, read_mask, to_classes, translate
 
@@ -140,16 +138,3 @@ def check_sizes(mask: Sequence[int], image: Sequence[int], path: Path, of: Path)
             f"{path}: is {mask[1]} x {mask[0]} pixels, its image {of.name} {image[1]} x {image[0]}; save both at "
             f"one size"
         )
-
-
-def read_whole(path: Path | str, channels: int) -> Tensor:
-    """An image at its own size, upright, uint8 (channels, H, W); UserError for a file that cannot be read."""
-    try:
-        with Image.open(path) as image:
-            check_pixels(path, *image.size)
-            pixels: Any = np.array(to_channels(ImageOps.exif_transpose(image), channels))
-    except UserError:
-        raise
-    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
-        raise UserError(f"{path}: cannot be read as an image ({error}); replace the file or delete it") from error
-    return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1).contiguous()

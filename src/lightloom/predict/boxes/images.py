@@ -16,8 +16,8 @@ from lightloom.callbacks.boxes.overlays import drawn_on
 from lightloom.config.foreign import plain
 from lightloom.core.errors import UserError
 from lightloom.core.screen import show_table
-from lightloom.data.boxes.annotations import read_whole
 from lightloom.data.boxes.writers import Boxes, stems
+from lightloom.data.images.decode import read_whole
 from lightloom.metrics.detection import Boxes as Found
 from lightloom.predict.boxes.finding import BATCH, Find, chosen_classes, finder
 from lightloom.predict.boxes.predictor import Predictor

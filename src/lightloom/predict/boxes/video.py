@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import re
 import sys
 import time
 from collections import deque
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import torch
 from omegaconf import DictConfig
@@ -38,7 +36,7 @@ from lightloom.tracking.byte_track import ByteTrack, Steady
 from lightloom.tracking.measures import Tremor, clear_mot, jitter
 from lightloom.tracking.mot import TrackFiles, Tracks, no_tracks, read_tracks
 from lightloom.tracking.smoothing import Unsmoothed
-from lightloom.tracking.video import Camera, Frame, Stream, VideoReader, VideoWriter
+from lightloom.tracking.video import Frame, VideoReader, VideoWriter, name_of, open_video
 
 log = logging.getLogger("lightloom")
 
@@ -209,23 +207,6 @@ def progress(total: int | None) -> Iterator[Callable[[int], None]]:
             bar.update(task, completed=done, rate=f"{done / max(time.monotonic() - started, 1e-9):.1f} frames/s")
 
         yield show
-
-
-def open_video(where: Path | str, stride: int = 1) -> VideoReader:
-    """Every `stride`-th frame of a video file, or of the camera of an index or the stream of an address."""
-    if isinstance(where, Path):
-        return VideoReader(where, stride)
-    return Camera(int(where), stride) if where.isdecimal() else Stream(where, stride)
-
-
-def name_of(where: Path | str) -> str:
-    """A name for what is written of a video: the file's, the camera's, or the stream's host and path."""
-    if isinstance(where, Path):
-        return where.stem
-    if where.isdecimal():
-        return f"camera_{where}"
-    address = urlsplit(where)
-    return "_".join(re.findall(r"[\w-]+", f"{address.hostname}{address.path}"))
 
 
 def with_masks(steady: Boxes, raw: Boxes) -> Boxes:

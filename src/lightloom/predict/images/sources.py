@@ -14,7 +14,7 @@ from typing import Any
 from lightloom.core.documents import read_text
 from lightloom.core.errors import UserError
 from lightloom.core.text import line
-from lightloom.data.boxes.annotations import read_whole
+from lightloom.data.images.decode import read_whole
 from lightloom.data.images.layout import SUFFIXES, is_image
 from lightloom.data.images.readers import is_video
 from lightloom.predict.interruption import until_interrupted

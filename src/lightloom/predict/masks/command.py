@@ -1,9 +1,12 @@
-"""Masks of the images of `input=`, or of its film: masks/, overlay/ and areas.csv."""
+"""Masks of the images of `input=`, and of its films: masks/, overlay/ and areas.csv."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from PIL import Image
@@ -11,52 +14,78 @@ from torch import Tensor
 
 from lightloom.callbacks.masks.overlays import overlaid, palette
 from lightloom.config.foreign import plain
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, raise_all
 from lightloom.core.screen import show_table
-from lightloom.data.images.readers import is_video
-from lightloom.data.masks.split import read_whole
+from lightloom.data.images.decode import read_whole
 from lightloom.ops.images.grid import to_pil
 from lightloom.predict.faults import Faults
-from lightloom.predict.images import find_images, relative_names
+from lightloom.predict.images.batches import readable
+from lightloom.predict.images.sources import Sources, find
 from lightloom.predict.masks.areas import HEADER, areas, region_of
 from lightloom.predict.masks.predictor import Predictor
+from lightloom.predict.masks.video import segment_videos
 from lightloom.predict.tables import Table
 
 log = logging.getLogger("lightloom")
 JPEG_QUALITY = 90
+BATCH = 8  # images at a time; those of one size go through the network together
 
 
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
-    """See `lightloom.predict.contract`."""
-    if is_video(Path(str(cfg.input)).expanduser()):
-        from lightloom.predict.masks.video import segment_video
+    """Segment the images of `input=`, and its films. See `lightloom.predict.contract`."""
+    sources = find(cfg.input, videos=True, watch=cfg.watch)
+    problems: list[str] = []
+    steps: list[tuple[Any, Callable[..., None]]] = [
+        (sources.videos, segment_videos),
+        (sources.images or sources.watched, segment_images),
+    ]
+    for given, do in steps:
+        try:
+            if given:
+                do(cfg, trained, predictor, sources)
+        except UserError as error:
+            problems += str(error).splitlines()
+    raise_all(problems)
 
-        segment_video(cfg, trained, predictor, Path(str(cfg.input)).expanduser())
-        return
+
+def segment_images(cfg: DictConfig, trained: DictConfig, predictor: Predictor, sources: Sources) -> None:
+    """`masks/<name>.png` and `overlay/<name>.jpg` of each image, and a row of areas.csv for each class in it."""
     output, classes = Path(cfg.paths.output_dir), plain(trained.data.classes)
-    paths, faults = find_images(str(cfg.input)), Faults(output)
-    shares: dict[str, list[float]] = {name: [] for name in classes}
-    count = 0
+    faults, shares = Faults(output), list[dict[str, float]]()
     with Table(output / "areas.csv", ("file", *HEADER)) as table:
-        for path, name in zip(paths, relative_names(str(cfg.input), paths), strict=True):
-            try:
-                image = read_whole(path, trained.data.channels)
-            except UserError as error:
-                faults.add(str(path), error)
-                continue
-            (mask,) = predictor.predict([image], cfg.tile, cfg.tile_overlap)
-            write_mask(output / "masks" / Path(name).with_suffix(".png"), mask)
-            write_jpeg(output / "overlay" / Path(name).with_suffix(".jpg"), overlaid(image.expand(3, -1, -1), mask))
-            rows = areas(mask, classes, cfg.min_area, region_of(cfg.roi, *mask.shape))
-            table.add([(name, *row) for row in rows])
-            found = {row[0]: row[2] for row in rows}
-            for one, share in shares.items():
-                share.append(found.get(one, 0.0))
-            count += 1
-    rows = [(name, f"{sum(s) / count:.4f}", sum(x > 0 for x in s)) for name, s in shares.items() if any(s)]
+        for paths, names in sources.rounds(cfg.idle):
+            read = partial(_read, paths, trained.data.channels)
+            given = [str(path) for path in paths]
+            for numbers, images in readable(read, given, cfg.batch_size or BATCH, cfg.num_workers, faults):
+                masks = predictor.predict(images, cfg.tile, cfg.tile_overlap)
+                for number, image, mask in zip(numbers, images, masks, strict=True):
+                    write(output, names[number], image, mask)
+                    rows = areas(mask, classes, cfg.min_area, region_of(cfg.roi, *mask.shape))
+                    table.add([(names[number], *row) for row in rows])
+                    shares.append({row[0]: row[2] for row in rows})
+    show_shares(shares, classes)
+    log.info("%d images: masks, overlay and areas.csv in %s", len(shares), output)
+    faults.finish(len(shares))
+
+
+def _read(paths: Sequence[Path], channels: int, number: int) -> Tensor:
+    return read_whole(paths[number], channels)
+
+
+def write(output: Path, name: str, image: Tensor, mask: Tensor) -> None:
+    """Both files of an image, uint8 (C, H, W), with its mask, uint8 (H, W)."""
+    write_mask(output / "masks" / Path(name).with_suffix(".png"), mask)
+    write_jpeg(output / "overlay" / Path(name).with_suffix(".jpg"), overlaid(image.expand(3, -1, -1), mask))
+
+
+def show_shares(shares: Sequence[dict[str, float]], classes: Sequence[str]) -> None:
+    """A table of each class that was found: its mean share, and in how many images it is."""
+    rows = []
+    for name in classes:
+        found = [share[name] for share in shares if name in share]
+        if found:
+            rows.append((name, f"{sum(found) / len(shares):.4f}", len(found)))
     show_table(("class", "mean share", "images"), rows, left=1)
-    log.info("%d images: masks, overlay and areas.csv in %s", count, output)
-    faults.finish(count)
 
 
 def write_mask(path: Path, mask: Tensor) -> None:

@@ -10,12 +10,15 @@ from torch import Tensor
 
 from lightloom.callbacks.masks.overlays import overlaid
 from lightloom.config.foreign import plain
-from lightloom.core.errors import UserError
+from lightloom.core.atomic_io import deduplicate
+from lightloom.core.errors import UserError, raise_all
 from lightloom.core.screen import show_table
+from lightloom.predict.images.sources import Sources
+from lightloom.predict.interruption import until_interrupted
 from lightloom.predict.masks.areas import HEADER, areas, region_of
 from lightloom.predict.masks.predictor import Predictor
 from lightloom.predict.tables import Table
-from lightloom.tracking.video import VideoReader, VideoWriter
+from lightloom.tracking.video import VideoReader, VideoWriter, name_of, open_video
 
 log = logging.getLogger("lightloom")
 
@@ -49,16 +52,36 @@ class Flicker:
         return sum(self._changed) / max(len(self._changed), 1)
 
 
-def segment_video(cfg: DictConfig, trained: DictConfig, predictor: Predictor, path: Path) -> None:
-    """<name>.mp4 with the masks, areas.csv with a row for each class of each frame, and how much the masks flicker."""
-    output, classes = Path(cfg.paths.output_dir), plain(trained.data.classes)
-    reader, steady, flickers = VideoReader(path), Steady(cfg.alpha), (Flicker(), Flicker())
-    count = 0
+def segment_videos(cfg: DictConfig, trained: DictConfig, predictor: Predictor, sources: Sources) -> None:
+    """Each film in turn, in a folder of its own where there are several."""
+    names = deduplicate(name_of(where) for where in sources.videos)
+    problems: list[str] = []
+    for where, name in zip(sources.videos, names, strict=True):
+        folder = Path(cfg.paths.output_dir, *([] if len(names) == 1 else [name]))
+        try:
+            segment_video(cfg, trained, predictor, open_video(where), folder, name)
+        except UserError as error:
+            problems += str(error).splitlines()
+    raise_all(problems)
+
+
+def segment_video(
+    cfg: DictConfig, trained: DictConfig, predictor: Predictor, reader: VideoReader, folder: Path, name: str
+) -> None:
+    """`name`.mp4 with the masks, areas.csv with a row for each class of each frame, and how much the masks flicker.
+
+    Ctrl-C ends a camera's or a stream's film.
+    """
+    classes = plain(trained.data.classes)
+    steady, flickers, count = Steady(cfg.alpha), (Flicker(), Flicker()), 0
     with (
-        VideoWriter(output / f"{path.stem}.mp4", reader.rate) as writer,
-        Table(output / "areas.csv", ("frame", "seconds", *HEADER)) as table,
+        VideoWriter(folder / f"{name}.mp4", reader.rate) as writer,
+        Table(folder / "areas.csv", ("frame", "seconds", *HEADER)) as table,
+        until_interrupted() as stopped,
     ):
         for frame in reader:
+            if stopped():
+                break
             (found,) = predictor.probabilities([frame.image])
             mask = steady.update(found).argmax(0)
             for one, flicker in zip((found.argmax(0), mask), flickers, strict=True):
@@ -67,8 +90,11 @@ def segment_video(cfg: DictConfig, trained: DictConfig, predictor: Predictor, pa
             count += 1
             table.add([(count, frame.seconds, *row) for row in rows])
             writer.write(overlaid(frame.image, mask), frame.seconds)
+        interrupted = stopped()
     raw, smooth = (f"{100 * flicker.value:.3f} %" for flicker in flickers)
-    show_table(("film", "frames", "flicker", f"steadied, alpha {cfg.alpha}"), [(path.name, count, raw, smooth)], left=1)
-    log.info("%d frames: %s.mp4 and areas.csv in %s", count, path.stem, output)
+    show_table(("film", "frames", "flicker", f"steadied, alpha {cfg.alpha}"), [(name, count, raw, smooth)], left=1)
+    log.info("%d frames: %s.mp4 and areas.csv in %s", count, name, folder)
     if reader.fault:
         raise UserError(reader.fault)
+    if interrupted and not reader.is_live:
+        raise KeyboardInterrupt
