@@ -24,7 +24,8 @@ DOCUMENTED = {  # names that begin with an underscore and are public all the sam
 }
 OURS = {  # what looks like one
     *("_loss", "_grad_norm"),  # ends of our metrics' names
-    "_reconstruct",  # as NumPy's files write it
+    *("_reconstruct", "_frombuffer", "_codecs"),  # as NumPy's and Python's files write it
+    *("_via_img_metadata", "_leftImg8bit", "_gtFine_labelIds"),  # as VIA's and Cityscapes' files have it
     "_open",  # the end of a pipe that is only kept open
 }
 NAME = re.compile(r"_[A-Za-z]\w*[A-Za-z0-9]")

@@ -17,7 +17,6 @@ OPTIONS = {  # an option there -> what to write here; of `a.b` the longest part 
     "data.train_val_test_split": "data.val_fraction is the share of validation",
     "data.pin_memory": "memory is pinned where there is a GPU, without an option",
     "data.persistent_workers": "workers stay from epoch to epoch, without an option",
-    "data.num_classes": "the data says it; leave it out",
     "model.net": "model.network",
     "model.compile": "model.compile is of classifiers",
     "callbacks.model_checkpoint": "callbacks.checkpoint",

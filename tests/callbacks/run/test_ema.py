@@ -16,7 +16,7 @@ def average_of(values: list[float], **options: object) -> float:
     model = torch.nn.Linear(1, 1, bias=False).double()
     torch.nn.init.ones_(model.weight)
     callback = WeightAverage(**options)  # type: ignore[arg-type]
-    averaged = AveragedModel(model, **callback._kwargs)
+    averaged = AveragedModel(model, avg_fn=callback.averaged, use_buffers=True)
     averaged.n_averaged += 1  # the first weights are the average of one
     for value in values:
         torch.nn.init.constant_(model.weight, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EMAWeightAveraging
+from pytorch_lightning.callbacks import EMAWeightAveraging, WeightAveraging
 from torch import Tensor
 
 from lightloom.core.ranges import Share
@@ -24,10 +24,20 @@ class WeightAverage(EMAWeightAveraging):
     run that is resumed at its very end.
     """
 
-    def __init__(self, decay: Share = 0.999, warm_up: bool = True, **options: Any) -> None:
-        super().__init__(decay=decay, **options)
+    def __init__(
+        self,
+        decay: Share = 0.999,
+        warm_up: bool = True,
+        update_every_n_steps: int = 1,
+        update_starting_at_step: int | None = None,
+        update_starting_at_epoch: int | None = None,
+        **options: Any,
+    ) -> None:
+        WeightAveraging.__init__(self, avg_fn=self.averaged, **options)  # EMAWeightAveraging's has no warm-up
         self.decay, self.warm_up = decay, warm_up
-        self._kwargs["avg_fn"] = self.averaged
+        self.update_every_n_steps = update_every_n_steps
+        self.update_starting_at_step = update_starting_at_step
+        self.update_starting_at_epoch = update_starting_at_epoch
 
     def averaged(self, average: Tensor, current: Tensor, updates: Tensor) -> Tensor:
         """The average after one update more than these; of whole numbers, such as a count of batches, the current one.
