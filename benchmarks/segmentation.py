@@ -2,11 +2,14 @@
 
     python benchmarks/segmentation.py film <checkpoint | run folder> [--films 5] [--frames 100]
     python benchmarks/segmentation.py cost [--rounds 20]
+    python benchmarks/segmentation.py peer <CamVid's folder> [--epochs 10] [--checkpoint <weights of the encoder>]
     python benchmarks/segmentation.py memory <checkpoint | run folder> [--width 8000] [--height 6000] [--tile 512]
 
 film: the mean error of the river's area, as a share of the true one, and the share of pixels whose class changes from
 one frame to the next, of which the truth has some. MOG2 is OpenCV's background subtraction (Zivkovic 2004), which knows
 what moves; its mask is compared with the river's. cost: CPU time of an image of 256 x 256, networks by turns.
+peer: the recipe of torchvision's segmentation references (SGD 0.01, polynomial decay, resized by 0.5 to 2, flipped,
+cropped) in a plain loop, on the network of experiment=segment_camvid; to be held against that, with as many epochs.
 """
 
 from __future__ import annotations
@@ -17,17 +20,22 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from lightloom.config import compose
 from lightloom.config.foreign import plain
-from lightloom.config.instantiate import build
+from lightloom.config.instantiate import build, build_datamodule
 from lightloom.core.run_dir import find_checkpoint
+from lightloom.data.masks.augment import MaskAugment
 from lightloom.data.masks.river_scenes import CLASSES, film
-from lightloom.engine import checkpoint
+from lightloom.engine import checkpoint, facts
+from lightloom.losses.segmentation import IGNORE
+from lightloom.metrics.segmentation import of_confusion
 from lightloom.predict.masks.predictor import Predictor
 from lightloom.predict.masks.video import Flicker, Steady
 
@@ -51,13 +59,18 @@ def main() -> None:
     films.add_argument("--films", type=int, default=5)
     films.add_argument("--frames", type=int, default=100)
     commands.add_parser("cost").add_argument("--rounds", type=int, default=20)
+    peer = commands.add_parser("peer")
+    peer.add_argument("root")
+    peer.add_argument("--epochs", type=int, default=10)
+    peer.add_argument("--checkpoint", default="null")
     memory = commands.add_parser("memory")
     memory.add_argument("ckpt")
     for name, value in (("width", 8000), ("height", 6000), ("tile", 512)):
         memory.add_argument(f"--{name}", type=int, default=value)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    {"film": measure_films, "cost": measure_cost, "memory": measure_memory}[args.command](args)
+    measures = {"film": measure_films, "cost": measure_cost, "peer": measure_peer, "memory": measure_memory}
+    measures[args.command](args)
 
 
 def predictor_of(where: str) -> Predictor:
@@ -136,6 +149,54 @@ def network(options: Sequence[str]) -> torch.nn.Module:
     """In evaluation mode, with weights as they are drawn."""
     cfg = compose.without_hydra(compose.compose("train", [*options, "data=river_scenes"]))
     return build(plain(cfg.model)["network"], "model.network").eval()  # type: ignore[no-any-return]
+
+
+def measure_peer(args: argparse.Namespace) -> None:
+    """Print the mean intersection over union on the validation part, and CPU seconds of a step."""
+    options = ["experiment=segment_camvid", f"data.root={args.root}", f"model.network.checkpoint={args.checkpoint}"]
+    cfg = compose.without_hydra(compose.compose("train", options))
+    torch.manual_seed(0)
+    data = build_datamodule(cfg.data)
+    cfg.data.update(data.facts())
+    facts.fill_in(cfg, data.facts())
+    module = build(plain(cfg.model)["network"], "model.network")
+    mean, std = (torch.tensor(list(values)).view(-1, 1, 1) for values in (cfg.data.mean, cfg.data.std))
+    train, size = data.split("train"), (cfg.data.height, cfg.data.width)
+    augment = MaskAugment(*size, scale=[0.5, 2.0], flip=0.5)
+    steps = len(train) // cfg.data.batch_size
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, args.epochs * steps, power=0.9)
+    seconds = []
+    for _ in range(args.epochs):
+        module.train()
+        for rows in torch.randperm(len(train))[: steps * cfg.data.batch_size].view(steps, -1).tolist():
+            started = time.process_time()
+            images, masks = zip(*(augment(*train[i]) for i in rows), strict=True)
+            logits = module((torch.stack(images).float() / 255 - mean) / std)
+            loss = cross_entropy(logits, torch.stack(masks).long(), ignore_index=IGNORE)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            seconds.append(time.process_time() - started)
+    found = of_confusion(confusion_of(module.eval(), data.split("val"), mean, std, len(data.classes)))
+    print(
+        f"{args.epochs} epochs: val miou {float(found['miou']):.4f}, pixel_acc {float(found['pixel_acc']):.4f}; ",
+        end="",
+    )
+    print(f"{statistics.median(seconds):.3f} CPU s a step")
+
+
+@torch.inference_mode()
+def confusion_of(module: torch.nn.Module, split: Any, mean: Tensor, std: Tensor, classes: int) -> Tensor:
+    """Counts of pixels (classes, classes), rows the truth."""
+    matrix = torch.zeros(classes * classes, dtype=torch.int64)
+    for i in range(len(split)):
+        image, mask = split[i]
+        labels = module(((image.float() / 255 - mean) / std)[None])[0].argmax(0)
+        known = mask != IGNORE
+        matrix += (mask[known].long() * classes + labels[known]).bincount(minlength=classes * classes)
+    return matrix.view(classes, classes)
 
 
 def cpu_seconds(call: Callable[[], object]) -> float:
