@@ -9,7 +9,8 @@ from PIL import Image
 from lightloom.cli.launch import prepared
 from lightloom.core.errors import UserError
 from lightloom.data.auto import recognise
-from lightloom.data.listing import list_folder, part_named
+from lightloom.data.images.layout import part_named
+from lightloom.data.listing import list_folder
 
 
 @pytest.fixture

@@ -11,15 +11,10 @@ from pathlib import Path
 
 from lightloom.core.errors import UserError
 from lightloom.core.text import first_of, line
-from lightloom.data.images.readers import SUFFIXES, SplitName
+from lightloom.data.images.layout import NO_FOLDERS, SUFFIXES, SplitName, part_named
 
 MOST_FILES, MOST_DEPTH = 5_000_000, 32  # below a folder, and of folders in one another
 SHOWN = 6  # folders in a message
-PARTS: dict[str, SplitName] = {  # as people call them
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ def _walk(folder: Path, above: tuple[str, ...], depth: int) -> Iterator[Path]:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name in NO_FOLDERS:
                 continue
             if entry.is_dir():
                 yield from _walk(folder / entry.name, (*above, place), depth + 1)
@@ -87,11 +82,6 @@ def part_of(path: Path, root: Path) -> SplitName | None:
     """The split that a folder on the way from `root` to a file is named after, `train2017` too; None where none is."""
     words = [part_named(word) for word in path.relative_to(root).parts[:-1]]
     return next((word for word in reversed(words) if word), None)
-
-
-def part_named(word: str) -> SplitName | None:
-    """The split that a folder or list of this name is, whatever the case of its letters."""
-    return PARTS.get(word.lower().rstrip("0123456789_- "))
 
 
 def parts_said(paths: Iterable[Path], root: Path) -> str:

@@ -15,8 +15,9 @@ from lightloom.data.boxes.layouts import Layout, Record, Thing
 from lightloom.data.boxes.marks import marked
 from lightloom.data.boxes.outlines import SEGMENTATION
 from lightloom.data.boxes.places import check_inside, leading_out, straight
+from lightloom.data.images.layout import part_named
 from lightloom.data.images.readers import SplitName
-from lightloom.data.listing import Listing, part_named, part_of
+from lightloom.data.listing import Listing, part_of
 
 CHOICE, LAYOUT = "coco", "COCO"
 PLACES = ("annotations/instances_{0}*.json", "annotations/{0}*.json", "{0}.json", "{0}/_annotations.coco.json")

@@ -12,7 +12,8 @@ from lightloom.core.schema import SIDE, check, shown
 from lightloom.data.boxes.layouts import Layout, Record, Thing
 from lightloom.data.boxes.marks import marked
 from lightloom.data.boxes.outlines import corners, polygon
-from lightloom.data.listing import Listing, part_named
+from lightloom.data.images.layout import part_named
+from lightloom.data.listing import Listing
 
 CHOICE, LAYOUT = "cvat", "CVAT"
 CORNERS = ("xtl", "ytl", "xbr", "ybr")

@@ -5,7 +5,7 @@ Images stay uint8 until they are on the device. A sample's key seeds its augment
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -16,12 +16,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Positive, Seed, Workers
+from lightloom.core.text import first_of
 from lightloom.data.boxes.annotations import AnnotatedImages, Target
 from lightloom.data.boxes.augment import apply, mosaic, pick
-from lightloom.data.boxes.validation import Faults, look, open_files, report
-from lightloom.data.contract import Summary
+from lightloom.data.boxes.validation import Faults, look, mended, open_files, report
+from lightloom.data.contract import WHOLE, Summary
 from lightloom.data.identity import Identity
 from lightloom.data.images.datamodule import to_float
+from lightloom.data.images.layout import PARTS
 from lightloom.data.images.readers import SplitName
 from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.sampling import stratified_split
@@ -114,12 +116,14 @@ class DetectionDataModule(KeyedDataModule):
         self.cache_dir = cache_dir
         self.splits: dict[str, Split] = {}
         self.faults: dict[str, Faults] = {}
+        self.model_classes: list[str] = []  # of a model before which this set is put, and their numbers there
+        self.order: Tensor | None = None
 
     # --- the data and its facts
 
     def facts(self) -> dict[str, Any]:
         """What the data says of itself, checked against the configuration: num_classes, classes and has_masks."""
-        classes, has_masks = list(self.reader.classes), bool(self.reader.has_masks)
+        classes, has_masks = self.model_classes or list(self.reader.classes), bool(self.reader.has_masks)
         if self.num_classes not in (None, len(classes)):
             raise UserError(
                 f"data.num_classes is {self.num_classes}, but {self.name} has {len(classes)} classes "
@@ -146,17 +150,48 @@ class DetectionDataModule(KeyedDataModule):
                 self.splits["test"] = self._checked(test, "test")
             elif self.test_fraction and "train" not in self.splits:
                 self._split_train()
+        if stage == "fit":
+            self._check_batch_size()
 
     def split(self, name: str) -> Split:
-        """The data of `train`, `val` or `test`."""
-        self.setup("test" if name == "test" else "fit")
+        """The data of `train`, `val` or `test`, or `all` that have boxes."""
+        if name == WHOLE and name not in self.splits:
+            self.splits[name] = self.whole()
+        elif name != WHOLE:
+            self.setup("test" if name == "test" else "validate")
         if name not in self.splits:
             raise UserError(f"{self.name} has no {name} images; choose another data set or split (split=val).")
         return self.splits[name]
 
     def summary(self) -> Summary:
-        """With the number of classes that their boxes have."""
-        return replace(super().summary(), of=f"{self.num_classes:,} classes")
+        """With the number of classes, that of boxes, and what was left out or mended."""
+        known = [a for split in self.splits.values() if isinstance(split, AnnotatedImages) for a in split.annotations]
+        notes = [f"{sum(len(a.labels) for a in known):,} boxes"] if known else []
+        notes += getattr(self.reader, "told", {}).values()
+        return replace(super().summary(), of=f"{self.num_classes:,} classes", notes=(*notes, *mended(self.faults)))
+
+    def whole(self) -> Split:
+        """Every image with what is known of it, whatever its part."""
+        self.facts()
+        parts = [self.reader.read(name) for name in PARTS]
+        found = [part for part in parts if isinstance(part, AnnotatedImages) and part.labelled]
+        if not found:
+            raise UserError(f"{self.name} has no folder of images with boxes to measure on; say split=val.")
+        numbered = [replace(a, image_id=None) for part in found for a in part.annotations]  # ids are a file's own
+        return self._checked(AnnotatedImages(numbered, self.channels, found[0].has_masks), WHOLE)
+
+    def match(self, trained: Mapping[str, Any], labelled: bool) -> None:
+        """Number the classes as the model does, where they are some of those that it knows."""
+        known, own = list(map(str, trained.get("classes") or [])), list(self.reader.classes)
+        if not labelled or own == known or not set(own) & set(known):
+            return  # as they are; where they are others, that is said of the facts
+        if strange := [name for name in own if name not in known]:
+            raise UserError(
+                f"{self.name} has classes that the model does not know: {first_of(strange, 5)}; it knows "
+                f"{first_of(known, 5)}. Rename them, or leave them out."
+            )
+        self.order = torch.tensor([0, *(known.index(name) + 1 for name in own)])
+        self.model_classes = known
 
     def can_be_tested(self, labelled: bool = True) -> bool:
         """Are there test images, with boxes where they are asked for?"""
@@ -175,6 +210,8 @@ class DetectionDataModule(KeyedDataModule):
         else:
             val = self._checked(val, "val")
         self.splits.update(train=train, val=val)
+
+    def _check_batch_size(self) -> None:
         if self.batch_size > len(train := self.splits["train"]):
             raise UserError(
                 f"data.batch_size is {self.batch_size}, but {self.name} has {len(train)} training images; "
@@ -198,6 +235,8 @@ class DetectionDataModule(KeyedDataModule):
         if not isinstance(split, AnnotatedImages):
             return split
         files = open_files([a.path for a in split.annotations], cache_dir=self.cache_dir)
+        if self.order is not None:
+            split.annotations = [replace(a, labels=self.order[a.labels]) for a in split.annotations]
         split.annotations, faults = look(split.annotations, self.num_classes or 0, files)
         report(faults, f"{self.name} {name}")
         if name == "train":

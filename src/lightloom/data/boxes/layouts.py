@@ -7,6 +7,7 @@ made here.
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -157,7 +158,8 @@ class Layout:
 
     def nothing_found(self, what: str, remedy: str = "") -> UserError:
         """The error that there is no such thing in the folder, with what was seen there, and the layout that it has."""
-        known = layouts_of(self.listing)
+        own = getattr(sys.modules[type(self).__module__], "CHOICE", "")
+        known = [match for match in layouts_of(self.listing) if match.choice != own]
         other = f"data={known[0].choice} reads it as {known[0].seen}; or " if len(known) == 1 else ""
         return UserError(
             f"data set {self.root.name}: no {what} in {self.annotation_listing.root}; {self.listing.said()}; {other}"

@@ -114,6 +114,13 @@ def look(annotations: Sequence[Annotation], num_classes: int, files: Sequence[Fi
     return mended, faults
 
 
+def mended(faults: Mapping[str, Faults]) -> list[str]:
+    """What was mended in all splits, a phrase with its count for each kind."""
+    counts = [found.counts(MENDED) for found in faults.values()]
+    total = {kind: sum(count.get(kind, 0) for count in counts) for kind in MENDED}
+    return [MENDED[kind].format(f"{count:,}") for kind, count in total.items() if count]
+
+
 def report(faults: Faults, where: str) -> None:
     """One UserError for all that is wrong, or else one log line per kind that was mended."""
     raise_all(f"{where}: {line}" for line in faults.lines(WRONG))

@@ -14,8 +14,9 @@ from lightloom.core.text import first_of
 from lightloom.data.boxes.layouts import SPLITS, Layout, Record, Thing
 from lightloom.data.boxes.marks import marked
 from lightloom.data.boxes.places import straight
+from lightloom.data.images.layout import part_named
 from lightloom.data.images.readers import SplitName
-from lightloom.data.listing import Listing, part_named
+from lightloom.data.listing import Listing
 
 CHOICE, LAYOUT = "voc", "Pascal VOC"
 SIDES = ("height", "width")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lightloom.data.auto import Match
-from lightloom.data.listing import Listing, part_named, parts_said
+from lightloom.data.images.layout import part_named
+from lightloom.data.listing import Listing, parts_said
 
 
 def matches(listing: Listing) -> Iterator[Match]:
