@@ -6,13 +6,18 @@ from lightloom.cli.launch import launch
 
 
 def inspect(cfg: DictConfig) -> None:
-    """What the data holds: of boxes their classes, sizes and faults, and a page of images; of other data its splits."""
+    """What the data holds and what is wrong with it: tables, pictures, and a page of both."""
+    from pathlib import Path
+
+    from lightloom.core.screen import say
     from lightloom.engine import train
     from lightloom.predict import inspection
+    from lightloom.reporting import inspected
 
     cfg = train.open_run(cfg)
     datamodule = inspection.read(cfg)
-    inspection.choose(datamodule)(datamodule, cfg)
+    found = inspection.choose(datamodule)(datamodule, cfg)
+    say(f"Page: {inspected.write(found, Path(cfg.paths.output_dir))}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,11 @@ from lightloom.config.values import format_value
 from lightloom.core.errors import did_you_mean, slip
 
 OPEN = ("callbacks", "logger")  # groups of objects: another one may be added to each
-OF_RECORDED_DATA = ("eval", "export")  # commands that use a checkpoint's own data, whose options may be given
+OF_RECORDED_DATA = (
+    "eval",
+    "export",
+    "inspect_data",
+)  # commands that use a checkpoint's own data
 SUBMITIT = "sweep.submitit."  # what submitit takes it knows best
 HYDRA_OPEN = ("job.env_set", "job_logging", "hydra_logging", "launcher", "sweeper", "callbacks")  # its own dictionaries
 

@@ -1,13 +1,12 @@
 """What inspect_data.py says of a data set: what the `inspection.py` of its kind of data tells, or what any set has.
 
-Such a file has two functions: `accepts(datamodule) -> bool` and `inspect(datamodule, cfg)`, which prints tables and
-writes pictures into `cfg.paths.output_dir`; cfg is the configuration of the command.
+Such a file has two functions: `accepts(datamodule) -> bool` and `inspect(datamodule, cfg) -> Findings`, which prints
+its tables and writes pictures into `cfg.paths.output_dir`; cfg is the configuration of the command.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,42 +16,61 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from lightloom.config.instantiate import build_datamodule
 from lightloom.core.discovery import discover
 from lightloom.core.errors import UserError
-from lightloom.core.screen import say, show_table
+from lightloom.core.findings import Findings
 from lightloom.data import contract
-from lightloom.engine import facts
+from lightloom.engine import evaluate, facts
 
-log = logging.getLogger("lightloom")
 SPLITS = ("train", "val", "test")
 
 
 def read(cfg: DictConfig) -> Any:
-    """The datamodule with all its splits."""
-    datamodule = build_datamodule(cfg.data)
-    facts.prepare(datamodule)
+    """The datamodule with all its splits: of `data=`, or the one that a checkpoint was trained on."""
+    if cfg.ckpt_path is None and not evaluate.is_swapped(cfg):
+        raise UserError("Say what to look at: data=<data set>, data=auto data.root=<folder>, or ckpt_path=<run>.")
+    if cfg.ckpt_path is None:
+        datamodule = build_datamodule(cfg.data)
+        facts.prepare(datamodule)
+    else:
+        datamodule = evaluate.test_data(cfg, evaluate.restore(cfg)[0])
     datamodule.setup("validate")
     datamodule.setup("test")
     return datamodule
 
 
-def choose(datamodule: pl.LightningDataModule) -> Callable[[Any, DictConfig], None]:
+def choose(datamodule: pl.LightningDataModule) -> Callable[[Any, DictConfig], Findings]:
     """`inspect` of the first kind that accepts the data; for data that none knows, of what any has."""
     found = discover("lightloom.predict", "*/inspection.py")
     return next((module.inspect for module in found if module.accepts(datamodule)), inspect)
 
 
-def inspect(datamodule: pl.LightningDataModule, cfg: DictConfig) -> None:
-    """Print each split's count and whether it has labels, and the facts that the data states."""
+def begin(datamodule: pl.LightningDataModule) -> Findings:
+    """With the line that a run says of its data."""
+    found = Findings(contract.name(datamodule))
+    if summary := contract.summary(datamodule):
+        found.note(f"{summary}.")
+    return found
+
+
+def inspect(datamodule: pl.LightningDataModule, cfg: DictConfig) -> Findings:
+    """Each split's count and whether it has labels, and the facts that the data states."""
+    found = begin(datamodule)
+    add_splits(found, datamodule)
+    stated = contract.facts(datamodule)
+    found.table("fact", ["value"], [(name, _short(value)) for name, value in stated.items()], "facts")
+    return found
+
+
+def add_splits(found: Findings, datamodule: pl.LightningDataModule) -> None:
+    """The table of splits, and a line for each that there is not."""
     rows, missing = [], []
     for name in SPLITS:
         try:
             rows.append((name, *_count_and_labels(split_of(datamodule, name))))
         except UserError as error:
             missing.append(str(error))
-    table("", ["items", "labelled"], rows, str(cfg.data.get("name") or type(datamodule).__name__))
+    found.table("", ["items", "labelled"], rows, "parts")
     for message in missing:
-        say(message)
-    found = contract.facts(datamodule)
-    table("fact", ["value"], [(name, _short(value)) for name, value in found.items()], "facts")
+        found.note(message)
 
 
 def split_of(datamodule: pl.LightningDataModule, name: str) -> Any:
@@ -68,13 +86,6 @@ def split_of(datamodule: pl.LightningDataModule, name: str) -> Any:
     found = getattr(datamodule, loader)()
     found = found[0] if isinstance(found, list | tuple) else found
     return getattr(found, "dataset", found)
-
-
-def table(corner: str, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
-    """Print a table, and write it to the log."""
-    if rows:
-        show_table((corner, *columns), rows, title)
-    log.debug("%s: %s", title, [list(row) for row in rows])
 
 
 def _count_and_labels(split: Any) -> tuple[str, str]:

@@ -133,9 +133,9 @@ def left_out(folder: Path, taken: Sequence[Path]) -> Iterator[str]:
     images = [path for path in rest if path.suffix.lower() in SUFFIXES]
     if images:
         beside = first_of([line(path.name) for path in sorted(images)], 3)
-        yield f"left out: {len(images):,} images beside the class folders ({beside})"
+        yield f"left out: images beside the class folders, {len(images):,} ({beside})"
     kinds = Counter(line(path.suffix.lower() or "without suffix") for path in rest if path not in set(images))
     if kinds:
         counted = first_of([f"{kind} {count:,}" for kind, count in kinds.most_common()], 4)
         heif = "; pillow-heif reads .heic" if {".heic", ".heif"} & set(kinds) else ""
-        yield f"left out: {kinds.total():,} files that are no images ({counted}{heif})"
+        yield f"left out: files that are no images ({counted}{heif})"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,12 +16,14 @@ from torch.nn.functional import pad
 from torchvision.transforms import v2
 
 from lightloom.callbacks.boxes.overlays import SIDE, drawn_on
-from lightloom.core.screen import show_table
+from lightloom.core.findings import Findings
 from lightloom.data.boxes.annotations import AnnotatedImages, Target, box_area
 from lightloom.data.boxes.augment import apply
 from lightloom.data.boxes.datamodule import DetectionDataModule, Split
+from lightloom.data.boxes.validation import MENDED
 from lightloom.ops.images import grid
 from lightloom.ops.indices import evenly
+from lightloom.predict import inspection
 
 log = logging.getLogger("lightloom")
 
@@ -34,26 +37,33 @@ def accepts(datamodule: pl.LightningDataModule) -> bool:
     return isinstance(datamodule, DetectionDataModule)
 
 
-def inspect(datamodule: DetectionDataModule, cfg: DictConfig) -> None:
+def inspect(datamodule: DetectionDataModule, cfg: DictConfig) -> Findings:
     """Tables of classes and sizes, and inspection.png: images with their boxes."""
-    report(datamodule)
-    draw(datamodule, cfg.split, cfg.num_images, cfg.paths.output_dir)
+    found = inspection.begin(datamodule)
+    report(found, datamodule)
+    picture = draw(datamodule, cfg.split, cfg.num_images, cfg.paths.output_dir)
+    found.picture(picture.name, f"images of {cfg.split} with their boxes")
+    return found
 
 
-def report(datamodule: DetectionDataModule) -> None:
-    """Print what each split holds, how often each class occurs in it and how large its boxes are."""
+def report(found: Findings, datamodule: DetectionDataModule) -> None:
+    """What each split holds, how often each class occurs in it, how large its boxes are and what was mended."""
     splits = {name: list(known(datamodule.splits[name])) for name in SPLITS if name in datamodule.splits}
     rows = {"images": [len(items) for items in splits.values()]}
     rows["without boxes"] = [sum(not len(labels) for _, labels in items) for items in splits.values()]
     rows["boxes"] = [sum(len(labels) for _, labels in items) for items in splits.values()]
     rows["most in one image"] = [max(len(labels) for _, labels in items) for items in splits.values()]
-    _print(str(datamodule.name), list(splits), rows)
+    _add(found, "parts", list(splits), rows)
     counts = [class_counts(items, datamodule.num_classes or 0) for items in splits.values()]
-    _print("boxes per class", list(splits), dict(zip(datamodule.classes or [], zip(*counts, strict=True), strict=True)))
+    classes = dict(zip(datamodule.classes or [], zip(*counts, strict=True), strict=True))
+    _add(found, "boxes per class", list(splits), classes)
     histograms = [size_histogram(items) for items in splits.values()]
     names = [f"{low:g} to {high:g} px" for low, high in pairwise(BOUNDS)]
     sizes = {name: row for name, row in zip(names, zip(*histograms, strict=True), strict=True) if any(row)}
-    _print("boxes by the root of their area", list(splits), sizes)
+    _add(found, "boxes by the root of their area", list(splits), sizes)
+    for name, faults in datamodule.faults.items():
+        for line in faults.lines(MENDED):
+            found.notes.append(f"{name}: {line}")
 
 
 def known(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
@@ -93,6 +103,5 @@ def overlay(image: Tensor, target: Target, classes: list[str]) -> Tensor:
     return pad(page, (0, CELL - page.shape[2], 0, CELL - page.shape[1]), value=grid.PAPER)
 
 
-def _print(title: str, columns: list[str], rows: dict) -> None:
-    show_table(("", *columns), [(name, *(f"{value:,}" for value in values)) for name, values in rows.items()], title)
-    log.debug("%s: %s", title, {name: list(values) for name, values in rows.items()})
+def _add(found: Findings, title: str, columns: list[str], rows: dict[str, Any]) -> None:
+    found.table("", columns, [(name, *(f"{value:,}" for value in values)) for name, values in rows.items()], title)
