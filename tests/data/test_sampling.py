@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lightloom.data.sampling import EvenBatches, KeyedBatches, stratified_split
+from lightloom.data.sampling import EvenBatches, KeyedBatches, stratified_folds, stratified_split
 from lightloom.ops.rng import mix
 
 
@@ -128,3 +128,15 @@ def test_weighted_draws_meet_each_class_alike_and_each_draw_has_a_key_of_its_own
     again.start_at(40)
     whole = list(KeyedBatches(1000, 10, 3, weights=weights))
     assert all(torch.equal(a, b) for x, y in zip(again, whole[40:], strict=True) for a, b in zip(x, y, strict=True))
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5, 7])
+@pytest.mark.parametrize("counts", [[40, 40], [31, 7, 2], [1, 1, 1, 50]])
+def test_folds_differ_by_one_sample_at_most_in_all_and_in_each_class(folds, counts):
+    labels = torch.cat([torch.full((n,), label) for label, n in enumerate(counts)])
+    numbers = stratified_folds(labels, folds, seed=1)
+    for members in (torch.ones_like(labels).bool(), *(labels == label for label in range(len(counts)))):
+        sizes = torch.bincount(numbers[members], minlength=folds)
+        assert int(sizes.max() - sizes.min()) <= 1
+    assert torch.equal(numbers, stratified_folds(labels, folds, seed=1))
+    assert not torch.equal(numbers, stratified_folds(labels, folds, seed=2))

@@ -110,3 +110,18 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     chosen[torch.cat(part)] = True
     return (~chosen).nonzero().flatten(), chosen.nonzero().flatten()
+
+
+def stratified_folds(labels: Tensor, folds: int, seed: int) -> Tensor:
+    """The number of each sample's fold, int64 (N,): sizes differ by one at most, in all and within a class.
+
+    labels: int64 (N,).
+    """
+    generator = torch.Generator().manual_seed(mix(seed, -3))
+    numbers, dealt = torch.empty(len(labels), dtype=torch.int64), 0
+    for label in labels.unique().tolist():
+        members = (labels == label).nonzero().flatten()
+        order = members[torch.randperm(len(members), generator=generator)]
+        numbers[order] = (dealt + torch.arange(len(members))) % folds
+        dealt += len(members)
+    return numbers

@@ -15,7 +15,7 @@ from lightloom.config.command_line import quote, refuse
 from lightloom.config.hydra_internals import command_line_parser
 from lightloom.core.errors import UserError, raise_all
 from lightloom.engine.recognised import settle_data
-from lightloom.sweeps import space
+from lightloom.sweeps import folds, space
 from lightloom.sweeps.space import Parameter, Values
 
 MAY_CHANGE = ("n_trials", "n_jobs", "launcher", "prefix", "gpus", "submitit", "timeout_minutes")
@@ -70,11 +70,12 @@ def read(arguments: Sequence[str]) -> Plan:
     flags = [a for a in arguments if a not in (*parsed.overrides, parsed.config_dir)]
     if wrong := [flag for flag in flags if not flag.startswith("--config-dir")]:
         refuse(f"{wrong[0]}: sweep.py takes options, --config-dir and --help only")
-    own = [o for o in parsed.overrides if o.partition("=")[0].lstrip("+~").partition(".")[0] == "sweep"]
-    given = [compose.expand_shorthand(o) for o in parsed.overrides if o not in own]
+    overrides = [part for o in parsed.overrides for part in folds.expanded(o)]
+    own = [o for o in overrides if o.partition("=")[0].lstrip("+~").partition(".")[0] == "sweep"]
+    given = [compose.expand_shorthand(o) for o in overrides if o not in own]
     given = settle_data(given, "train", parsed.config_dir)
     settings = _settings(own, parsed.config_dir)
-    fixed, parameters = _merged(settings, given)
+    fixed, parameters = _merged(settings, [*given, *folds.options(settings["folds"])])
     return _checked(settings, fixed, parameters, parsed.config_dir)
 
 

@@ -17,7 +17,7 @@ from lightloom.core import atomic_io, cells
 from lightloom.core.errors import UserError
 from lightloom.core.redaction import redact_options
 from lightloom.core.screen import say, show_table
-from lightloom.sweeps import best, plots, space
+from lightloom.sweeps import best, cross_validation, plots, space
 from lightloom.sweeps.metrics import spread
 from lightloom.sweeps.plan import Plan
 from lightloom.sweeps.trial import FAULT, RESULTS, SCORES
@@ -37,6 +37,8 @@ def report(plan: Plan, study: optuna.Study) -> int:
     faults = [f"trial {t.number}: {t.user_attrs[FAULT]}" for t in trials if FAULT in t.user_attrs]
     if not trials or trials[0].state != TrialState.COMPLETE:
         raise UserError(f"no trial of sweep {plan.name} has a result; {(faults or ['none was begun'])[0]}")
+    if plan.settings["folds"]:
+        return cross_validation.report(plan, trials, faults)
     plots.draw(plan, study).savefig(plan.folder / "sweep.png", dpi=110)
     _print(plan, trials)
     score = f"{plan.monitor} {spread(trials[0].user_attrs[SCORES])}"

@@ -55,3 +55,21 @@ def test_files_and_workers_do_not_fit(image_folder):
         data(files, 3, val_fraction=0.25, on_device=True).train_dataloader()
     with pytest.raises(UserError, match=r"data\.num_workers is 2, .* set data\.num_workers=0"):
         data(Digits(), on_device=True, num_workers=2).train_dataloader()
+
+
+def test_the_folds_are_all_training_images_and_the_own_test_part_is_left_alone():
+    held, whole = [], data(Digits()).split("train")
+    for fold in range(3):
+        parts = data(Digits(), folds=3, fold=fold, val_fraction=0.2)
+        sizes = {name: len(parts.split(name)) for name in ("train", "val", "test")}
+        assert sum(sizes.values()) == len(whole) + len(data(Digits()).split("val"))
+        assert sizes["val"] == pytest.approx(0.2 * (sizes["train"] + sizes["val"]), abs=1)
+        held.append(parts.split("test").images.flatten(1))
+    training = Digits().read("train").images.flatten(1)
+    assert torch.equal(torch.cat(held).sort(0).values, training.sort(0).values)
+
+
+@pytest.mark.parametrize(("folds", "fold", "said"), [(3, 3, "folds count from 0 to 2"), (5000, 0, "set fewer folds")])
+def test_folds_that_cannot_be_are_refused(folds, fold, said):
+    with pytest.raises(UserError, match=said):
+        data(Digits(), folds=folds, fold=fold).split("train")

@@ -6,7 +6,6 @@ suggested at which it falls most steeply (Howard & Gugger 2020, fastai).
 
 from __future__ import annotations
 
-import csv
 import io
 import logging
 import math
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lightloom.core import atomic_io
+from lightloom.core import atomic_io, cells
 from lightloom.core.errors import UserError
 from lightloom.core.figures import new_figure
 
@@ -71,9 +70,8 @@ class LearningRateFinder(pl.Callback):
         """The table, the plot, and a line."""
         best = suggestion(self.rates, self.smoothed)
         text = io.StringIO()
-        rows = csv.writer(text)
-        rows.writerow(["lr", "loss", "smoothed"])
-        rows.writerows(zip(self.rates, self.losses, self.smoothed, strict=True))
+        seen = zip(self.rates, self.losses, self.smoothed, strict=True)
+        cells.Writer(text).write(["lr", "loss", "smoothed"], *seen)
         atomic_io.write_text(self.folder / "learning_rates.csv", text.getvalue())
         self._plot(best)
         if best is None:

@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightloom.core.errors import UserError
-from lightloom.core.ranges import Count, Positive, Seed, Workers
+from lightloom.core.ranges import Count, Natural, Positive, Seed, Workers
 from lightloom.core.text import first_of
 from lightloom.data.cache import open_cache
 from lightloom.data.contract import WHOLE, Summary
@@ -28,7 +28,7 @@ from lightloom.data.images.decode import read_image
 from lightloom.data.images.readers import PARTS, UNLABELLED, Reader, Split, SplitName, joined
 from lightloom.data.images.unreadable import unreadable
 from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
-from lightloom.data.sampling import stratified_split
+from lightloom.data.sampling import stratified_folds, stratified_split
 from lightloom.ops.rng import mix_tensor, seed_everything, uniforms
 
 log = logging.getLogger("lightloom")
@@ -41,8 +41,9 @@ class ImageDataModule(KeyedDataModule):
     Facts (num_classes, channels, ...) are checked against the data; those that are None are found in it.
     batch_size: images per step over all processes. val_fraction: of the training images, stratified, where the reader
     has no validation split. on_device: keep the images of sets in memory on the device, which gathers the batches.
-    balanced: in each epoch as many images as there are, drawn with replacement, each class as often as any other. crop:
-    share of the (square) image's side that the middle has which an evaluation sees, such as the 0.875 of weights.
+    folds, fold: of so many parts of the training images, stratified, one is the test's; the data's own test part is
+    left alone. balanced: in each epoch as many images as there are, drawn with replacement, each class as often as any
+    other. crop: share of the (square) image's side that the middle has which an evaluation sees, as weights state it.
     transform: a torchvision v2 transform per image, for readers of files. cache: keep what readers of files decode,
     before `transform`, in a file below cache_dir.
     """
@@ -51,6 +52,7 @@ class ImageDataModule(KeyedDataModule):
     must_match: ClassVar[tuple[str, ...]] = ("channels",)
     labels_must_match: ClassVar[tuple[str, ...]] = ("num_classes",)
     names_of_labels: ClassVar[tuple[str, ...]] = ("classes",)
+    splits_by: ClassVar[tuple[str, ...]] = ("seed", "val_fraction", "folds", "fold")
     adopts: ClassVar[tuple[str, ...]] = ("image_size", "crop")
 
     def __init__(
@@ -80,10 +82,14 @@ class ImageDataModule(KeyedDataModule):
         cache_dir: str | None = None,
         crop: Annotated[float, Gt(0), Le(1)] | None = None,
         balanced: bool = False,
+        folds: Annotated[int, Ge(2)] | None = None,
+        fold: Natural = 0,
     ) -> None:
         super().__init__()
         if cache and cache_dir is None:
             raise UserError("data.cache=true needs a folder for the decoded images; set data.cache_dir=<folder>.")
+        if folds is not None and fold >= folds:
+            raise UserError(f"data.fold is {fold}, but data.folds is {folds}; folds count from 0 to {folds - 1}.")
         if image_size is None:
             raise UserError("data.image_size is null, and the model states none; set data.image_size=<pixels>.")
         self.reader, self.name, self.kind = reader, name, kind
@@ -97,6 +103,7 @@ class ImageDataModule(KeyedDataModule):
             raise UserError("data.balanced=true draws images, and data.shuffle=false keeps their order; leave one out.")
         self.augment, self.transform, self.shuffle = augment or Augment(), transform, shuffle
         self.val_fraction, self.seed = val_fraction, seed
+        self.folds, self.fold = folds, fold
         self.cache, self.cache_dir = cache, Path(cache_dir) if cache_dir else None
         self.splits: dict[str, Split] = {}
         self.notes: dict[str, tuple[str, ...]] = {}  # of each part that was read
@@ -133,7 +140,7 @@ class ImageDataModule(KeyedDataModule):
     def setup(self, stage: str = "fit") -> None:
         """Read the splits that the stage needs, once; raises UserError where they contradict the facts."""
         self.facts()
-        if stage in ("fit", "validate") and "train" not in self.splits:
+        if (stage in ("fit", "validate") or self.folds) and "train" not in self.splits:
             self._split_train()
         if stage in ("test", "predict") and "test" not in self.splits:
             test = self._read("test")
@@ -198,7 +205,10 @@ class ImageDataModule(KeyedDataModule):
             )
         train = self._checked(train)
         assert train.labels is not None
+        if self.folds is not None:
+            train = self._left_out(train, train.labels, self.folds)
         if val is None:
+            assert train.labels is not None
             rest, part = stratified_split(train.labels, self.val_fraction, self.seed)
             if not len(part):
                 raise UserError(
@@ -207,6 +217,16 @@ class ImageDataModule(KeyedDataModule):
                 )
             train, val = train.pick(rest), train.pick(part)
         self.splits.update(train=train, val=self._checked(val))
+
+    def _left_out(self, train: Split, labels: Tensor, folds: int) -> Split:
+        """What is left of the training images; one fold of them is what is tested on."""
+        if folds > len(train):
+            raise UserError(
+                f"data.folds is {folds}, but {self.name} has {len(train)} training images; set fewer folds."
+            )
+        out = stratified_folds(labels, folds, self.seed) == self.fold
+        self.splits["test"] = train.pick(out.nonzero().flatten())
+        return train.pick((~out).nonzero().flatten())
 
     def _check_batch_size(self) -> None:
         """Raise UserError where training has no whole batch; whoever only measures needs none."""
