@@ -162,7 +162,9 @@ def test_detections_are_compared_whatever_their_order():
     assert detections_apart([boxes.flip(0) + torch.tensor([0, 0, 0, 7.0]), *other[1:]], found) == pytest.approx(0.07)
     assert detections_apart([other[0], labels, *other[2:]], found) >= 0.9
     assert detections_apart([*other[:3], masks], found) == 1
-    assert detections_apart([part[:1] for part in found], found) == math.inf
+    assert detections_apart([part[:1] for part in found], found) >= 0.9  # the second one's nearest is the first
+    assert detections_apart([torch.cat([part, part[-1:]]) for part in found], found) == 0
+    assert detections_apart([part[:0] for part in found], found) == math.inf
     assert detections_apart([part[:0] for part in found], [part[:0] for part in found]) == 0
 
 
