@@ -37,7 +37,7 @@ FAMILIES = {
         *(f"{PACKAGE}/tracking/{name}.py" for name in ("byte_track", "measures", "mot", "smoothing")),
         *(f"{PACKAGE}/modules/detector.py", f"{PACKAGE}/metrics/detection.py"),
         *(f"{PACKAGE}/integrations/bolts_detectors.py", f"{PACKAGE}/reporting/templates/detections.html.jinja"),
-        *("configs/predict/boxes.yaml", "docs/detector-for-your-video.md"),
+        *("configs/predict/boxes.yaml", "configs/smooth.yaml", "src/smooth.py", "docs/detector-for-your-video.md"),
     ),
     "gan": (
         *(f"{PACKAGE}/modules/{name}.py" for name in ("adversarial", "bigan", "gan", "vae_gan")),

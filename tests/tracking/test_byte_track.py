@@ -144,7 +144,7 @@ def test_a_box_at_rest_passes_the_one_euro_filter_and_a_moving_one_is_followed_a
     shown = np.array(steadied(OneEuro(min_cutoff=1.0, beta=0.0), moving))
     # An exponential average of weight a is behind by (1 - a) / a steps; here that is 1 / (2 pi cutoff seconds).
     assert (moving - shown)[-1] == pytest.approx(2.0 / (2 * np.pi * 1.0 * SECONDS), abs=1e-3)
-    closer = np.array(steadied(OneEuro(min_cutoff=1.0, beta=100.0), moving))
+    closer = np.array(steadied(OneEuro(min_cutoff=1.0, beta=100.0 * 30), moving))
     assert np.abs(closer - moving)[-1].max() < 0.01
 
 

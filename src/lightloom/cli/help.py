@@ -74,6 +74,15 @@ USAGE = {
         ),
         (),
     ),
+    "smooth": (
+        "Follow and steady boxes of a video that another program found.",
+        "python src/smooth.py boxes=FILE [smoothing=NAME] [rate=25] [truth=FILE] [option=value ...]",
+        (
+            "python src/smooth.py boxes=det.txt                # MOT text, or a CSV with a header",
+            "python src/smooth.py boxes=det.txt truth=gt.txt smoothing=one_euro",
+        ),
+        ("smoothing",),
+    ),
     "predict": (
         "Predict with a checkpoint: classes, boxes or reconstructions of inputs, or new samples.",
         "python src/predict.py ckpt_path=FILE|FOLDER|last input=IMAGES|VIDEO|CAMERA|num_samples=N [option=value ...]",

@@ -167,14 +167,14 @@ class OneEuro:
     """The one-euro filter (Casiez, Roussel & Vogel 2012): a low pass whose cutoff rises with the speed. It has no lag
     in frames, and follows a moving box at a small distance.
 
-    min_cutoff: of a box at rest, in Hz; less is steadier. beta: Hz of cutoff for each pixel per second; more follows
-    closer. d_cutoff: of the speed, in Hz.
+    min_cutoff: of a box at rest, in Hz; less is steadier. beta: Hz of cutoff for each of the box's sides per second, so
+    that near and far objects are steadied alike; more follows closer. d_cutoff: of the speed, in Hz.
     """
 
     lag = 0
 
     @checked
-    def __init__(self, min_cutoff: Positive = 1.0, beta: NotNegative = 0.2, d_cutoff: Positive = 1.0) -> None:
+    def __init__(self, min_cutoff: Positive = 1.0, beta: NotNegative = 12.0, d_cutoff: Positive = 0.5) -> None:
         self.min_cutoff, self.beta, self.d_cutoff = min_cutoff, beta, d_cutoff
 
     def step(self, state: Lowpassed | None, box: np.ndarray | None, seconds: float, score: float = 1.0) -> Lowpassed:
@@ -187,7 +187,7 @@ class OneEuro:
             return replace(state, gap=elapsed)
         centred = _centred(box)
         speed = _lowpass((centred - state.raw) / elapsed, state.speed, self.d_cutoff, elapsed)
-        cutoff = self.min_cutoff + self.beta * np.abs(speed)
+        cutoff = self.min_cutoff + self.beta * np.abs(speed) / _side(centred)
         return Lowpassed(centred, _lowpass(centred, state.value, cutoff, elapsed), speed)
 
     def smoothed(self, states: Sequence[Lowpassed]) -> np.ndarray:

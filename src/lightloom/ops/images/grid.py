@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.nn.functional import pad
 
+JPEG_QUALITY = 90
 MARGIN, PAPER = 2, 255  # pixels around each image; white
 FONT_SIZE = 11
 
@@ -97,6 +98,12 @@ def write_png(path: Path, page: Tensor, **facts: int) -> None:
     temporary = path.with_name(f".saving-{path.name}")
     to_pil(page).save(temporary, format="png", pnginfo=info)
     temporary.replace(path)
+
+
+def write_jpeg(path: Path, page: Tensor) -> None:
+    """Write a page, uint8 (1, H, W) or (3, H, W), a fiftieth of the work that a PNG of a photograph is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    to_pil(page).save(path, quality=JPEG_QUALITY)
 
 
 def read_png(path: Path) -> tuple[Tensor, dict[str, int]]:

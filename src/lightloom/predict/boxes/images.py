@@ -19,9 +19,10 @@ from lightloom.core.screen import show_table
 from lightloom.data.boxes.writers import Boxes, stems
 from lightloom.data.images.decode import read_whole
 from lightloom.metrics.detection import Boxes as Found
+from lightloom.ops.images.grid import write_jpeg
 from lightloom.predict.boxes.finding import BATCH, Find, chosen_classes, finder
 from lightloom.predict.boxes.predictor import Predictor
-from lightloom.predict.boxes.writers import BoxFiles, write_crops, write_jpeg
+from lightloom.predict.boxes.writers import BoxFiles, write_crops
 from lightloom.predict.faults import Faults
 from lightloom.predict.images.batches import readable
 from lightloom.predict.images.sources import Sources

@@ -13,7 +13,7 @@ Format = Literal["coco", "coco_results", "voc", "yolo", "csv"]
 @dataclass(frozen=True)
 class Options:
     """min_score: of a box that is kept. iou: above which of two boxes of a class the better one is kept. tile: pixels
-    of a side. max_frames, seconds, stride: of a video. num_images: on a page. Null is all, or the detector's own.
+    of a side. max_frames, seconds, stride, rate: of a video. num_images: on a page. Null is all, or the detector's own.
     """
 
     format: Format | None
@@ -30,4 +30,5 @@ class Options:
     max_frames: Count | None
     seconds: Positive | None
     stride: Count
+    rate: Positive
     num_images: Count

@@ -141,14 +141,17 @@ class Kept:
         self.steady: list[Tracks] = []
 
     def add(self, frame: Frame, raw: Boxes, steady: Boxes, name: str) -> None:
+        self.add_tracks(raw, steady)
+        if self._boxes:
+            size = (frame.image.shape[1], frame.image.shape[2])
+            self.boxes.append(FrameBoxes(f"{name}.png", size, steady["boxes"], steady["labels"], steady["scores"]))
+
+    def add_tracks(self, raw: Boxes, steady: Boxes) -> None:
         self.count += 1
         self.objects += len(steady["ids"])
         self.seen |= set(steady["ids"].tolist())
         for tremor, tracks in zip(self.tremor, (raw, steady), strict=True):
             tremor.update(tracks)
-        if self._boxes:
-            size = (frame.image.shape[1], frame.image.shape[2])
-            self.boxes.append(FrameBoxes(f"{name}.png", size, steady["boxes"], steady["labels"], steady["scores"]))
         if self._tracks:
             self.raw.append(raw)
             self.steady.append(steady)

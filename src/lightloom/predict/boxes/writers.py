@@ -14,10 +14,9 @@ from torch import Tensor
 from lightloom.core.text import file_name
 from lightloom.data.boxes.writers import Boxes, encode, write_coco, write_csv, write_voc, write_yolo
 from lightloom.metrics.detection import Boxes as Found
-from lightloom.ops.images.grid import to_pil
+from lightloom.ops.images.grid import write_jpeg
 
 Write = Callable[[Path, Sequence[Boxes], Sequence[str]], None]
-QUALITY = 90  # of JPEG
 SHARE = 0.05  # of the time that passes, for writing what has been found so far
 PAUSE = 10.0  # seconds between two such writings, at least
 
@@ -69,12 +68,6 @@ class BoxFiles:
             self._write(self.path, self.found, self.classes)
             now = time.monotonic()
             self._due = now + max(PAUSE, (now - started) / SHARE)
-
-
-def write_jpeg(path: Path, image: Tensor) -> None:
-    """image: uint8 (3, H, W)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    to_pil(image).save(path, quality=QUALITY)
 
 
 def write_crops(folder: Path, stem: str, image: Tensor, found: Found, classes: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from lightloom.config.foreign import plain
 from lightloom.core.errors import UserError, raise_all
 from lightloom.core.screen import show_table
 from lightloom.data.images.decode import read_whole
-from lightloom.ops.images.grid import to_pil
+from lightloom.ops.images.grid import write_jpeg
 from lightloom.predict.faults import Faults
 from lightloom.predict.images.batches import readable
 from lightloom.predict.images.sources import Sources, find
@@ -27,7 +27,6 @@ from lightloom.predict.masks.video import segment_videos
 from lightloom.predict.tables import Table
 
 log = logging.getLogger("lightloom")
-JPEG_QUALITY = 90
 BATCH = 8  # images at a time; those of one size go through the network together
 
 
@@ -95,8 +94,3 @@ def write_mask(path: Path, mask: Tensor) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
 
-
-def write_jpeg(path: Path, image: Tensor) -> None:
-    """image: uint8 (3, H, W)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    to_pil(image).save(path, quality=JPEG_QUALITY)
