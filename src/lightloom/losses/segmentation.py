@@ -111,7 +111,8 @@ def dice(parts: Parts) -> Tensor:
     common, found, truth = shared_sum(torch.stack([common, p.sum((0, 2, 3)), truth]))
     present = truth > 0
     losses = (1 - 2 * common / (found + truth).clamp(min=TINY)) * present
-    return losses.sum() / present.sum().clamp(min=1)
+    mean: Tensor = losses.sum() / present.sum().clamp(min=1)
+    return mean
 
 
 def lovasz(parts: Parts) -> Tensor:

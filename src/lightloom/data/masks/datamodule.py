@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Positive, Seed, Workers
-from lightloom.data.contract import SPLITS, WHOLE, Summary
+from lightloom.data.contract import WHOLE, Summary
 from lightloom.data.images.datamodule import to_float
+from lightloom.data.images.layout import PARTS
 from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.masks.augment import resized
 from lightloom.data.masks.decode import IGNORE
@@ -118,7 +119,7 @@ class SegmentationDataModule(KeyedDataModule):
 
     def whole(self) -> Split:
         """Every image that has a mask, whatever its part."""
-        found = [part for name in SPLITS if (part := self.reader.read(name)) is not None and part.labelled]
+        found = [part for name in PARTS if (part := self.reader.read(name)) is not None and part.labelled]
         return Joined(found)
 
     def _split_train(self) -> None:
