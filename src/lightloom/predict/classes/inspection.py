@@ -80,12 +80,7 @@ def add_classes(found: Findings, datamodule: ImageDataModule, folder: Path) -> N
     found.table("class", list(labels), rows, "images per class")
     sizes = counts.get("train") or next(iter(counts.values()), [])
     if len(sizes) > 1 and max(sizes) > 0:
-        few, many = min(sizes), max(sizes)
-        share = f"{many / few:.1f} times" if few else "no image of some class, and"
-        found.note(
-            f"Classes: {line(classes[sizes.index(many)])} has {many:,} training images, {share} as many as "
-            f"{line(classes[sizes.index(few)])} with {few:,}; always guessing it is right in {many / sum(sizes):.1%}."
-        )
+        found.note(balance(classes, sizes))
     if len(classes) > 1 and len(classes) <= 200:
         figure = new_figure(figsize=(8, 3), layout="constrained")
         axes, bottom = figure.add_subplot(), np.zeros(len(classes))
@@ -220,3 +215,16 @@ def add_faults(found: Findings, faults: Faults, folder: Path) -> None:
     pages.add(found, folder, double, 3, "doubles.png", "Doubles; those of two parts first")
     strange = [pages.thumbnail(faults.datamodule, faults.items[i]) for i in list(faults.outliers)[: 2 * MOST_PAIRS]]
     pages.add(found, folder, strange, pages.COLUMNS, "outliers.png", "Outliers")
+
+
+def balance(classes: Sequence[str], sizes: Sequence[int]) -> str:
+    """How unequal the classes are, by their training images, of which there are some."""
+    few, many = min(sizes), max(sizes)
+    guess = f"always guessing one of the largest is right in {many / sum(sizes):.1%}"
+    if few == many:
+        return f"Classes: {many:,} training images of each; {guess}."
+    share = f"{many / few:.1f} times as many as" if few else "and there are"
+    least = line(classes[sizes.index(few)])
+    return (
+        f"Classes: {many:,} training images of {line(classes[sizes.index(many)])}, {share} {few:,} of {least}; {guess}."
+    )

@@ -93,4 +93,3 @@ def write_mask(path: Path, mask: Tensor) -> None:
     image.putpalette(palette().flatten().tolist())
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
-
