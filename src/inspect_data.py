@@ -17,7 +17,8 @@ def inspect(cfg: DictConfig) -> None:
     cfg = train.open_run(cfg)
     datamodule = inspection.read(cfg)
     found = inspection.choose(datamodule)(datamodule, cfg)
-    say(f"Page: {inspected.write(found, Path(cfg.paths.output_dir))}")
+    if found is not None:
+        say(f"Page: {inspected.write(found, Path(cfg.paths.output_dir))}")
 
 
 if __name__ == "__main__":

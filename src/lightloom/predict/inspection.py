@@ -1,7 +1,8 @@
 """What inspect_data.py says of a data set: what the `inspection.py` of its kind of data tells, or what any set has.
 
-Such a file has two functions: `accepts(datamodule) -> bool` and `inspect(datamodule, cfg) -> Findings`, which prints
-its tables and writes pictures into `cfg.paths.output_dir`; cfg is the configuration of the command.
+Such a file has two functions: `accepts(datamodule) -> bool` and `inspect(datamodule, cfg)`, which prints its tables and
+writes pictures into `cfg.paths.output_dir`; cfg is the configuration of the command. A page is made of the `Findings`
+that it may return.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ def read(cfg: DictConfig) -> Any:
     return datamodule
 
 
-def choose(datamodule: pl.LightningDataModule) -> Callable[[Any, DictConfig], Findings]:
+def choose(datamodule: pl.LightningDataModule) -> Callable[[Any, DictConfig], Findings | None]:
     """`inspect` of the first kind that accepts the data; for data that none knows, of what any has."""
     found = discover("lightloom.predict", "*/inspection.py")
     return next((module.inspect for module in found if module.accepts(datamodule)), inspect)
 
 
-def begin(datamodule: pl.LightningDataModule) -> Findings:
+def begin(datamodule: pl.LightningDataModule, cfg: DictConfig) -> Findings:
     """With the line that a run says of its data."""
-    found = Findings(contract.name(datamodule))
+    found = Findings(str((cfg.data or {}).get("name") or contract.name(datamodule)))
     if summary := contract.summary(datamodule):
         found.note(f"{summary}.")
     return found
@@ -53,7 +54,7 @@ def begin(datamodule: pl.LightningDataModule) -> Findings:
 
 def inspect(datamodule: pl.LightningDataModule, cfg: DictConfig) -> Findings:
     """Each split's count and whether it has labels, and the facts that the data states."""
-    found = begin(datamodule)
+    found = begin(datamodule, cfg)
     add_splits(found, datamodule)
     stated = contract.facts(datamodule)
     found.table("fact", ["value"], [(name, _short(value)) for name, value in stated.items()], "facts")
@@ -68,7 +69,7 @@ def add_splits(found: Findings, datamodule: pl.LightningDataModule) -> None:
             rows.append((name, *_count_and_labels(split_of(datamodule, name))))
         except UserError as error:
             missing.append(str(error))
-    found.table("", ["items", "labelled"], rows, "parts")
+    found.table("", ["items", "labelled"], rows, found.title)
     for message in missing:
         found.note(message)
 

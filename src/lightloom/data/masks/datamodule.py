@@ -134,17 +134,22 @@ class SegmentationDataModule(KeyedDataModule):
                     f"training images; set a larger data.val_fraction."
                 )
             train, val = train.pick(rest), train.pick(part)
-        if self.batch_size > len(train):
-            raise UserError(
-                f"data.batch_size is {self.batch_size}, but {self.name} has {len(train)} training images; "
-                f"set data.batch_size={len(train)} or less."
-            )
         self.splits.update(train=train, val=val)
+
+    def _check_batch_size(self) -> None:
+        """Raise UserError where training has no whole batch; whoever only measures needs none."""
+        if self.batch_size > (size := len(self.splits["train"])):
+            raise UserError(
+                f"data.batch_size is {self.batch_size}, but {self.name} has {size} training images; "
+                f"set data.batch_size={size} or less."
+            )
 
     def setup(self, stage: str = "fit") -> None:
         """Read the splits that the stage needs, once."""
         if stage in ("fit", "validate"):
             self.split("train")
+        if stage == "fit":
+            self._check_batch_size()
 
     def summary(self) -> Summary:
         return replace(super().summary(), of=f"{self.num_classes:,} classes")
@@ -171,6 +176,7 @@ class SegmentationDataModule(KeyedDataModule):
 
     def train_dataloader(self) -> DataLoader[Any] | Batches:
         train = self.split("train")
+        self._check_batch_size()
         dataset = TrainingMasks(train, self.image_size, self.augment)
         return loader(dataset, training_order(self, len(train)), self.num_workers, self.seed, self.worker_timeout)
 

@@ -39,7 +39,7 @@ def accepts(datamodule: pl.LightningDataModule) -> bool:
 
 def inspect(datamodule: DetectionDataModule, cfg: DictConfig) -> Findings:
     """Tables of classes and sizes, and inspection.png: images with their boxes."""
-    found = inspection.begin(datamodule)
+    found = inspection.begin(datamodule, cfg)
     report(found, datamodule)
     picture = draw(datamodule, cfg.split, cfg.num_images, cfg.paths.output_dir)
     found.picture(picture.name, f"images of {cfg.split} with their boxes")
@@ -53,7 +53,7 @@ def report(found: Findings, datamodule: DetectionDataModule) -> None:
     rows["without boxes"] = [sum(not len(labels) for _, labels in items) for items in splits.values()]
     rows["boxes"] = [sum(len(labels) for _, labels in items) for items in splits.values()]
     rows["most in one image"] = [max(len(labels) for _, labels in items) for items in splits.values()]
-    _add(found, "parts", list(splits), rows)
+    _add(found, found.title, list(splits), rows)
     counts = [class_counts(items, datamodule.num_classes or 0) for items in splits.values()]
     classes = dict(zip(datamodule.classes or [], zip(*counts, strict=True), strict=True))
     _add(found, "boxes per class", list(splits), classes)

@@ -35,7 +35,7 @@ def accepts(datamodule: pl.LightningDataModule) -> bool:
 
 def inspect(datamodule: ImageDataModule, cfg: DictConfig) -> Findings:
     """Tables of sizes, values, classes and doubles; a contact sheet; every finding in findings.csv."""
-    found, folder = inspection.begin(datamodule), Path(cfg.paths.output_dir)
+    found, folder = inspection.begin(datamodule, cfg), Path(cfg.paths.output_dir)
     inspection.add_splits(found, datamodule)
     add_classes(found, datamodule, folder)
     items = list(pages.items_of(datamodule))

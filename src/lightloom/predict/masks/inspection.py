@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from lightloom.callbacks.masks.overlays import SIDE, overlaid
-from lightloom.core.screen import show_table
+from lightloom.core.findings import Findings
 from lightloom.data.masks.augment import resized
 from lightloom.data.masks.datamodule import SegmentationDataModule
 from lightloom.data.masks.decode import IGNORE
 from lightloom.ops.images.grid import PAPER, grid, write_png
 from lightloom.ops.indices import evenly
+from lightloom.predict import inspection
 
-log = logging.getLogger("lightloom")
 SPLITS = ("train", "val", "test")
 MOST = 500  # images of a split whose masks are counted, evenly taken
 
@@ -29,16 +28,18 @@ def accepts(datamodule: pl.LightningDataModule) -> bool:
     return isinstance(datamodule, SegmentationDataModule)
 
 
-def inspect(datamodule: SegmentationDataModule, cfg: DictConfig) -> None:
+def inspect(datamodule: SegmentationDataModule, cfg: DictConfig) -> Findings:
     """Tables of classes and sizes, what is wrong with files, and inspection.png."""
+    found = inspection.begin(datamodule, cfg)
     counts = {name: counted(datamodule, name) for name in SPLITS if _has(datamodule, name)}
-    _show_splits(counts)
-    _show_classes(datamodule.classes or [], counts)
+    _add_splits(found, counts)
+    _add_classes(found, datamodule.classes or [], counts)
     for split, files in datamodule.unreadable().items():
         for path, reason in list(files.items())[:10]:
-            log.warning("%s: %s", split, reason if str(path) in reason else f"{path}: {reason}")
+            found.note(f"{split}: {reason if str(path) in reason else f'{path}: {reason}'}")
     path = draw(datamodule, cfg.split, cfg.num_images, Path(cfg.paths.output_dir))
-    log.info("Images and their masks: %s", path)
+    found.picture(path.name, f"images of {cfg.split} and their masks")
+    return found
 
 
 def counted(datamodule: SegmentationDataModule, name: str) -> dict[str, Any]:
@@ -71,31 +72,31 @@ def _pair(image: Tensor, mask: Tensor) -> list[Tensor]:
     return list(page)
 
 
-def _show_splits(counts: dict[str, dict[str, Any]]) -> None:
+def _add_splits(found: Findings, counts: dict[str, dict[str, Any]]) -> None:
     rows = []
-    for name, found in counts.items():
-        pixels, sizes = found["pixels"], sorted(found["sizes"])
+    for name, part in counts.items():
+        pixels, sizes = part["pixels"], sorted(part["sizes"])
         ignored = float(pixels[:, -1].sum() / pixels.sum())
         span = " to ".join(f"{width} x {height}" for height, width in dict.fromkeys((sizes[0], sizes[-1])))
-        rows.append((name, f"{found['images']:,}", span, f"{100 * ignored:.2f} %"))
-    show_table(("split", "images", "width x height", "ignored pixels"), rows, "masks", left=1)
+        rows.append((name, f"{part['images']:,}", span, f"{100 * ignored:.2f} %"))
+    found.table("split", ["images", "width x height", "ignored pixels"], rows, "masks")
 
 
-def _show_classes(classes: list[str], counts: dict[str, dict[str, Any]]) -> None:
+def _add_classes(found: Findings, classes: list[str], counts: dict[str, dict[str, Any]]) -> None:
     columns = [column for name in counts for column in (f"{name}: pixels", "images")]
     rows = []
     for k, name in enumerate(classes):
         cells = []
-        for found in counts.values():
-            pixels = found["pixels"][:, :-1]
+        for part in counts.values():
+            pixels = part["pixels"][:, :-1]
             share = float(pixels[:, k].sum() / pixels.sum().clamp(min=1))
             cells += [f"{100 * share:.2f} %", f"{int((pixels[:, k] > 0).sum()):,}"]
         rows.append((name, *cells))
-    show_table(("class", *columns), rows, "classes", left=1)
+    found.table("class", columns, rows, "classes")
     if "train" in counts:
         unseen = [name for k, name in enumerate(classes) if not counts["train"]["pixels"][:, k].any()]
         if unseen:
-            log.warning("No training mask that was counted has %s; nothing can be learnt of it.", ", ".join(unseen))
+            found.note(f"No training mask that was counted has {', '.join(unseen)}; nothing can be learnt of it.")
 
 
 def _has(datamodule: SegmentationDataModule, name: str) -> bool:
