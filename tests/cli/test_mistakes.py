@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import class_folders
 import mistakes
 import pytest
 from box_folders import REFUSED
@@ -64,5 +65,13 @@ def test_a_folder_with_boxes_is_refused_as_the_page_says(name, documented, tmp_p
     assert row in documented, "write docs/errors.md anew: make errors"
 
 
+@pytest.mark.parametrize("name", class_folders.REFUSED)
+def test_a_folder_with_classes_is_refused_as_the_page_says(name, documented, tmp_path):
+    command, said = mistakes.refused_class_folder(name, tmp_path.resolve())
+    row = mistakes.unlisted(mistakes.row(f"{name}:", command, said))
+    assert row in documented, "write docs/errors.md anew: make errors"
+
+
 def test_the_page_has_no_other_mistakes(documented):
-    assert len(documented) == len(set(documented)) == len(COMMAND_LINE) + len(RUNS) + len(REFUSED) >= 40
+    folders = len(REFUSED) + len(class_folders.REFUSED)
+    assert len(documented) == len(set(documented)) == len(COMMAND_LINE) + len(RUNS) + folders >= 40

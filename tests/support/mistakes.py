@@ -13,12 +13,13 @@ import resource
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 import box_folders
+import class_folders
 import numpy as np
 from commands import Command, start
 from PIL import Image
@@ -812,6 +813,17 @@ def refused(line: str) -> str:
     raise AssertionError(f"{line}: nothing is said")
 
 
+def refused_class_folder(name: str, folder: Path) -> tuple[str, str]:
+    """(the command, what is said) of a folder of images with classes that is refused when it is read."""
+    (folder / "pets").mkdir()
+    class_folders.CASES[name].build(folder / "pets")
+    try:
+        class_folders.read(folder / "pets")
+    except UserError as error:
+        return "train data=image_folder data.root=pets", said(f"error: {error}", folder)
+    raise AssertionError(f"{name}: nothing is said")
+
+
 def refused_folder(name: str, folder: Path) -> tuple[str, str]:
     """(the command, what is said) of a folder with boxes that is refused when it is read."""
     row = box_folders.REFUSED[name]
@@ -869,7 +881,7 @@ The commands stand for `python src/<command>.py ...`; options that only make a r
 names are shortened.
 """
 OF_ALL_READERS = ("images", "annotations")  # options of `data` that each reader takes
-FOLDERS = "Folders with boxes"
+FOLDERS, CLASSES = "Folders with boxes", "Folders with classes"
 HEADER = "| mistake | what is said |\n| --- | --- |"
 
 
@@ -887,17 +899,18 @@ def page() -> str:
                     command = mistake.start(folder)
                     command.wait()
                     parts.append(row(mistake.what + ":", mistake.command, said(command.text, folder)))
-    parts += [f"\n## {FOLDERS}\n", HEADER, *folder_rows()]
+    parts += [f"\n## {FOLDERS}\n", HEADER, *folder_rows(box_folders.REFUSED, refused_folder)]
+    parts += [f"\n## {CLASSES}\n", HEADER, *folder_rows(class_folders.REFUSED, refused_class_folder)]
     return "\n".join(parts) + "\n"
 
 
-def folder_rows() -> list[str]:
-    """A row for each folder with boxes that is refused."""
+def folder_rows(names: Iterable[str], refused: Callable[[str, Path], tuple[str, str]]) -> list[str]:
+    """A row for each folder that is refused."""
     found = []
-    for name in box_folders.REFUSED:
+    for name in names:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place).resolve()
-            found.append(row(f"{name}:", *refused_folder(name, folder)))
+            found.append(row(f"{name}:", *refused(name, folder)))
     return found
 
 

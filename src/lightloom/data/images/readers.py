@@ -30,7 +30,7 @@ from lightloom.core.parts import part
 from lightloom.core.schema import check, entries, text
 from lightloom.data import identity
 from lightloom.data.cache import ImageCache
-from lightloom.data.images.decode import read_image
+from lightloom.data.images.decode import HEIF, read_image
 from lightloom.data.images.layout import (
     PARTS,
     SUFFIXES,
@@ -273,7 +273,7 @@ class ImageFolder:
         empty = [name for name, files in found.items() if not files]
         if empty or not found:
             known, rest = (
-                " ".join(sorted(SUFFIXES)),
+                " ".join(sorted(SUFFIXES - HEIF)),
                 "; ".join(left_out(folder, [p for f in found.values() for p in f])),
             )
             raise UserError(
