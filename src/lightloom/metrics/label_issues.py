@@ -34,7 +34,7 @@ def confident_joint(probabilities: Tensor, labels: Tensor) -> Tensor:
 def label_issues(probabilities: Tensor, labels: Tensor) -> list[Issue]:
     """Examples off the diagonal of the confident joint, the largest margin first (there, section 3.2).
 
-    margin: the probability of the likely class less that of the label.
+    probabilities: (N, K); labels: int64 (N,). margin: the probability of the likely class less that of the label.
     """
     counted = _confident_class(probabilities, labels)
     wrong = ((counted >= 0) & (counted != labels)).nonzero().flatten()

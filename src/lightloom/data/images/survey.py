@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from lightloom.core.limits import check_bytes
+from lightloom.core.limits import check_bytes, check_pixels
 from lightloom.data.images.decode import open_image, to_channels
 from lightloom.ops.images.grid import to_pil
 
@@ -68,6 +68,7 @@ def _look_at_file(path: Path, channels: int) -> Look:
 def _stored_size(path: Path) -> tuple[int, int]:
     """As the header says it: a JPEG that is decoded at a part of its size has another."""
     with Image.open(path) as image:
+        check_pixels(path, *image.size)
         return image.size
 
 

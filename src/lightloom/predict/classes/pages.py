@@ -90,12 +90,14 @@ def pair(datamodule: ImageDataModule, one: Item, other: Item) -> Tensor:
 
 
 def add(found: Findings, folder: Path, cells: Sequence[Tensor], columns: int, file: str, shows: str) -> None:
+    """Write small images, uint8 (3, H, W) each, as a page where there are any, and keep it among the findings."""
     if cells:
         grid.write_png(folder / file, grid.grid(torch.stack(list(cells)), columns))
         found.picture(file, shows)
 
 
 def save(found: Findings, figure: Any, folder: Path, file: str, shows: str) -> None:
+    """Write a figure of matplotlib and keep it among the findings."""
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / file, dpi=110)
     found.picture(file, shows)
