@@ -28,8 +28,8 @@ CONTENT = entries(
 
 
 def annotation_files(listing: Listing) -> list[Path]:
-    """The JSON files with shapes."""
-    return marked(listing.of(".json"), r'"shapes"\s*:')
+    """The JSON files with shapes, which in some stand behind the whole image."""
+    return marked(listing.of(".json"), r'"shapes"\s*:|"imageData"\s*:')
 
 
 @part
