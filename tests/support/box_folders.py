@@ -427,6 +427,13 @@ READ = {
         _each(_in("images", pictures), _in("labels", labels, polygons=True), _text("data.yaml", NAMES_YAML)), "yolo",
         has_masks=True,
     ),
+    "yolo: polygons and boxes": Read(
+        _each(
+            _in("images", pictures), _in("labels", labels, polygons=True), _in("labels", labels, "c"),
+            _text("data.yaml", NAMES_YAML),
+        ),
+        "yolo", told=["1 objects have no outline, so those of the others are read as boxes"],
+    ),
     "yolo: data.yaml in a folder": Read(
         _each(
             _in("set/images/train", pictures), _in("set/labels/train", labels),

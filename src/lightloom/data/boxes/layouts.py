@@ -112,7 +112,10 @@ class Layout:
     def has_masks(self) -> bool:
         """Have all objects of training an outline?"""
         things = [thing for record in self._of("train") or [] for thing in record.things]
-        return bool(things) and all(thing.outline for thing in things)
+        bare = [str(thing.name) for thing in things if not thing.outline]
+        if len(bare) < len(things):
+            self.tell("{} objects have no outline, so those of the others are read as boxes, not as masks", bare)
+        return bool(things) and not bare
 
     def read(self, split: SplitName) -> AnnotatedImages | None:
         """The images of a split with their boxes; None where there is none."""

@@ -19,5 +19,6 @@ def matches(listing: Listing) -> Iterator[Match]:
         files = layout.annotation_files(listing) if hasattr(layout, "CHOICE") else []
         if files:
             suffix = files[0].suffix
-            seen = f"{len(listing.images):,} images and {len(files):,} {suffix} files of {layout.LAYOUT}"
+            images = len({*listing.images} - {*files})
+            seen = f"{images:,} images and {len(files):,} {suffix} files of {layout.LAYOUT}"
             yield Match(layout.CHOICE, seen + parts_said(listing.images, listing.root))
