@@ -7,6 +7,7 @@ was refused, and anything else is a fault. All is a function of the seed; an att
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
@@ -27,10 +28,16 @@ from attacks.watch import Baits, Case
 from PIL import Image
 
 from lightloom.core import cells
+from lightloom.core.errors import UserError
+from lightloom.data.auto import recognise
 from lightloom.data.boxes.coco import Coco
+from lightloom.data.boxes.cvat import Cvat
 from lightloom.data.boxes.datamodule import DetectionDataModule
 from lightloom.data.boxes.instance_maps import InstanceMaps
+from lightloom.data.boxes.label_studio import LabelStudio
+from lightloom.data.boxes.labelme import Labelme
 from lightloom.data.boxes.validation import open_files
+from lightloom.data.boxes.via import Via
 from lightloom.data.boxes.voc import Voc
 from lightloom.data.boxes.yolo import Yolo
 from lightloom.data.images.decode import read_image
@@ -346,6 +353,64 @@ def voc(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
     return _cases(count, make, chance)
 
 
+VIA_FILE = {
+    f"{i}": {"filename": f"{i}.png", "regions": [
+        {"shape_attributes": {"name": "rect", "x": 2, "y": 3, "width": 9, "height": 8}, "region_attributes": {}},
+        {"shape_attributes": {"name": "polygon", "all_points_x": [2, 9, 9], "all_points_y": [2, 2, 9]},
+         "region_attributes": {"c": {"dog": True}}},
+    ]}
+    for i in range(3)
+}  # fmt: skip
+SHAPES = [
+    {"label": "cat", "points": [[2, 3], [12, 11]], "shape_type": "rectangle"},
+    {"label": "dog", "points": [[2, 3], [12, 3], [12, 11]], "shape_type": "polygon"},
+]
+LABELME_FILE = {"shapes": SHAPES, "imagePath": "0.png", "imageHeight": SIZE[0], "imageWidth": SIZE[1]}
+REGION = {"x": 10, "y": 10, "width": 50, "height": 40, "rotation": 5, "rectanglelabels": ["cat"]}
+TASKS = [
+    {"data": {"image": f"/data/upload/{i}.png"}, "annotations": [
+        {"result": [{"value": REGION, "original_width": SIZE[1], "original_height": SIZE[0]}]},
+    ]}
+    for i in range(3)
+]  # fmt: skip
+CVAT_FILE = "<annotations>{}</annotations>".format(
+    "".join(
+        f'<image id="{i}" name="{i}.png" width="{SIZE[1]}" height="{SIZE[0]}">'
+        '<box label="cat" xtl="2" ytl="3" xbr="12" ybr="11"/><polygon label="dog" points="2,3;12,3;12,11"/></image>'
+        for i in range(3)
+    )
+)
+JSONS: list[tuple[Any, str, Any]] = [
+    (Via, "via.json", VIA_FILE),
+    (Labelme, "0.json", LABELME_FILE),
+    (LabelStudio, "p.json", TASKS),
+]
+
+
+def annotators(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
+    """JSON and XML of other programs for annotation; `data=auto` looks at each too."""
+
+    def look_and_read(reader: Any, root: Path) -> int:
+        with contextlib.suppress(UserError):
+            recognise(root)
+        return detection(reader, root)
+
+    def make(rng: random.Random) -> Case:
+        reader, name, content = rng.choice([*JSONS, (Cvat, "a.xml", CVAT_FILE)])
+        if isinstance(content, str):
+            text = damaged(content.encode(), rng)
+        else:
+            changed = mutated(content, rng) if rng.random() < 0.75 else content
+            text = json.dumps(changed).encode()
+            text = text if changed is not content else damaged(text, rng)
+        files = {**_pictures(), name: text}
+        if reader is Labelme:  # the one of a file for each image
+            files |= {f"{i}.json": json.dumps(LABELME_FILE).encode() for i in (1, 2)}
+        return text[:60].decode(errors="replace"), partial(attempt, files, partial(look_and_read, reader))
+
+    return _cases(count, make, chance)
+
+
 def tables(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
     """A competition's csv, and true tracks."""
     kaggle, tracks = b"id,label\n0,cat\n1,dog\n2,cat\n", b"frame,track,x1,y1,x2,y2\n1,1,0,0,5,5\n2,1,1,1,6,6\n"
@@ -536,6 +601,7 @@ KINDS: dict[str, Callable[..., Iterator[Case]]] = {
     "yolo": yolo,
     "labels": labels,
     "voc": voc,
+    "annotators": annotators,
     "tables": tables,
     "pictures": pictures,
     "runs": runs,
