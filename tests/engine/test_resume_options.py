@@ -89,3 +89,12 @@ def test_an_attribute_of_a_common_name_is_nobodys_hook(theirs, tmp_path):
     cfg = OmegaConf.create({"model": {"_target_": f"{theirs.name}.Negotiates", "name": "last"}})
     settle_options(cfg, tmp_path)
     assert cfg.model.name == "today"
+
+
+def test_an_option_that_a_class_has_got_since_is_its_default():
+    target = {"_target_": "lightloom.losses.classification.CrossEntropy", "label_smoothing": 0.1}
+    check_same({"model": {"loss": target}}, {"model": {"loss": {**target, "gamma": 0.0}}}, FILE)
+    with pytest.raises(UserError, match=r"model\.loss\.gamma: 0\.0 -> 2\.0"):
+        check_same({"model": {"loss": target}}, {"model": {"loss": {**target, "gamma": 2.0}}}, FILE)
+    with pytest.raises(UserError, match=r"model\.loss\.label_smoothing: 0\.1 -> 0\.0"):
+        check_same({"model": {"loss": target}}, {"model": {"loss": {**target, "label_smoothing": 0.0}}}, FILE)

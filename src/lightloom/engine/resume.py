@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from lightloom.callbacks.run.rng import position
 from lightloom.config.declarations import declares
 from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, distinct, format_change, matches
 from lightloom.config.foreign import plain
+from lightloom.config.instantiate import import_target
 from lightloom.core import atomic_io, run_dir, schema
 from lightloom.core.errors import UserError
 from lightloom.engine import checkpoint as checkpoints
@@ -22,7 +24,7 @@ log = logging.getLogger("lightloom")
 SHOWN = 6  # differences that a message names
 
 # What may change in a run that is continued, as patterns of keys; a * stands for dots too.
-ONLY_ASKED = ("data_changed", "test", "doctor", "preflight", "trust", "*.trust")
+ONLY_ASKED = ("data_changed", "test", "doctor", "preflight", "tags", "trust", "*.trust")
 LOADING = ("data.num_workers", "data.worker_timeout", "data.download")
 LENGTH = ("trainer.max_*", "trainer.min_*")
 WATCHING = (
@@ -139,8 +141,11 @@ def newest_whole(where: Path) -> Path | None:
 
 
 def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> None:
-    """Raise UserError where the run in the checkpoint was trained with other options; warn where it only rounds so."""
-    changed = differences(recorded, now)
+    """Raise UserError where the run in the checkpoint was trained with other options; warn where it only rounds so.
+
+    Options that a class of ours has got since are taken to have been what the class has by itself.
+    """
+    changed = differences(_completed(recorded, now), now)
     harmless = (*HARMLESS, *_showing(recorded, now))
     grave = distinct([c for c in changed if not matches(c[0], (*harmless, *ROUNDING))])
     if grave:
@@ -158,6 +163,17 @@ def check_same(recorded: dict[str, Any], now: dict[str, Any], path: Path) -> Non
     if length:
         log.info("Continuing with %s; a schedule follows the new length.", ", ".join(map(format_change, length)))
     log.debug("changed since the checkpoint: %s", ", ".join(map(format_change, distinct(changed))) or "nothing")
+
+
+def _completed(recorded: Any, now: Any) -> Any:
+    """The record with the options that objects of ours lack there, as far as their classes state a default."""
+    if not (isinstance(recorded, dict) and isinstance(now, dict)):
+        return recorded
+    target = str(now.get("_target_"))
+    ours = target.startswith("lightloom.") and recorded.get("_target_") == target
+    stated = inspect.signature(import_target(target)).parameters if ours else {}
+    own = {name: p.default for name, p in stated.items() if p.default is not p.empty and name in now}
+    return own | {name: _completed(value, now.get(name)) for name, value in recorded.items()}
 
 
 def _showing(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -80,7 +80,7 @@ class ImageDataModule(KeyedDataModule):
         transform: Callable[[Tensor], Tensor] | None = None,
         cache: bool = False,
         cache_dir: str | None = None,
-        crop: Annotated[float, Gt(0), Le(1)] | None = None,
+        crop: Annotated[float, Gt(0), Le(1)] | None = 1.0,
         balanced: bool = False,
         folds: Annotated[int, Ge(2)] | None = None,
         fold: Natural = 0,
