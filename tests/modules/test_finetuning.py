@@ -10,6 +10,7 @@ from conftest import compose
 
 from lightloom.config.compose import without_hydra
 from lightloom.core.errors import UserError
+from lightloom.data.images.datamodule import ImageDataModule
 from lightloom.engine import train
 from lightloom.engine.checkpoint import load
 from lightloom.modules.preprocessing import settle_preprocessing
@@ -17,6 +18,7 @@ from lightloom.networks.heads import head_names, rest_of
 from lightloom.networks.library import from_timm, from_torchvision
 from lightloom.optim.param_groups import parameter_groups
 from lightloom.optim.patterns import matches
+from lightloom.predict.images import fitted
 
 RESNET = ["model.network.name=resnet18"]
 SMALL = ["model.network.name=test_efficientnet"]
@@ -124,3 +126,13 @@ def test_a_file_goes_before_a_download(weights, monkeypatch):
     network = from_torchvision("squeezenet1_1", 3, 2, 64)
     torch.save(network.state_dict(), weights.with_name("squeezenet.pth"))
     from_torchvision("squeezenet1_1", 3, 2, 64, pretrained=True, checkpoint=str(weights.with_name("squeezenet.pth")))
+
+
+def test_a_prediction_sees_the_same_middle_of_an_image_as_an_evaluation():
+    pixels = torch.randint(256, (2, 3, 40, 50), dtype=torch.uint8)
+    facts = {"name": "x", "kind": "image", "num_classes": 2, "classes": None, "channels": 3, "image_size": 28}
+    sizes = {"mean": [0.5] * 3, "std": [0.5] * 3, "batch_size": 2, "eval_batch_size": 2, "augment": None}
+    evaluated, _ = ImageDataModule(None, **facts, **sizes, crop=0.875).on_after_batch_transfer((pixels, None, None), 0)
+    assert evaluated.shape == (2, 3, 28, 28)
+    assert torch.equal(fitted(pixels, {**facts, "crop": 0.875}, "cpu"), evaluated)
+    assert not torch.equal(fitted(pixels, facts, "cpu"), evaluated)
