@@ -70,6 +70,7 @@ BORDERS: dict[str, tuple[str, dict[str, str]]] = {
             "core/documents.py": "the border",
             "core/lock.py": "its own lock, any fault of which is met there",
             "exporting/formats.py": "the header of an export, whose model is built through the gate",
+            "predict/exported.py": "the metadata of an export, checked to be plain and as its schema says",
             "sweeps/search.py": "a copy of its own",
         },
     ),

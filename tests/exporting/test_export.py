@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import commands
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT, compose, names
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
 from lightloom.config import compose as config
 from lightloom.config.instantiate import build
@@ -197,6 +201,19 @@ def test_files_predict_as_the_checkpoint_does(run):
     for chosen in FORMATS.values():
         _, probabilities = chosen.open(run / f"export/mine{chosen.suffix}", graph)(images)
         assert torch.allclose(probabilities, expected, rtol=0, atol=1e-6)
+
+
+def test_predict_py_says_of_the_file_what_it_says_of_the_checkpoint(run, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40), np.uint8)).save(tmp_path / "one.png")
+    found = []
+    for path in (run, run / "export/mine.onnx"):
+        said = commands.run(tmp_path, f"ckpt_path={path}", f"input={tmp_path / 'one.png'}", script="predict")
+        assert "trained on digits" in said
+        (table,) = (tmp_path / "predict").rglob("predictions.csv")
+        found.append(list(csv.reader(table.open(encoding="utf-8")))[1])
+        shutil.rmtree(tmp_path / "predict")
+    (_, label, probability), (_, again, other) = found
+    assert (label, float(probability)) == (again, pytest.approx(float(other), abs=1e-4))
 
 
 def test_files_say_what_they_are(run):

@@ -28,7 +28,8 @@ class Graph(nn.Module):
 
     Of the class: use: its name for `use=`. needs: the method that a module must have, in words. traced: what it does
     depends on what it sees, which only ONNX's older exporter records. refused: format -> why it cannot say it.
-    of_data: its inputs are those of the data, with which a file is checked too.
+    of_data: its inputs are those of the data, with which a file is checked too. facts: of the data, for whoever asks
+    the file.
     """
 
     use: str
@@ -36,6 +37,7 @@ class Graph(nn.Module):
     input = "inputs"
     meaning = "float32 in [0, 1]"
     outputs: tuple[str, ...]
+    facts: tuple[str, ...] = ("kind", "classes")
     traced = False
     refused: Mapping[str, str] = MappingProxyType({})
     of_data = True

@@ -28,12 +28,16 @@ METADATA = "metadata.json"  # the name of the facts in a file of torch.export
 
 @dataclass(frozen=True)
 class Format:
-    """write(graph, path, facts) and open(path, graph), which gives the file's answers; the libraries that both need."""
+    """write(graph, path, facts) and open(path, graph), which gives the file's answers; the libraries that both need.
+
+    program: does the file say how the answers are computed, beside the weights?
+    """
 
     suffix: str
     write: Callable[[Graph, Path, Mapping[str, str]], None]
     open: Callable[[Path, Graph], Run]
     needs: tuple[str, ...] = ()
+    program: bool = True
 
 
 # --- ONNX
@@ -148,5 +152,5 @@ def _loaded(module: Any, state: dict[str, Tensor], path: Path | str) -> pl.Light
 FORMATS: dict[str, Format] = {
     "onnx": Format(".onnx", write_onnx, open_onnx, ("onnx", "onnxruntime", "onnxscript")),
     "torch_export": Format(".pt2", write_torch_export, open_torch_export),
-    "safetensors": Format(".safetensors", write_safetensors, open_safetensors, ("safetensors",)),
+    "safetensors": Format(".safetensors", write_safetensors, open_safetensors, ("safetensors",), program=False),
 }

@@ -14,3 +14,4 @@ class Options:
 
     format: Literal["onnx", "torch_export", "safetensors"] | None  # of predict.py too, where it may be left out
     tolerance: Positive
+    benchmark: bool

@@ -169,6 +169,8 @@ def facts(cfg: DictConfig, trained: DictConfig, graph: Graph) -> dict[str, str]:
     path = Path(cfg.ckpt_path)
     content = schema.check(checkpoints.load(path), checkpoints.WHEN, path)
     known: dict[str, Any] = {
+        "use": graph.use,
+        "facts": {name: plain(trained.data.get(name)) for name in graph.facts},
         "run_name": trained.run_name,
         "task": trained.get("task", ""),
         "network": type(getattr(graph.module, "network", graph.module)).__name__,

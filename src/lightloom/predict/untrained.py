@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from lightloom.config.foreign import literal
+from lightloom.config.foreign import as_config, literal, plain
 from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 from lightloom.engine.evaluate import is_swapped
@@ -29,5 +29,4 @@ def detector(cfg: DictConfig) -> tuple[DictConfig, pl.LightningModule]:
     cfg.data.classes = literal(published.categories(builder, network.get("architecture")))
     module = build(cfg.model, "model")
     log.info("%s, with the weights %s", cfg.run_name, network.weights)
-    trained = OmegaConf.create({"run_name": cfg.run_name, "model": cfg.model, "data": cfg.data})
-    return trained, module
+    return as_config({"run_name": cfg.run_name, "model": plain(cfg.model), "data": plain(cfg.data)}), module

@@ -26,6 +26,7 @@ class Detection(Graph):
     """One image (3, H, W) to boxes (N, 4) xyxy in its pixels, labels (N,) from 1, scores (N,), and masks (N, H, W)."""
 
     use, needs, input = "find", "detect", "image"
+    facts = ("kind", "classes", "channels", "num_classes")
     traced = True
     refused = MappingProxyType({"torch_export": UNRECORDED})
 

@@ -17,6 +17,7 @@ class Classification(Graph):
 
     use, needs = "classify", "predict_step and num_classes"
     input, outputs = "images", ("logits", "probabilities")
+    facts = ("kind", "classes", "channels", "image_size", "num_classes")
 
     @classmethod
     def accepts(cls, module: Any, data: Mapping[str, Any]) -> bool:

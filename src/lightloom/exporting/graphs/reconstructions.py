@@ -16,6 +16,7 @@ class Reconstruction(Graph):
 
     use, needs = "reconstruct", "reconstruct"
     input, outputs = "images", ("reconstructions",)
+    facts = ("kind", "classes", "channels", "image_size")
 
     @classmethod
     def accepts(cls, module: Any, data: Mapping[str, Any]) -> bool:
