@@ -39,6 +39,7 @@ from lightloom.tracking.smoothing import Unsmoothed
 from lightloom.tracking.video import Frame, VideoReader, VideoWriter, name_of, open_video
 
 log = logging.getLogger("lightloom")
+FRAMES = 8  # of a file, at a time: a third less work a frame than one by one
 
 
 def detect_videos(cfg: DictConfig, trained: DictConfig, predictor: Predictor, sources: Sources) -> None:
@@ -74,14 +75,14 @@ def detect_video(
     tracker = build(cfg.tracking, "tracking", rate=float(rate))
     method = build(cfg.smoothing, "smoothing") if cfg.get("smoothing") else Unsmoothed()
     kept, crop = Kept(cfg.format not in (None, "csv"), truth is not None), cfg.save_crops
-    started = time.monotonic()
+    started, at_once = time.monotonic(), 1 if reader.is_live else cfg.batch_size or FRAMES
     with ExitStack() as stack:
         writer = stack.enter_context(VideoWriter(folder / f"{name}.mp4", rate)) if cfg.draw else None
         files = stack.enter_context(TrackFiles(folder / name, classes))
         show = stack.enter_context(progress(_expected(cfg, reader)))
         stopped = stack.enter_context(until_interrupted())
         frames = limited(reader, cfg.max_frames, cfg.seconds, stopped)
-        for count, (frame, raw, steady) in enumerate(followed(frames, find, tracker, Steady(method)), 1):
+        for count, (frame, raw, steady) in enumerate(followed(frames, find, tracker, Steady(method), at_once), 1):
             number = 1 + (count - 1) * cfg.stride
             if writer:
                 writer.write(drawn_on(frame.image, with_masks(steady, raw), classes), frame.seconds)
@@ -111,13 +112,16 @@ def detect_video(
 
 
 def followed(
-    frames: Iterable[Frame], find: Find, tracker: ByteTrack, steady: Steady
+    frames: Iterable[Frame], find: Find, tracker: ByteTrack, steady: Steady, at_once: int = 1
 ) -> Iterator[tuple[Frame, Boxes, Boxes]]:
-    """Each frame with its tracks, as they were detected and steadied; the latter's lag of frames is held at a time."""
+    """Each frame with its tracks, as they were detected and steadied; the latter's lag of frames is held at a time.
+
+    at_once: frames that are looked at together.
+    """
     waiting: deque[tuple[Frame, Boxes]] = deque()
     before = 0.0
-    for frame in frames:
-        raw = tracker.update(find([frame.image])[0])
+    for frame, found in _looked_at(frames, find, at_once):
+        raw = tracker.update(found)
         waiting.append((frame, raw))
         smoothed = steady.update(raw, max(frame.seconds - before, 1e-6))
         before = frame.seconds
@@ -126,6 +130,14 @@ def followed(
             yield *waiting.popleft(), smoothed
     for smoothed in steady.flush():
         yield *waiting.popleft(), smoothed
+
+
+def _looked_at(frames: Iterable[Frame], find: Find, at_once: int) -> Iterator[tuple[Frame, Boxes]]:
+    rest = iter(frames)
+    while some := list(itertools.islice(rest, at_once)):
+        found = find([frame.image for frame in some])
+        while some:
+            yield some.pop(0), found.pop(0)
 
 
 class Kept:
