@@ -29,6 +29,10 @@ class Segmentation(Graph):
         logits = self.module(images)
         return logits, logits.argmax(1)
 
+    def real(self, batch: Any) -> list[Tensor]:
+        """Each image of a batch of evaluation, alone, for they may have several sizes."""
+        return [image[None] for image in batch[0]]
+
     def sizes(self) -> list[tuple[int, ...]]:
         """One image, and sides that no halving divides."""
         _, height, width = self.example
