@@ -134,10 +134,6 @@ class Segmenter(pl.LightningModule):
                 self.boundaries.update(total / classes, classes)
         return {"masks": found}
 
-    def predict_step(self, batch: Any, batch_idx: int) -> list[Tensor]:
-        """Probabilities (num_classes, H, W) of each image."""
-        return self.segment(batch[0])
-
     def on_validation_epoch_end(self) -> None:
         found = self._measure("val")
         self.log_dict({f"val/{name}": found[name] for name in VALIDATED})
