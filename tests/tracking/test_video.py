@@ -371,7 +371,7 @@ def test_a_camera_is_filmed_until_ctrl_c(tmp_path, monkeypatch):
                     os.kill(os.getpid(), signal.SIGINT)
                 yield frame
 
-    monkeypatch.setattr("lightloom.predict.boxes.video.Camera", Filmed)
+    monkeypatch.setattr(video, "Camera", Filmed)
     output = predict(tmp_path / "out", "input=0")
     assert len(list(VideoReader(output / "camera_0.mp4"))) == 12
     assert len(rows(output / "camera_0.csv")) == 11
