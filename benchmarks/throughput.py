@@ -101,7 +101,7 @@ class BareLoop:
         self.size, self.steps, self.smoothing = (
             datamodule.batch_size,
             trainer.num_training_batches,
-            module.label_smoothing,
+            module.loss.label_smoothing,
         )
         parts = zip(*(x.split(datamodule.eval_batch_size) for x in (val.images, val.labels)), strict=True)
         self.val = list(parts)[: trainer.num_val_batches[0]] if trainer.num_val_batches else list(parts)

@@ -113,7 +113,7 @@ def test_its_words_are_in_the_messages_of_all(letters):
 
     with pytest.raises(
         UserError,
-        match=r"^input=abc: Draws .*, writes no text and reconstructs nothing; say num",
+        match=r"^input=abc: Draws .*, writes no text, .* and reconstructs nothing; say num",
     ):
         choose.choose(command(letters, "input=abc"), trained("image"), Draws())
     with pytest.raises(UserError, match=r"^Say what to predict: input=<text>, or prompt=<text>\.$"):
@@ -163,8 +163,18 @@ def test_data_that_no_kind_knows_has_its_splits_told(capsys):
 # --- the shipped models
 
 
-DATA = {"detection": ("data=digit_scenes", "data.image_size=64"), "signal_reconstruction": ("data=signals",)}
-USES = {"boxes": "find", "classes": "classify", "reconstructions": "reconstruct", "samples": "sample"}
+DATA = {
+    "detection": ("data=digit_scenes", "data.image_size=64"),
+    "signal_reconstruction": ("data=signals",),
+    "segmentation": ("data=river_scenes",),
+}
+USES = {
+    "boxes": "find",
+    "classes": "classify",
+    "masks": "segment",
+    "reconstructions": "reconstruct",
+    "samples": "sample",
+}
 EXPECTED = {  # by task
     "classification": {"classes"},
     "detection": {"boxes"},
@@ -174,6 +184,7 @@ EXPECTED = {  # by task
     "reconstruction": {"reconstructions"},
     "denoising": {"reconstructions"},
     "signal_reconstruction": set(),
+    "segmentation": {"masks"},
 }
 
 

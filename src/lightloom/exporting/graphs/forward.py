@@ -10,8 +10,7 @@ import torch
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
-from lightloom.exporting.contract import Graph, Shape, example_of
-from lightloom.modules.protocols import Detects, Generates, Reconstructs, classifies
+from lightloom.exporting.contract import Graph, Shape, example_of, graphs
 
 
 class Forward(Graph):
@@ -36,10 +35,9 @@ class Forward(Graph):
     def accepts(cls, module: Any, data: Mapping[str, Any]) -> bool:
         if isinstance(getattr(module, "example_input_array", None), Tensor):
             return True
-        known = classifies(module) or isinstance(module, Detects | Generates | Reconstructs)
-        return (
-            not known and is_overridden("forward", module, pl.LightningModule) and example_of(module, data) is not None
-        )
+        if any(one.accepts(module, data) for one in graphs() if one is not cls):
+            return False
+        return is_overridden("forward", module, pl.LightningModule) and example_of(module, data) is not None
 
     @classmethod
     def of(cls, module: Any, data: Mapping[str, Any]) -> Self:
