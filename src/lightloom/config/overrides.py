@@ -171,6 +171,7 @@ def _elsewhere(base: DictConfig, key: str) -> str:
     if not ending and "." not in key:
         ending = [p for p in paths if p.rpartition(".")[2] == slip(key, (q.rpartition(".")[2] for q in paths))]
         ending = ending or [p for p in paths if p.endswith(f"_{key}") and not p.startswith("callbacks.")]
+    ending.sort(key=lambda path: not path.startswith("trainer."))  # what every run has first
     return f" Did you mean {' or '.join(ending[:3])}?" if ending else ""
 
 

@@ -47,7 +47,7 @@ def _fault(split: MaskFiles, index: int) -> tuple[Path, str] | None:
             path = split.masks[index]
             check_sizes(split.coding.read(path).shape, (size[1], size[0]), path, split.images[index])
     except UserError as error:
-        return path, str(error)
+        return path, str(error).removeprefix(f"{path}: ")
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
         return path, " ".join(str(error).split()) or type(error).__name__
     return None
