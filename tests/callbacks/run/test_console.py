@@ -18,6 +18,7 @@ from lightloom.callbacks.run.console import Console
 from lightloom.core.run_dir import RUN_TIME
 
 SMALL = ("model=mlp", "data=digits", "trainer.max_epochs=2", "trainer.limit_train_batches=8")
+FIT = SimpleNamespace(fn="fit")
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 NOISE = ("tip:", "deprecat", "warning", "litlogger", "rank_zero", "tpu", "weights_only")
 
@@ -81,6 +82,7 @@ def test_in_a_notebook_a_trainer_of_ones_own_has_the_same_lines(monkeypatch, cap
     for epoch in (0, 1):
         of.current_epoch = epoch
         console.on_train_epoch_start(of, None)
+        console.on_validation_end(of, None)
         console.on_train_epoch_end(of, None)
     console.on_train_end(of, None)
     assert re.findall(r"^(epoch \d/4  val/acc 0.5  )\(", capsys.readouterr().out, re.MULTILINE) == [
@@ -93,6 +95,20 @@ def test_in_a_notebook_a_trainer_of_ones_own_has_the_same_lines(monkeypatch, cap
     assert capsys.readouterr().out == ""
 
 
+def test_an_epoch_without_validation_has_no_figures_of_an_earlier_one(caplog):
+    caplog.set_level(logging.INFO, "lightloom")
+    console, of = Console(), trainer(callback_metrics={"val/acc": 0.5, "train/loss": 0.25})
+    for epoch in (0, 1):
+        of.current_epoch = epoch
+        console.on_train_epoch_start(of, None)
+        if epoch == 0:
+            console.on_validation_end(of, None)
+        console.on_train_epoch_end(of, None)
+    console.on_train_end(of, None)
+    assert ["val/acc" in record.message for record in caplog.records] == [True, False]
+    assert all("train/loss 0.25" in record.message for record in caplog.records)
+
+
 class Screen(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -100,7 +116,7 @@ class Screen(io.StringIO):
 
 def trainer(**options) -> SimpleNamespace:
     base = {"is_global_zero": True, "num_training_batches": 100, "max_epochs": 4, "max_steps": -1, "current_epoch": 1}
-    return SimpleNamespace(**{**base, "callback_metrics": {}, "sanity_checking": False, **options})
+    return SimpleNamespace(**{**base, "callback_metrics": {}, "sanity_checking": False, "state": FIT, **options})
 
 
 @pytest.fixture

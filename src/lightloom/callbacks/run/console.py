@@ -32,6 +32,7 @@ class Console(pl.Callback):
         self._task: Any = None
         self._batches = 0
         self._ended: tuple[str, str] | None = None
+        self._validated = False  # since the last line: else Lightning still has the figures of an earlier epoch
         self._started = self._epoch_started = self._refreshed_at = time.monotonic()
         self._first = 0  # batches of the run that were behind it when this process began
         self._what, self._total, self._done = "", 0.0, 0  # the pass over the data: its name, batches, those behind it
@@ -71,6 +72,7 @@ class Console(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._validated = True
             self._begin(f"epoch {_epoch(trainer)}", trainer.num_training_batches)
 
     def on_test_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -149,13 +151,14 @@ class Console(pl.Callback):
         """Print the line of the epoch that has ended; its last metrics come after callbacks' `on_train_epoch_end`."""
         if self._ended:
             metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
-            shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            measured = [name for name in metrics if self._validated or not name.startswith("val/")]
+            shown = "  ".join(f"{name} {metrics[name]:.4g}" for name in measured)
             line = f"{self._ended[0]}  {shown}  {self._ended[1]}"
             if log.isEnabledFor(logging.INFO):
                 log.info("%s", line)
             elif trainer.is_global_zero:  # in a notebook, where no run has set the log up
                 print(line, flush=True)
-            self._ended, self._refreshed_at = None, time.monotonic()
+            self._ended, self._validated, self._refreshed_at = None, False, time.monotonic()
 
     def _rate(self) -> float:
         return self._batches / max(time.monotonic() - self._epoch_started, 1e-9)
