@@ -8,11 +8,11 @@ from lightloom.cli.launch import launch
 def predict(cfg: DictConfig) -> None:
     """What the module can do with what is given: one of the capabilities in src/lightloom/predict."""
     from lightloom.engine import evaluate, train
-    from lightloom.predict import choose, exported, untrained
+    from lightloom.predict import choose, exported
 
     cfg = train.open_run(cfg)
     if cfg.get("model"):
-        trained, module = untrained.detector(cfg)
+        trained, module = choose.untrained(cfg)
     else:
         trained, module = (exported if exported.is_exported(cfg.ckpt_path) else evaluate).restore(cfg)
     capability = choose.choose(cfg, trained, module)

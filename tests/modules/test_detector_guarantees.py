@@ -203,21 +203,18 @@ def test_a_checkpoint_finds_in_files_what_it_finds_in_scenes(two_processes, best
     assert torch.equal(confusion(tmp_path / "files_tested"), confusion(two_processes))
 
 
-@pytest.mark.parametrize(
-    ("classes", "words"),
-    [
-        (["cat", "dog"], "num_classes 2, but the checkpoint was trained on digit_scenes with num_classes 10"),
-        ([str(9 - i) for i in range(10)], "has classes 9, 8, 7, 6, 5 and 5 more, but the checkpoint was trained on"),
-    ],
-    ids=["fewer", "another order"],
-)
-def test_data_of_other_classes_is_refused_in_one_message(best, tmp_path, classes, words):
-    data = scene_files(tmp_path / "files", classes)
+def test_data_of_other_classes_is_refused_in_one_message(best, tmp_path):
+    data = scene_files(tmp_path / "files", ["cat", "dog"])
     refused = start(tmp_path, f"ckpt_path={best}", *data, "trainer=cpu", script="eval")
     assert refused.wait() == 2
     errors = [line for line in refused.text.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
-    assert words in errors[0]
+    assert "num_classes 2, but the checkpoint was trained on digit_scenes with num_classes 10" in errors[0]
+
+
+def test_classes_in_another_order_are_numbered_as_the_checkpoint_has_them(best, tmp_path):
+    data = scene_files(tmp_path / "files", [str(9 - i) for i in range(10)])
+    command(tmp_path, f"ckpt_path={best}", *data, "trainer=cpu", script="eval")
 
 
 # --- half precision

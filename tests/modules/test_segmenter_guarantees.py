@@ -72,6 +72,7 @@ def test_resume_is_exact_with_workers(tmp_path, before, after):
 RIVERS = ("data=river_scenes", "data.height=32", "data.width=48", "data.reader.train_size=8", "data.batch_size=4")
 RIVERS += ("data.reader.val_size=3", "data.reader.test_size=5", "data.eval_batch_size=2", "data.augment.rotate=30")
 SMALL = ("model=unet", "model.network.width=4", "model.network.depth=2", "model.network.norm=group", "run_name=one")
+TIMM = ("model=timm_unet", "model.network.name=resnet10t", "run_name=one")
 LOSS = ("model.loss.dice=1", "model.loss.focal=0.5", "model.loss.lovasz=0.5", "model.loss.class_weights=[1,2,3]")
 SGD = ("optimizer=sgd", "model.optimizer.lr=0.05", "trainer.max_epochs=2", "scheduler=constant", "preflight=false")
 
@@ -105,9 +106,10 @@ def test_attention_is_added_to_each_block(model, attention):
         assert module.eval()(torch.rand(1, 3, 45, 39)).shape == (1, 3, 45, 39)
 
 
-def test_the_onnx_file_takes_any_size_and_number(tmp_path):
+@pytest.mark.parametrize("model", [SMALL, TIMM], ids=["unet", "timm_unet"])
+def test_the_onnx_file_takes_any_size_and_number(tmp_path, model):
     """export.py compares it with the module at three sizes, none of which a halving divides; about 15 s."""
     short = ("trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=1", "preflight=false")
-    commands.run(tmp_path, *RIVERS, *SMALL, *short)
+    commands.run(tmp_path, *RIVERS, *model, *short)
     said = commands.run(tmp_path, f"ckpt_path={tmp_path / 'runs/one'}", "format=onnx", script="export")
     assert "onnx" in said

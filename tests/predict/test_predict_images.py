@@ -235,7 +235,10 @@ def test_a_submission_says_that_it_lacks_rows(tmp_path, kaggle, caplog):
         (
             Draws(),
             ["input=here"],
-            ["input=here: Draws finds no objects, classifies nothing and reconstructs nothing", "say num_samples=<"],
+            [
+                "input=here: Draws finds no objects, classifies nothing, makes no masks and reconstructs nothing",
+                "say num_samples=<",
+            ],
         ),
         (
             Draws(),

@@ -40,6 +40,15 @@ def capabilities() -> list[Capability]:
     return [Capability(module.__name__.split(".")[-2], module.Predictor) for module in found]
 
 
+def untrained(cfg: DictConfig) -> tuple[DictConfig, pl.LightningModule]:
+    """The model that `model=` names with the weights that it asks for: `restore(cfg)` of an `untrained.py`."""
+    found = list(discover(PACKAGE, "*/untrained.py"))
+    if not found:
+        raise UserError("model=: there is no model that predicts untrained here; name a checkpoint with ckpt_path=.")
+    restored: tuple[DictConfig, pl.LightningModule] = found[0].restore(cfg)
+    return restored
+
+
 def choose(cfg: DictConfig, trained: DictConfig, module: pl.LightningModule) -> Capability:
     """The capability that does what the options ask of this module; UserError where none does."""
     known = capabilities()

@@ -16,7 +16,7 @@ from lightloom.networks.detection import published
 log = logging.getLogger("lightloom")
 
 
-def detector(cfg: DictConfig) -> tuple[DictConfig, pl.LightningModule]:
+def restore(cfg: DictConfig) -> tuple[DictConfig, pl.LightningModule]:
     """The configuration as a checkpoint of `model=` would have it, and its module."""
     if cfg.ckpt_path is not None:
         raise UserError(f"model= and ckpt_path={cfg.ckpt_path} are two models; say one.")
