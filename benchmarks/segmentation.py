@@ -141,7 +141,7 @@ def measure_cost(args: argparse.Namespace) -> None:
             module(image)
         low, middle, high = (1000 * q for q in statistics.quantiles(times[name], n=4))
         count = sum(p.numel() for p in module.parameters())
-        flops = counter.get_total_flops() / 2e9
+        flops = counter.get_total_flops() / 1e9
         print(f"| {name} | {count:,} | {flops:.2f} | {middle:.0f} ({low:.0f} to {high:.0f}) |")
 
 
