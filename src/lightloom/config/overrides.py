@@ -99,20 +99,33 @@ def exists(cfg: DictConfig, key: str) -> bool:
 
 def may_be_added(base: DictConfig, key: str, adds: bool) -> bool:
     """Will something read the new key? An object's constructor does; what lightloom's take is known without the +."""
+    if _is_of_the_command(base, key):
+        return True
     parent, _, leaf = key.rpartition(".")
-    command = _select(base, "hydra.job.config_name")
-    if not parent and command == "predict" and key in ways_to_predict():
-        return True
-    if parent == "data" and command in OF_RECORDED_DATA and not _is_inside_object(base, parent):
-        return True
-    node, taker = _select(base, parent) if parent else None, taker_of(base, key)
+    taker = taker_of(base, key)
     options = options_of(taker) if taker else None
     if taker and options is not None:
-        return leaf in options or (adds and is_fact(parent, leaf, taker, [*options, *map(str, node or ())]))
-    if not adds or not parent or (isinstance(node, DictConfig) and slip(leaf, map(str, node))):
+        beside = [*options, *map(str, _select(base, parent) or ())]
+        return leaf in options or (adds and is_fact(parent, leaf, taker, beside))
+    return adds and bool(parent) and _takes_any(base, parent, leaf)
+
+
+def _is_of_the_command(base: DictConfig, key: str) -> bool:
+    """What predict.py may be asked to predict, and options of data whose own ones only the checkpoint has."""
+    parent, command = key.rpartition(".")[0], _select(base, "hydra.job.config_name")
+    if not parent:
+        return command == "predict" and key in ways_to_predict()
+    return parent == "data" and command in OF_RECORDED_DATA and not _is_inside_object(base, parent)
+
+
+def _takes_any(base: DictConfig, parent: str, leaf: str) -> bool:
+    """May there be a key that nobody knows here, which is no slip of one that is there?"""
+    node = _select(base, parent)
+    if isinstance(node, DictConfig) and slip(leaf, map(str, node)):
         return False
     open_ended = (*(f"hydra.{part}." for part in HYDRA_OPEN), *(f"{group}." for group in OPEN), SUBMITIT)
-    return _may_grow(base, parent) if key.startswith(open_ended) else _is_inside_object(base, parent)
+    grows = f"{parent}.{leaf}".startswith(open_ended)
+    return _may_grow(base, parent) if grows else _is_inside_object(base, parent)
 
 
 def _may_grow(base: DictConfig, key: str) -> bool:
@@ -138,21 +151,34 @@ def _is_inside_object(base: DictConfig, key: str) -> bool:
 
 def unknown_key(base: DictConfig, key: str, line: str) -> str:
     """That there is no such key, with the likeliest that were meant."""
-    parent, _, leaf = key.rpartition(".")
+    parent = key.rpartition(".")[0]
     node = _select(base, parent) if parent else base
-    if not isinstance(node, DictConfig) and exists(base, parent):
+    if isinstance(node, DictConfig):
+        return _unknown_option(base, node, key, line)
+    if exists(base, parent):
         return f"{line}: {parent} is {format_value(node)} and has no options."
-    habit = habits.option(key)
-    if not isinstance(node, DictConfig):
-        hint = habit or _elsewhere(base, key) or _below(base, parent)
-        return f"{line}: there is no {parent!r} in the configuration.{hint}"
+    hint = habits.option(key) or _elsewhere(base, key) or _below(base, parent)
+    return f"{line}: there is no {parent!r} in the configuration.{hint}"
+
+
+def _unknown_option(base: DictConfig, node: DictConfig, key: str, line: str) -> str:
+    """That what there is, `node`, has no such option."""
+    parent, _, leaf = key.rpartition(".")
     target = str(node.get("_target_", ""))
     names = list(dict.fromkeys(str(k) for k in (*node, *(options_of(target) or ())) if k not in ("hydra", "_target_")))
-    near = did_you_mean(leaf, names, prefix=f"{parent}." if parent else "")
-    hint = (_elsewhere(base, key) if not slip(leaf, names) else "") or near
-    hint = hint or (f" Known: {', '.join(names)}." if names else " It takes none.")
-    said = f"{line}: {parent + ' has' if parent else 'there is'} no option {leaf!r}.{habit or hint}"
-    return said + ("" if habit or line.startswith(("+", "~")) else _by_adding(line, parent, leaf, target, names))
+    said = f"{line}: {parent + ' has' if parent else 'there is'} no option {leaf!r}."
+    if habit := habits.option(key):
+        return said + habit
+    said += _likeliest(base, key, names)
+    return said if line.startswith(("+", "~")) else said + _by_adding(line, parent, leaf, target, names)
+
+
+def _likeliest(base: DictConfig, key: str, names: Sequence[str]) -> str:
+    """What was meant: the same option elsewhere, unless it is a slip of one here; else one like it, or all of them."""
+    parent, _, leaf = key.rpartition(".")
+    elsewhere = "" if slip(leaf, names) else _elsewhere(base, key)
+    near = elsewhere or did_you_mean(leaf, names, prefix=f"{parent}." if parent else "")
+    return near or (f" Known: {', '.join(names)}." if names else " It takes none.")
 
 
 def _by_adding(line: str, parent: str, leaf: str, target: str, names: Sequence[str]) -> str:

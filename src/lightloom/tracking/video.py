@@ -125,13 +125,8 @@ class VideoReader:
         missing = max((self.count or 0) - number, 0)
         if not number:
             self.fault = self._refusal(reason or "no frame of it can be decoded")
-        elif reason or ((missing or not self.count) and (self._stated or 0) - end > 0.5 / float(self.rate)):
-            stated = f" of {self.count}" if self.count else ""
-            self.fault = (
-                f"{self.name}: ends after frame {number}{stated}, at {end:.2f} s"
-                f"{f' ({reason})' if reason else ''}; the file is truncated, copy it again. The frames up to there "
-                f"were read."
-            )
+        elif reason or self._ends_early(missing, end):
+            self.fault = self._truncated(number, end, reason)
         elif missing:
             log.warning("%s: %d of its %d frames could not be read.", self.name, missing, self.count)
         if damaged and number:
@@ -141,6 +136,19 @@ class VideoReader:
                 len(damaged),
                 max(damaged[0], 1),
             )
+
+    def _ends_early(self, missing: int, end: float) -> bool:
+        """By more than half a frame before the time that the file states; one with all its frames does not."""
+        is_whole = self.count and not missing
+        return not is_whole and (self._stated or 0) - end > 0.5 / float(self.rate)
+
+    def _truncated(self, number: int, end: float, reason: str | None) -> str:
+        stated = f" of {self.count}" if self.count else ""
+        why = f" ({reason})" if reason else ""
+        return (
+            f"{self.name}: ends after frame {number}{stated}, at {end:.2f} s{why}; the file is truncated, copy it "
+            f"again. The frames up to there were read."
+        )
 
 
 class Camera(VideoReader):

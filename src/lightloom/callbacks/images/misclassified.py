@@ -68,6 +68,7 @@ class Misclassified(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Keep the most certain mistakes so far. batch: images (B, C, H, W), labels (B,); outputs: logits (B, K)."""
         self._left_out = self._left_out or lacks_parts(batch, 2, "misclassified.png")
         if is_shown(trainer) and not self._left_out:
             images, labels = parts_of(batch, 2)

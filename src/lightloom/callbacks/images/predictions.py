@@ -50,6 +50,7 @@ class TestPredictions(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Keep a row for each image. batch: images (B, C, H, W), labels (B,); outputs: logits (B, K)."""
         self._left_out = self._left_out or lacks_parts(batch, 2, FILE)
         if is_shown(trainer) and not self._left_out:
             _, labels = parts_of(batch, 2)

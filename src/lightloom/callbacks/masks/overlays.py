@@ -58,6 +58,7 @@ class MaskOverlays(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Keep an even share of the batch's images, so that all batches give `num_images` or a few more."""
         if is_shown(trainer) and trainer.is_global_zero and not self._left_out:
             share = -int(-self.num_images // sum(trainer.num_val_batches))
             given = shown(outputs, batch)
@@ -72,6 +73,7 @@ class MaskOverlays(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Keep the `num_images` images with the largest share of wrong pixels so far."""
         if is_shown(trainer) and trainer.is_global_zero and not self._left_out:
             self._kept = sorted([*self._kept, *shown(outputs, batch)], key=lambda one: -one[0])[: self.num_images]
 

@@ -95,6 +95,7 @@ class RunCheckpoint(Checkpoint):
                 self._save(trainer, self.last)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Note that the monitored metric is measured anew; save what a validation inside an epoch decides."""
         fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
         self._validated |= fitting
         if fitting:
@@ -107,6 +108,7 @@ class RunCheckpoint(Checkpoint):
         self._postponed = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Step plateau schedules, then save best.ckpt where the metric is better, and last.ckpt where it is due."""
         cut_short = not ends_epoch(trainer)
         if cut_short and self._saved_step == trainer.global_step:
             return  # last.ckpt continues inside this epoch

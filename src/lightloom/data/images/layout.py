@@ -50,20 +50,35 @@ def find_layout(root: Path) -> Layout:
     inner = _unwrapped(root)
     told: tuple[str, ...] = (f"read below {inner.relative_to(root).as_posix()}/",) if inner != root else ()
     inside = folders(inner)
+    named = _named_parts(inside)
+    others = [folder for folder in inside if not part_named(folder.name) and holds_images(folder)]
+    if not named or (others and _may_be_a_class(named)):
+        return Layout(inner, {"train": inner}, notes=told)
+    _check_one_each(inner, named)
+    if others:
+        told += (f"left out: {first_of([folder.name + '/' for folder in others], 3)}, which is no part",)
+    return Layout(inner, {part: _inner(found[0], part) for part, found in named.items()}, True, told)
+
+
+def _named_parts(inside: Sequence[Path]) -> dict[SplitName, list[Path]]:
+    """Of each part the folders that are called so."""
     named: dict[SplitName, list[Path]] = {}
     for folder in inside:
         if part := part_named(folder.name):
             named.setdefault(part, []).append(folder)
-    others = [folder for folder in inside if not part_named(folder.name) and holds_images(folder)]
-    if not named or (others and len(named) == 1 and not any(map(_has_classes, *named.values()))):
-        return Layout(inner, {"train": inner}, notes=told)  # a class may be called `train`, beside `bus`
+    return named
+
+
+def _may_be_a_class(named: dict[SplitName, list[Path]]) -> bool:
+    """Is there one name only, without classes below it? A class may be called `train`, beside `bus`."""
+    return len(named) == 1 and not any(map(_has_classes, *named.values()))
+
+
+def _check_one_each(inner: Path, named: dict[SplitName, list[Path]]) -> None:
     for part, found in named.items():
         if len(found) > 1:
             names = " and ".join(folder.name for folder in found)
             raise UserError(f"{inner}: {names} are both {part} data; rename one of them, or put them together")
-    if others:
-        told += (f"left out: {first_of([folder.name + '/' for folder in others], 3)}, which is no part",)
-    return Layout(inner, {part: _inner(found[0], part) for part, found in named.items()}, True, told)
 
 
 def part_named(name: str) -> SplitName | None:

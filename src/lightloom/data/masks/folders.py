@@ -137,26 +137,33 @@ class MaskFolder:
         return None
 
     def _folders(self, split: SplitName) -> Iterator[tuple[Path, Path]]:
-        """Where the split's images and masks may lie, and do."""
-        below = [_found(self.root, [name]) for name in SPLITS[split]]
-        parts = [path for path in below if path]
-        given = [name for name in self.places if name]
-        if len(given) == 2:
-            names: Sequence[Sequence[str]] = ([given[0]], [given[1]])
-        else:
-            names = ([self.places[0]] if self.places[0] else IMAGES, [self.places[1]] if self.places[1] else MASKS)
-        whole = [self.root] if split == "train" else []
-        for place in [*parts, *whole]:
-            images, masks = (_found(place, kind) for kind in names)
-            if images and masks and not _has_parts(images):
-                yield images, masks
-        images, masks = (_found(self.root, kind) for kind in names)
-        if images and masks:
-            own = [(_found(images, [name]), _found(masks, [name])) for name in SPLITS[split]]
-            yield from ((i, m) for i, m in own if i and m)
+        """Where the split's images and masks may lie, and do, the likeliest first."""
+        parts = [path for path in (_found(self.root, [name]) for name in SPLITS[split]) if path]
+        yield from self._side_by_side([*parts, *([self.root] if split == "train" else [])])
+        yield from self._parts_inside(split)
         for place in parts:
             if masks := _found(self.root, [f"{place.name}{beside}" for beside in BESIDE]):
-                yield place, masks
+                yield place, masks  # train and trainannot
+
+    def _side_by_side(self, places: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+        """images/ and masks/ in one of these folders."""
+        for place in places:
+            images, masks = self._both(place)
+            if images and masks and not _has_parts(images):
+                yield images, masks
+
+    def _parts_inside(self, split: SplitName) -> Iterator[tuple[Path, Path]]:
+        """images/train and masks/train."""
+        images, masks = self._both(self.root)
+        for name in SPLITS[split] if images and masks else ():
+            own = _found(images, [name]), _found(masks, [name])
+            if own[0] and own[1]:
+                yield own[0], own[1]
+
+    def _both(self, place: Path) -> tuple[Path | None, Path | None]:
+        """The folders of images and of masks in a place, under the names that were given or are in use."""
+        images, masks = self.places
+        return _found(place, [images] if images else IMAGES), _found(place, [masks] if masks else MASKS)
 
     def _alone(self, split: SplitName) -> list[Path]:
         """Images of a test without masks."""

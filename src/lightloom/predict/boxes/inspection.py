@@ -49,21 +49,27 @@ def inspect(datamodule: DetectionDataModule, cfg: DictConfig) -> Findings:
 def report(found: Findings, datamodule: DetectionDataModule) -> None:
     """What each split holds, how often each class occurs in it, how large its boxes are and what was mended."""
     splits = {name: list(known(datamodule.splits[name])) for name in SPLITS if name in datamodule.splits}
-    rows = {"images": [len(items) for items in splits.values()]}
-    rows["without boxes"] = [sum(not len(labels) for _, labels in items) for items in splits.values()]
-    rows["boxes"] = [sum(len(labels) for _, labels in items) for items in splits.values()]
-    rows["most in one image"] = [max(len(labels) for _, labels in items) for items in splits.values()]
-    _add(found, found.title, list(splits), rows)
-    counts = [class_counts(items, datamodule.num_classes or 0) for items in splits.values()]
-    classes = dict(zip(datamodule.classes or [], zip(*counts, strict=True), strict=True))
-    _add(found, "boxes per class", list(splits), classes)
-    histograms = [size_histogram(items) for items in splits.values()]
+    columns, parts = list(splits), list(splits.values())
+    _add(found, found.title, columns, sizes_of(parts))
+    counts = zip(*(class_counts(items, datamodule.num_classes or 0) for items in parts), strict=True)
+    _add(found, "boxes per class", columns, dict(zip(datamodule.classes or [], counts, strict=True)))
     names = [f"{low:g} to {high:g} px" for low, high in pairwise(BOUNDS)]
-    sizes = {name: row for name, row in zip(names, zip(*histograms, strict=True), strict=True) if any(row)}
-    _add(found, "boxes by the root of their area", list(splits), sizes)
+    histograms = zip(*map(size_histogram, parts), strict=True)
+    sizes = {name: row for name, row in zip(names, histograms, strict=True) if any(row)}
+    _add(found, "boxes by the root of their area", columns, sizes)
     for name, faults in datamodule.faults.items():
-        for line in faults.lines(MENDED):
-            found.notes.append(f"{name}: {line}")
+        found.notes.extend(f"{name}: {line}" for line in faults.lines(MENDED))
+
+
+def sizes_of(parts: list[list[tuple[Tensor, Tensor]]]) -> dict[str, list[int]]:
+    """How many images each split has, how many of them without boxes, and how many boxes in all and at most."""
+    counts = [[len(labels) for _, labels in items] for items in parts]
+    return {
+        "images": [len(of) for of in counts],
+        "without boxes": [of.count(0) for of in counts],
+        "boxes": [sum(of) for of in counts],
+        "most in one image": [max(of) for of in counts],
+    }
 
 
 def known(split: Split) -> Iterator[tuple[Tensor, Tensor]]:

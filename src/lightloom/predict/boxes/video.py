@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,23 +92,29 @@ def detect_video(
             kept.add(frame, raw, steady, f"{name}_{number:06d}")
             show(count)
         interrupted = stopped()
-    seconds = time.monotonic() - started
     report(kept, name, method)
     if kept.count:
-        if kept.boxes:
-            where, write = WRITERS[cfg.format]
-            write(folder / where, kept.boxes, classes)
-        log.info(
-            "%d frames at %.1f frames/s, smoothed by %s with a lag of %d frames: %stracks in %s.csv and %s.txt",
-            kept.count, kept.count / max(seconds, 1e-9), type(method).__name__, method.lag,
-            f"{folder / name}.mp4, " if writer else "", folder / name, name,
-        )  # fmt: skip
+        _say_what_was_written(cfg, kept, method, folder / name, time.monotonic() - started, classes)
     if truth is not None and kept.count:
         compare(truth, kept, cfg.stride)
     if reader.fault:
         raise UserError(reader.fault)
     if interrupted and not reader.is_live:
         raise KeyboardInterrupt
+
+
+def _say_what_was_written(
+    cfg: DictConfig, kept: Kept, method: Any, stem: Path, seconds: float, classes: Sequence[str]
+) -> None:
+    """Write each frame's boxes where `format` asks for them; name all files. stem: of them, without a suffix."""
+    if kept.boxes:
+        where, write = WRITERS[cfg.format]
+        write(stem.parent / where, kept.boxes, classes)
+    log.info(
+        "%d frames at %.1f frames/s, smoothed by %s with a lag of %d frames: %stracks in %s.csv and %s.txt",
+        kept.count, kept.count / max(seconds, 1e-9), type(method).__name__, method.lag,
+        f"{stem}.mp4, " if cfg.draw else "", stem, stem.name,
+    )  # fmt: skip
 
 
 def followed(

@@ -83,17 +83,19 @@ def named(item: str, list_of: Path | None = None) -> list[Path | str]:
         path = list_of.parent / path
     if path.is_file():
         return _listed(path) if path.suffix.lower() == LIST and list_of is None else [path]
-    if not path.is_dir() and not set(item) & set("*?["):
+    if path.is_dir():
+        kept = [p for p in sorted(path.rglob("*")) if is_video(p) or is_image(p, below=path)]
+    elif set(item) & set("*?["):
+        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        kept = [p for p in sorted(found) if is_video(p) or is_image(p, below=p.parent)]
+    else:
         raise UserError(f"input={item}: there is no such file or folder; name an image, a folder or a glob.")
-    found = path.rglob("*") if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-    below = path if path.is_dir() else None
-    kept: list[Path | str] = [p for p in sorted(found) if is_video(p) or is_image(p, below=below or p.parent)]
     if not kept:
         kinds = ", ".join(sorted(SUFFIXES))
         raise UserError(
             f"input={item}: no images there ({kinds}); name an image, a folder or a glob such as 'photos/*.jpg'."
         )
-    return kept
+    return list(kept)
 
 
 def is_camera(where: Any) -> bool:
