@@ -1,17 +1,14 @@
 """Every detector, and every data set with boxes: a new file in configs/ is tested without a new test."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from conftest import ROOT, at_hand, in_turn, models_for, names
-from one_step import train_and_restore
+from one_step import reader_of_sets, train_and_restore
 from statistics_of_batches import initial_share
 
 from lightloom.config import compose
 from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
-from lightloom.engine import train
 
 DATA = [n for n in names("data") if compose._kind(ROOT / f"configs/data/{n}.yaml") == "detection"]
 SMALL = ["data.batch_size=2", "data.image_size=96", "data.num_workers=0"]  # the same code, less arithmetic
@@ -19,21 +16,8 @@ SMALL = ["data.batch_size=2", "data.image_size=96", "data.num_workers=0"]  # the
 
 @pytest.fixture(scope="module")
 def datasets():
-    """name -> its datamodule, or the message where the data is not on this machine; read once."""
-    found: dict = {}
-
-    def get(name: str):
-        if name not in found:
-            cfg = compose.without_hydra(compose.compose("train", ["model=faster_rcnn", f"data={name}", *SMALL]))
-            try:
-                found[name] = train.build_data(cfg)[1]
-            except UserError as error:
-                if cfg.data.root and Path(cfg.data.root).exists():
-                    raise  # the data is here: no reason to skip
-                found[name] = error
-        return found[name]
-
-    return get
+    """Of each name its datamodule, read once."""
+    return reader_of_sets("faster_rcnn", SMALL)
 
 
 @pytest.mark.parametrize(("model", "data"), in_turn(models_for("detection"), DATA, "digit_scenes"))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import ROOT, at_hand, in_turn, models_for, names
-from one_step import train_and_restore
+from one_step import reader_of_sets, train_and_restore
 from torch import Tensor, nn
 
 from lightloom.config import compose
 from lightloom.core.errors import UserError
-from lightloom.engine import train
 from lightloom.losses.segmentation import SegmentationLoss
 from lightloom.metrics.segmentation import of_confusion
 from lightloom.modules.segmenter import Segmenter
@@ -24,21 +21,8 @@ SMALL = ["data.batch_size=2", "data.height=64", "data.width=64", "data.num_worke
 
 @pytest.fixture(scope="module")
 def datasets():
-    """name -> its datamodule, or the message where the data is not on this machine; read once."""
-    found: dict = {}
-
-    def get(name: str):
-        if name not in found:
-            cfg = compose.without_hydra(compose.compose("train", ["model=unet", f"data={name}", *SMALL]))
-            try:
-                found[name] = train.build_data(cfg)[1]
-            except UserError as error:
-                if cfg.data.root and Path(cfg.data.root).exists():
-                    raise  # the data is here: no reason to skip
-                found[name] = error
-        return found[name]
-
-    return get
+    """Of each name its datamodule, read once."""
+    return reader_of_sets("unet", SMALL)
 
 
 @pytest.mark.parametrize(("model", "data"), in_turn(models_for("segmentation"), DATA, "river_scenes"))

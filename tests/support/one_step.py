@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightloom.config.compose import compose, without_hydra
 from lightloom.config.foreign import plain
+from lightloom.core.errors import UserError
 from lightloom.data import contract
 from lightloom.engine import facts, train
 from lightloom.engine.checkpoint import RunRecord, SafeCheckpointIO, restore
@@ -42,3 +44,21 @@ def train_and_restore(
     _, again = restore(path)
     path.unlink()  # half a gigabyte for a VGG
     return cfg, module.eval(), again
+
+
+def reader_of_sets(model: str, overrides: Sequence[str]) -> Callable[[str], Any]:
+    """name -> its datamodule, read once; or the message, where the data is not on this machine."""
+    found: dict[str, Any] = {}
+
+    def get(name: str) -> Any:
+        if name not in found:
+            cfg = without_hydra(compose("train", [f"model={model}", f"data={name}", *overrides]))
+            try:
+                found[name] = train.build_data(cfg)[1]
+            except UserError as error:
+                if cfg.data.root and Path(cfg.data.root).exists():
+                    raise  # the data is here: no reason to skip
+                found[name] = error
+        return found[name]
+
+    return get

@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import interpolate
 
 from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.offers import lacks_output
@@ -19,7 +19,7 @@ from lightloom.core import atomic_io
 from lightloom.core.ranges import Count
 from lightloom.core.text import line
 from lightloom.metrics.detection import Boxes, confident, match
-from lightloom.ops.images.grid import MARGIN, PAPER, captioned, grid, to_uint8, write_png
+from lightloom.ops.images.grid import MARGIN, captioned, grid, of_one_size, to_uint8, write_png
 from lightloom.ops.indices import evenly
 from lightloom.ops.typed_trainer import classes_of
 
@@ -165,10 +165,8 @@ def faults(truth: Boxes, found: Boxes) -> tuple[int, int]:
 def page(shown: Sequence[Example], classes: Sequence[str]) -> Tensor:
     """Pairs of drawn images, padded to the largest, uint8 (3, H, W)."""
     drawn = [drawn_on(image, boxes, classes) for image, *both in shown for boxes in both]
-    height, width = (max(d.shape[i] for d in drawn) for i in (1, 2))
-    cells = torch.stack([pad(d, (0, width - d.shape[2], 0, height - d.shape[1]), value=PAPER) for d in drawn])
     columns = 2 * min(COLUMNS, len(shown))
-    return captioned(grid(cells, columns), top=["truth", "found"] * (columns // 2))
+    return captioned(grid(of_one_size(drawn), columns), top=["truth", "found"] * (columns // 2))
 
 
 def drawn_on(image: Tensor, boxes: Boxes, classes: Sequence[str]) -> Tensor:

@@ -9,14 +9,14 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import interpolate
 
 from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.offers import lacks_output
 from lightloom.callbacks.samples.grid import epoch_file, is_shown
 from lightloom.core.ranges import Count
 from lightloom.losses.segmentation import IGNORE
-from lightloom.ops.images.grid import PAPER, captioned, grid, to_uint8, write_png
+from lightloom.ops.images.grid import captioned, grid, of_one_size, to_uint8, write_png
 from lightloom.ops.indices import evenly
 
 SIDE = 240  # pixels of an image's longer side on a page
@@ -105,10 +105,8 @@ def shown(outputs: Any, batch: Any) -> list[Shown]:
 def page(images: Sequence[Shown]) -> Tensor:
     """A row for each: image, truth, found, and the wrong pixels in red; uint8 (3, H, W)."""
     cells = [cell for _, image, truth, mask in images for cell in cells_of(image, truth, mask)]
-    height, width = (max(cell.shape[i] for cell in cells) for i in (1, 2))
-    same = [pad(cell, (0, width - cell.shape[2], 0, height - cell.shape[1]), value=PAPER) for cell in cells]
     left = [f"{100 * (1 - one[0]):.0f} %" for one in images]
-    return captioned(grid(torch.stack(same), 4), top=["image", "truth", "found", "wrong"], left=left)
+    return captioned(grid(of_one_size(cells), 4), top=["image", "truth", "found", "wrong"], left=left)
 
 
 def cells_of(image: Tensor, truth: Tensor, mask: Tensor) -> list[Tensor]:

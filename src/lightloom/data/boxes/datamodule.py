@@ -27,6 +27,7 @@ from lightloom.data.images.layout import PARTS
 from lightloom.data.images.readers import SplitName
 from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.sampling import stratified_split
+from lightloom.data.stated import check_classes
 from lightloom.ops.rng import mix, mix_tensor, seed_everything, uniforms
 
 Batch = tuple[list[Tensor], list[Target]]
@@ -124,14 +125,7 @@ class DetectionDataModule(KeyedDataModule):
     def facts(self) -> dict[str, Any]:
         """What the data says of itself, checked against the configuration: num_classes, classes and has_masks."""
         classes, has_masks = self.model_classes or list(self.reader.classes), bool(self.reader.has_masks)
-        if self.num_classes not in (None, len(classes)):
-            raise UserError(
-                f"data.num_classes is {self.num_classes}, but {self.name} has {len(classes)} classes "
-                f"({', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}), background not counted; "
-                f"set data.num_classes={len(classes)}."
-            )
-        if self.classes not in (None, classes):
-            raise UserError(f"data.classes is {self.classes}, but {self.name} has {classes}; set data.classes=null.")
+        check_classes(str(self.name), self.num_classes, self.classes, classes, ", background not counted")
         if self.has_masks and not has_masks:
             raise UserError(f"data.has_masks is true, but {self.name} has boxes only; set data.has_masks=null.")
         self.num_classes, self.classes = len(classes), classes

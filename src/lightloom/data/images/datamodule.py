@@ -29,6 +29,7 @@ from lightloom.data.images.readers import PARTS, UNLABELLED, Reader, Split, Spli
 from lightloom.data.images.unreadable import unreadable
 from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.sampling import stratified_folds, stratified_split
+from lightloom.data.stated import check_channels, check_classes
 from lightloom.ops.rng import mix_tensor, seed_everything, uniforms
 
 log = logging.getLogger("lightloom")
@@ -121,19 +122,8 @@ class ImageDataModule(KeyedDataModule):
     def facts(self) -> dict[str, Any]:
         """What the data says of itself, checked against what the configuration says: num_classes and classes."""
         classes = self.model_classes or list(self.reader.classes)
-        if self.num_classes not in (None, len(classes)):
-            raise UserError(
-                f"data.num_classes is {self.num_classes}, but {self.name} has {len(classes)} classes "
-                f"({', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}); set data.num_classes={len(classes)}."
-            )
-        if self.classes not in (None, classes):
-            raise UserError(f"data.classes is {self.classes}, but {self.name} has {classes}; set data.classes=null.")
-        for fact in ("mean", "std"):
-            if len(getattr(self, fact)) != self.channels:
-                raise UserError(
-                    f"data.{fact} has {len(getattr(self, fact))} values, but data.channels is {self.channels}; "
-                    f"give one value per channel."
-                )
+        check_classes(str(self.name), self.num_classes, self.classes, classes)
+        check_channels(self.channels, mean=self.mean, std=self.std)
         self.num_classes, self.classes = len(classes), classes
         return {"num_classes": len(classes), "classes": classes}
 

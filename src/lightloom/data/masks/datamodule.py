@@ -26,6 +26,7 @@ from lightloom.data.masks.decode import IGNORE
 from lightloom.data.masks.split import Joined, MaskFiles, Reader, Split
 from lightloom.data.masks.validation import unreadable
 from lightloom.data.sampling import stratified_split
+from lightloom.data.stated import check_channels, check_classes
 from lightloom.ops.rng import mix_tensor, seed_everything, uniforms
 
 Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -86,19 +87,8 @@ class SegmentationDataModule(KeyedDataModule):
     def facts(self) -> dict[str, Any]:
         """What the data says of itself, checked against the configuration: num_classes and classes."""
         classes = list(self.reader.classes)
-        if self.num_classes not in (None, len(classes)):
-            raise UserError(
-                f"data.num_classes is {self.num_classes}, but {self.name} has {len(classes)} classes "
-                f"({', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}); set data.num_classes={len(classes)}."
-            )
-        if self.classes not in (None, classes):
-            raise UserError(f"data.classes is {self.classes}, but {self.name} has {classes}; set data.classes=null.")
-        for fact in ("mean", "std"):
-            if len(getattr(self, fact)) != self.channels:
-                raise UserError(
-                    f"data.{fact} has {len(getattr(self, fact))} values, but images have {self.channels} channels; "
-                    f"give one for each."
-                )
+        check_classes(str(self.name), self.num_classes, self.classes, classes)
+        check_channels(self.channels, mean=self.mean, std=self.std)
         self.num_classes, self.classes = len(classes), classes
         return {"num_classes": len(classes), "classes": classes}
 

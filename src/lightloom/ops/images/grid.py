@@ -43,6 +43,12 @@ def grid(images: Tensor, columns: int) -> Tensor:
     return pad(page, (0, MARGIN, 0, MARGIN), value=PAPER)
 
 
+def of_one_size(images: Sequence[Tensor]) -> Tensor:
+    """Images uint8 (C, H, W) of several sizes as (N, C, H, W), with paper at the right and below."""
+    height, width = (max(image.shape[i] for image in images) for i in (1, 2))
+    return torch.stack([pad(x, (0, width - x.shape[2], 0, height - x.shape[1]), value=PAPER) for x in images])
+
+
 def tiles(page: Tensor, height: int, width: int) -> Tensor:
     """Cut a `grid` into its images, uint8 (N, C, height, width), blank cells of the last row included."""
     cells = page[:, :-MARGIN, :-MARGIN].unfold(1, height + MARGIN, height + MARGIN)
