@@ -84,6 +84,10 @@ READ: dict[str, tuple[Build, dict, list[int], dict[str, int]]] = {  # options, v
         lambda r: (pairs(r, "Train/images", "Train/masks"), pairs(r, "Validation/images", "Validation/masks")),
         {}, THREE, {"train": 3, "val": 3},
     ),
+    "seg_train": (
+        lambda r: (pairs(r, "seg_train/images", "seg_train/masks"), pairs(r, "seg_test/images", "seg_test/masks", 2)),
+        {}, THREE, {"train": 3, "test": 2},
+    ),
     "SegNet": (
         lambda r: (pairs(r, "train", "trainannot"), pairs(r, "val", "valannot", 2)), {}, THREE, {"train": 3, "val": 2}
     ),

@@ -14,15 +14,11 @@ from lightloom.core.documents import read_text
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.ranges import Natural, checked
+from lightloom.data.images.layout import folders, part_named
 from lightloom.data.images.readers import SplitName, image_files
 from lightloom.data.masks.decode import Colour, read_mask
 from lightloom.data.masks.split import Coding, MaskFiles
 
-SPLITS: Mapping[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
 IMAGES = ("images", "image", "imgs", "img", "jpegimages", "leftimg8bit")
 MASKS = ("masks", "mask", "labels", "label", "annotations", "annots", "gt", "segmentationclass", "gtfine")
 WORDS = ("mask", "masks", "label", "labels", "annot", "gt", "l", "seg", "segmentation")
@@ -122,7 +118,8 @@ class MaskFolder:
 
     def pairs(self, split: SplitName) -> list[Pair] | None:
         """Images with their masks; None where the data has no such split. UserError where images lack a mask."""
-        if lists := [p for p in (self.root / f"{name}.txt" for name in SPLITS[split]) if p.is_file()]:
+        lists = [path for path in sorted(self.root.glob("*.txt")) if part_named(path.stem) == split]
+        if lists:
             return self._listed(lists[0])
         for images, masks in self._folders(split):
             if found := image_files(images):
@@ -138,7 +135,7 @@ class MaskFolder:
 
     def _folders(self, split: SplitName) -> Iterator[tuple[Path, Path]]:
         """Where the split's images and masks may lie, and do, the likeliest first."""
-        parts = [path for path in (_found(self.root, [name]) for name in SPLITS[split]) if path]
+        parts = _parts(self.root, split)
         yield from self._side_by_side([*parts, *([self.root] if split == "train" else [])])
         yield from self._parts_inside(split)
         for place in parts:
@@ -155,10 +152,7 @@ class MaskFolder:
     def _parts_inside(self, split: SplitName) -> Iterator[tuple[Path, Path]]:
         """images/train and masks/train."""
         images, masks = self._both(self.root)
-        for name in SPLITS[split] if images and masks else ():
-            own = _found(images, [name]), _found(masks, [name])
-            if own[0] and own[1]:
-                yield own[0], own[1]
+        yield from zip(_parts(images, split), _parts(masks, split), strict=False)
 
     def _both(self, place: Path) -> tuple[Path | None, Path | None]:
         """The folders of images and of masks in a place, under the names that were given or are in use."""
@@ -169,8 +163,8 @@ class MaskFolder:
         """Images of a test without masks."""
         if split != "test":
             return []
-        place = next((p for p in (_found(self.root, [name]) for name in SPLITS[split]) if p), None)
-        return image_files(_found(place, IMAGES) or place) if place else []
+        places = _parts(self.root, split)
+        return image_files(_found(places[0], IMAGES) or places[0]) if places else []
 
     def _matched(self, images: Sequence[Path], folder: Path, masks: Path) -> Iterator[Pair]:
         files = {path.relative_to(masks).with_suffix("").as_posix().lower(): path for path in image_files(masks)}
@@ -254,8 +248,13 @@ def _found(place: Path | None, names: Iterable[str]) -> Path | None:
     return next((folders[name.lower()] for name in names if name.lower() in folders), None)
 
 
+def _parts(place: Path | None, split: SplitName) -> list[Path]:
+    """The folders in `place` that are called as this part is."""
+    return [folder for folder in folders(place) if part_named(folder.name) == split]
+
+
 def _has_parts(images: Path) -> bool:
-    return any(_found(images, names) for names in SPLITS.values())
+    return any(part_named(folder.name) for folder in folders(images))
 
 
 def _is_number(text: str) -> bool:
