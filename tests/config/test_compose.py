@@ -286,3 +286,9 @@ def test_a_command_without_a_model_alternates_nothing():
         config.without_hydra(compose("trainer=ddp", config_name="eval")).trainer.strategy.find_unused_parameters
         is False
     )
+
+
+def test_a_model_that_is_not_published_is_refused_as_it_was_typed():
+    typed = expand_shorthand("model=lenet", "predict")
+    with pytest.raises(UserError, match=r"^model=lenet: no model of this name predicts untrained.*Known: faster_rcnn"):
+        check("predict", [typed])

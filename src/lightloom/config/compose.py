@@ -269,6 +269,9 @@ def _unknown_name(group: str, name: Any, known: dict[str, Path], config_dir: str
         return None
     listed = f"Known: {', '.join(known)}." if known else f"{CONFIGS / group} has none."
     near = habits.choice(group, name) or did_you_mean(str(name), known)
+    typed = {own: word for words in PUBLISHED.values() for word, own in words.items()}.get(group)
+    if typed:
+        return f"{typed}={format_value(name)}: no {typed} of this name predicts untrained.{near} {listed}"
     return f"{group}={format_value(name)}: there is no such {group}.{near} {listed}"
 
 

@@ -165,6 +165,7 @@ def test_cityscapes_labels_become_training_classes(tmp_path):
 
 
 WRONG: dict[str, tuple[Build, dict, str]] = {
+    "no folder": (lambda r: r.rmdir(), {}, "there is no such folder; set data.root"),
     "nothing there": (lambda r: None, {}, "no images beside masks; expected images/ and masks/ there"),
     "images alone": (lambda r: image(r / "images/1.jpg"), {}, "it has images"),
     "an image without mask": (

@@ -118,6 +118,8 @@ class MaskFolder:
 
     def pairs(self, split: SplitName) -> list[Pair] | None:
         """Images with their masks; None where the data has no such split. UserError where images lack a mask."""
+        if not self.root.is_dir():
+            raise UserError(f"{self.root}: there is no such folder; set data.root to the one that has images and masks")
         lists = [path for path in sorted(self.root.glob("*.txt")) if part_named(path.stem) == split]
         if lists:
             return self._listed(lists[0])
@@ -125,7 +127,7 @@ class MaskFolder:
             if found := image_files(images):
                 return list(self._matched(found, images, masks))
         if split == "train":
-            seen = sorted(path.name for path in self.root.iterdir())[:SEEN] if self.root.is_dir() else []
+            seen = sorted(path.name for path in self.root.iterdir())[:SEEN]
             raise UserError(
                 f"{self.root}: no images beside masks; expected images/ and masks/ there or in its train/, train/ and "
                 f"trainannot/, or train.txt with a pair on each line; it has {', '.join(seen) or 'nothing'}. Set "
