@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +16,8 @@ import PIL
 import torch
 from filelock import FileLock
 from torch import Tensor
+
+from lightloom.core import atomic_io
 
 log = logging.getLogger("lightloom")
 ANOTHER = 600.0  # seconds for another process to make the same file
@@ -121,6 +123,21 @@ def fingerprint(paths: Sequence[Path], *facts: Any) -> str:
         told = f"{state.st_size} {state.st_mtime_ns}" if state else "missing"
         digest.update(f"|{path} {told}".encode("utf-8", "surrogateescape"))  # a name's bytes may be no text
     return digest.hexdigest()[:24]
+
+
+def faults_unless_known_clean(known: Path | None, look: Callable[[], dict[Path, str]]) -> dict[Path, str]:
+    """What a look at files finds wrong, file by file; that it found nothing is remembered in `known`, and it is not
+    looked again. A disk that cannot remember it is no reason to end.
+    """
+    if known and known.is_file():
+        return {}
+    found = look()
+    if known and not found:
+        try:
+            atomic_io.write_text(known, "")
+        except OSError as error:
+            log.debug("%s: that all files can be read is not remembered (%s)", known, error)
+    return found
 
 
 def _reserve(file: Path, size: int) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import PIL
 
-from lightloom.core import atomic_io
 from lightloom.core.limits import MOST_PIXELS, limit
-from lightloom.data.cache import fingerprint
+from lightloom.data.cache import faults_unless_known_clean, fingerprint
 from lightloom.data.images.decode import open_image
 
 DECODED = 500  # files that are read to their last pixel; of the others the header, and those without their end
 ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 TAIL = 4096  # bytes in which the end is looked for: some programs write after it
-log = logging.getLogger("lightloom")
 
 
 def unreadable(paths: Sequence[Path], image_size: int, folder: Path | None = None) -> dict[Path, str]:
@@ -28,18 +25,14 @@ def unreadable(paths: Sequence[Path], image_size: int, folder: Path | None = Non
     """
     looked_for = ("readable", DECODED, image_size, limit(MOST_PIXELS), PIL.__version__)
     known = folder / f"{fingerprint(paths, *looked_for)}.readable" if folder else None
-    if known and known.is_file():
-        return {}
+    return faults_unless_known_clean(known, lambda: _look(paths, image_size))
+
+
+def _look(paths: Sequence[Path], image_size: int) -> dict[Path, str]:
     every = max(1, -(-len(paths) // DECODED))
     with ThreadPoolExecutor() as pool:
         said = list(pool.map(_fault, paths, (i % every == 0 for i in range(len(paths))), [image_size] * len(paths)))
-    found = {path: fault for path, fault in zip(paths, said, strict=True) if fault}
-    if known and not found:
-        try:
-            atomic_io.write_text(known, "")
-        except OSError as error:
-            log.debug("%s: that all images can be read is not remembered (%s)", known, error)
-    return found
+    return {path: fault for path, fault in zip(paths, said, strict=True) if fault}
 
 
 def _fault(path: Path, decode: bool, image_size: int) -> str | None:

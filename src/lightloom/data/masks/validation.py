@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import PIL
 from PIL import Image, ImageOps
 
-from lightloom.core import atomic_io
 from lightloom.core.errors import UserError
-from lightloom.core.limits import check_pixels
-from lightloom.data.cache import fingerprint
+from lightloom.core.limits import MOST_PIXELS, check_pixels, limit
+from lightloom.data.cache import faults_unless_known_clean, fingerprint
 from lightloom.data.masks.split import MaskFiles, check_sizes
-
-log = logging.getLogger("lightloom")
 
 
 def unreadable(split: MaskFiles, folder: Path | None = None) -> dict[Path, str]:
@@ -23,18 +20,15 @@ def unreadable(split: MaskFiles, folder: Path | None = None) -> dict[Path, str]:
 
     That nothing was found is remembered below `folder`, until a file's name, size or time changes.
     """
-    known = folder / f"{fingerprint([*split.images, *split.masks], repr(split.coding))}.masks" if folder else None
-    if known and known.is_file():
-        return {}
+    looked_for = (repr(split.coding), limit(MOST_PIXELS), PIL.__version__)
+    known = folder / f"{fingerprint([*split.images, *split.masks], *looked_for)}.masks" if folder else None
+    return faults_unless_known_clean(known, lambda: _look(split))
+
+
+def _look(split: MaskFiles) -> dict[Path, str]:
     with ThreadPoolExecutor() as pool:
-        said = list(pool.map(lambda i: _fault(split, i), range(len(split))))
-    found = dict(fault for fault in said if fault)
-    if known and not found:
-        try:
-            atomic_io.write_text(known, "")
-        except OSError as error:
-            log.debug("%s: that all masks can be read is not remembered (%s)", known, error)
-    return found
+        said = pool.map(lambda i: _fault(split, i), range(len(split)))
+        return dict(fault for fault in said if fault)
 
 
 def _fault(split: MaskFiles, index: int) -> tuple[Path, str] | None:
