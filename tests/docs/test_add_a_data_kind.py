@@ -194,9 +194,9 @@ def test_a_gcn(project):
     code, text = project.run("python src/export.py ckpt_path=logs/runs/nodes")
     refused = [line for line in text.splitlines() if line.startswith("error: ")]
     assert (code, len(refused)) == (2, 1), text
-    assert "nodes: GCN, trained on data of kind graph, does none of what export.py records" in refused[0]
+    assert "nodes: TinyGCN, trained on data of kind nodes, does none of what export.py records" in refused[0]
     code, text = project.run("python src/eval.py ckpt_path=logs/runs/nodes data=discs")
-    assert (code, "data=discs has kind shapes, but the checkpoint was trained on blocks with kind graph" in text) == (
+    assert (code, "data=discs has kind shapes, but the checkpoint was trained on blocks with kind nodes" in text) == (
         2,
         True,
     )
@@ -232,6 +232,6 @@ def test_a_gcn_on_cora(project):
     """81.5 % in the paper, a mean over 100 draws of weights; here one."""
     (project.root / "data/graph").mkdir(parents=True, exist_ok=True)
     (project.root / "data/graph/cora.npz").symlink_to(real("graph/cora.npz"))
-    code, said = project.run("python src/train.py experiment=gcn_cora run_name=cora")
+    code, said = project.run("python src/train.py experiment=tiny_gcn_citations run_name=cora")
     assert code == 0, said
     assert 0.79 < accuracy(project.folder("cora")) < 0.84
