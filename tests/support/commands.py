@@ -21,9 +21,10 @@ from lightloom.config.compose import ROOT
 from lightloom.core.run_dir import RUN_TIME
 from lightloom.engine.rendezvous import free_port
 
+HERE = Path(__file__).resolve().parent
 LIMIT = 240  # seconds
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["lightloom.engine.train"])
+SERVER.set_forkserver_preload(["warm"])
 
 
 @dataclass
@@ -86,7 +87,7 @@ def _start_server() -> None:
     What it cannot import it leaves out without a word, and each command then takes seconds to load the libraries.
     """
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), *filter(None, [before])])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(HERE), *filter(None, [before])])
     try:
         forkserver.ensure_running()
     finally:

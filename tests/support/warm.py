@@ -1,0 +1,24 @@
+"""What the server of commands (`commands.py`) loads before it forks: libraries, and the caches of one composed command.
+
+Nothing is computed here, and no thread is started; a command then begins with what else it would import and read for
+longer than it trains.
+"""
+
+import atexit
+import gc
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot  # noqa: F401
+import timm  # noqa: F401
+import torch.utils.tensorboard  # noqa: F401
+import torchvision.models.detection  # noqa: F401
+
+import lightloom.engine.evaluate
+import lightloom.engine.train  # noqa: F401
+from lightloom.cli.launch import prepared
+
+prepared([], "train")
+sys.path.remove(str(Path(__file__).parent))
+gc.freeze()  # no fork looks through all that again
+atexit.register(gc.unfreeze)  # libraries complain of what is left at the end
