@@ -33,13 +33,17 @@ def read_text(path: Path, most: int | None = None) -> str:
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file."""
-    text = read_text(path)
+    return parse_json(read_text(path), path)
+
+
+def parse_json(text: str, source: Path | str) -> Any:
+    """What a JSON text holds. source: where it stands, for the message."""
     try:
         return json.loads(text)
     except ValueError as error:
-        raise UserError(f"{path}: is no whole JSON ({error}); write it again") from error
+        raise UserError(f"{source}: is no whole JSON ({error}); write it again") from error
     except RecursionError:
-        raise UserError(f"{path}: is nested too deep to be read; expected {MOST_DEPTH} levels at most") from None
+        raise UserError(f"{source}: is nested too deep to be read; expected {MOST_DEPTH} levels at most") from None
 
 
 def read_yaml(path: Path, most: int = MOST_YAML) -> Any:
