@@ -96,6 +96,35 @@ def test_it_is_imported_without_torch(room):
     assert done.stdout.strip() == "set()"
 
 
+def loaded(module: str, found: set[str] | None = None) -> set[str]:
+    """What importing a module of ours imports, ours and others', as the sources say: not what functions import."""
+    found = set() if found is None else found
+    place = module.removeprefix("lightloom.").replace(".", "/")
+    for file in filter(Path.is_file, (PACKAGE / f"{place}.py", PACKAGE / place / "__init__.py")):
+        for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+            for name in names_of(statement):
+                if name not in found:
+                    found.add(name)
+                    loaded(name, found)
+    return found
+
+
+def names_of(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom) and statement.module:
+        return [statement.module, *(f"{statement.module}.{alias.name}" for alias in statement.names)]
+    return []
+
+
+@pytest.mark.parametrize(
+    "module", ["engine.train", "engine.evaluate", "modules.classifier", "modules.gan", "modules.vae"]
+)
+def test_timm_is_loaded_by_the_runs_that_use_it(module):
+    """It takes a second, and so do the trackers' packages that it looks for."""
+    assert sorted(name for name in loaded(f"lightloom.{module}") if name.split(".")[0] in {"timm", "wandb"}) == []
+
+
 def test_shared_rooms_know_no_kind_of_data():
     wrong = []
     for room in SHARED:

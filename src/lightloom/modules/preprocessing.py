@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightloom.core.errors import UserError
-from lightloom.networks.library import PREPROCESSING, Preprocessing
+
+if TYPE_CHECKING:
+    from lightloom.networks.library import Preprocessing
 
 log = logging.getLogger("lightloom")
 
@@ -36,6 +38,8 @@ def settle_preprocessing(model: Any, data: Any) -> None:
 
 
 def _preprocessing(model: Any) -> Preprocessing | None:
+    from lightloom.networks.library import PREPROCESSING  # with timm, which takes a second that most runs need not wait
+
     of_weights = PREPROCESSING.get(str(model.network.get("_target_")))
     return of_weights and of_weights(str(model.network.get("name")))
 
