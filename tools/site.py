@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lightloom.cli import help
+from lightloom.core.places import CONFIGS
 
 ROOT = Path(__file__).parents[1]
 COPY = ROOT / "build" / "docs-site"  # what zensical reads
@@ -96,10 +97,10 @@ def options() -> str:
         "Each choice is a file: `configs/<group>/<choice>.yaml`. `python src/train.py --help` has",
     ]
     parts += ["the same lists, `--cfg job` every option and its value for one command."]
-    groups = sorted(path.name for path in help.CONFIGS.iterdir() if path.is_dir() and [*path.glob("*.yaml")])
+    groups = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and [*path.glob("*.yaml")])
     for group in groups:
         parts += ["", f"## {group}", ""]
-        for path in sorted((help.CONFIGS / group).glob("*.yaml")):
+        for path in sorted((CONFIGS / group).glob("*.yaml")):
             body = "".join(f"    {line}\n" for line in path.read_text(encoding="utf-8").splitlines())
             title = f"`{group}={path.stem}` {_plain(help.summary(path))}".replace('"', "'")
             parts += [f'??? option "{title}"', "", f"    ```yaml\n{body}    ```", ""]

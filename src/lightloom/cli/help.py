@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+from lightloom.core.places import CONFIG_FOLDERS, as_spoken
+
 USAGE = {
     "train": (
         "Train a model, then test its best checkpoint.",
@@ -103,17 +104,22 @@ def text(config_name: str) -> str:
     purpose, usage, examples, groups = USAGE[config_name]
     parts = [purpose, "", f"Usage: {usage}", "", "Examples:", *(f"  {e}" for e in examples if _is_possible(e))]
     for group in groups:
-        entries = {p.stem: summary(p) for p in sorted((CONFIGS / group).glob("*.yaml"))}
+        entries = {name: summary(path) for name, path in sorted(choices(group).items())}
         if entries:
             parts += ["", f"{group}=", *_columns(entries)]
-    return "\n".join(parts)
+    return as_spoken("\n".join(parts))
 
 
 def _is_possible(example: str) -> bool:
     """Is each choice of a group that it makes there? A project may have been made without some."""
-    choices = [option.split("=") for option in example.split() if option.count("=") == 1]
-    files = [CONFIGS / group / f"{name}.yaml" for group, names in choices for name in names.split(",")]
-    return all(file.is_file() for file in files if file.parent.is_dir())
+    made = [option.split("=") for option in example.split() if option.count("=") == 1]
+    known = {group: choices(group) for group, _ in made}
+    return all(name in known[group] for group, names in made for name in names.split(",") if known[group])
+
+
+def choices(group: str) -> dict[str, Path]:
+    """The names that `group=` takes, with their files; of a project, its own first."""
+    return {path.stem: path for folder in reversed(CONFIG_FOLDERS) for path in (folder / group).glob("*.yaml")}
 
 
 def summary(path: Path) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 from lightloom.config.aliases import is_old, modernized_overrides
 from lightloom.config.command_line import quote, refuse
-from lightloom.core import lock, run_dir, watchdog
+from lightloom.core import lock, places, run_dir, watchdog
 from lightloom.core.environment import drop_empty, read_dotenv, variable
 from lightloom.core.errors import Interrupted, UserError, message_of
 from lightloom.core.redaction import redact, redacted
@@ -29,7 +29,6 @@ from lightloom.core.text import printable
 from lightloom.engine import rendezvous
 
 log = logging.getLogger("lightloom")
-ROOT = Path(__file__).parents[3]
 Task = Callable[[Any], float | None]
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
@@ -52,8 +51,9 @@ def launch(task: Task, config_name: str) -> None:
 
 def command(run: Callable[[Sequence[str]], int], config_name: str) -> None:
     """`run(arguments)` with the command line's; then exit with the code that it returns, or that of its error."""
-    read_dotenv(ROOT)
+    read_dotenv(places.ROOT)
     drop_empty()
+    places.make_importable()
     _listen()
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
@@ -282,7 +282,7 @@ def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = arguments
     try:
-        hydra.main(version_base="1.3", config_path=str(compose.CONFIGS), config_name=config_name)(job)()
+        hydra.main(version_base="1.3", config_path=str(places.CONFIGS), config_name=config_name)(job)()
     except HydraException as error:
         raise UserError(compose.brief(error)) from error
     except OSError as error:

@@ -7,11 +7,12 @@ from typing import NoReturn
 
 from lightloom.config.foreign import literal
 from lightloom.core.errors import UserError
+from lightloom.core.places import spoken
 
 
 def refuse(message: str) -> NoReturn:
     """Raise UserError with the message and where help is to be had."""
-    raise UserError(f"{message}; python src/<command>.py --help shows how the command line is written.")
+    raise UserError(f"{message}; {spoken('<command>')} --help shows how the command line is written.")
 
 
 def quote(path: Path | str) -> str:

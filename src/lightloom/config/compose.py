@@ -26,7 +26,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 from yaml import YAMLError
 
-from lightloom.config import habits, null_facts
+from lightloom.config import habits, null_facts, search_path
 from lightloom.config import overrides as keys
 from lightloom.config.annotations import options_class, options_of
 from lightloom.config.declarations import optimizes_manually
@@ -36,16 +36,18 @@ from lightloom.config.rules import rule_for
 from lightloom.config.values import Text, format_value
 from lightloom.core.environment import variable
 from lightloom.core.errors import UserError, did_you_mean, raise_all
+from lightloom.core.places import CONFIG_FOLDERS, CONFIGS, ROOT
 from lightloom.core.run_dir import RUN_TIME
 
-ROOT = Path(__file__).parents[3]
-CONFIGS = ROOT / "configs"
 OF_A_MODEL = ("optimizer", "scheduler")  # groups that choose a part of any model
 PUBLISHED = {"predict": {"model": "published"}}  # what an entry point that trains nothing means by a group
 NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
 PLACED = re.compile(r"^ *- /(\w+)(@[\w.]+): ", re.MULTILINE)  # a part in the defaults of a YAML file
 UNJUDGED = ("hydra", "sweep.space")  # Hydra judges its own; a space holds what values may be, no values
 MAX_COMBINATIONS = 32  # of a sweep's groups that are checked before its first run
+
+
+search_path.register()
 
 
 def register_resolvers(config_name: str) -> None:
@@ -128,7 +130,7 @@ def expand_shorthand(override: str, config_name: str = "") -> str:
 @cache
 def shorthand() -> dict[str, str]:
     """Group -> `group@place`: of a model's parts, and of each `/group@place: choice` in the defaults of a task."""
-    tasks = (path.read_text(encoding="utf-8") for path in sorted((CONFIGS / "task").glob("*.yaml")))
+    tasks = (path.read_text(encoding="utf-8") for path in options("task").values())
     placed = {group: group + place for text in tasks for group, place in PLACED.findall(text)}
     return placed | {group: f"{group}@model.{group}" for group in OF_A_MODEL}
 
@@ -198,13 +200,13 @@ def sweeps(lines: Sequence[str]) -> list[str]:
 
 
 def options(group: str, config_dir: str | None = None) -> dict[str, Path]:
-    """The names that `group=` takes, with their files, sorted."""
-    found = {p.stem: p for root in _roots(config_dir) for p in (root / group).glob("*.yaml")}
+    """The names that `group=` takes, with the files that Hydra finds for them, sorted."""
+    found = {p.stem: p for root in reversed(_roots(config_dir)) for p in (root / group).glob("*.yaml")}
     return dict(sorted(found.items()))
 
 
 def _roots(config_dir: str | None) -> list[Path]:
-    return [CONFIGS, *([Path(config_dir)] if config_dir else [])]
+    return [*CONFIG_FOLDERS, *([Path(config_dir)] if config_dir else [])]
 
 
 def is_group(key: str, config_dir: str | None) -> bool:
@@ -334,7 +336,7 @@ def _empty_choices(cfg: DictConfig) -> Iterator[str]:
     for group in ("model", "data"):
         chosen = cfg.hydra.runtime.choices.get(group)
         if chosen is not None and "_target_" not in (cfg.get(group) or {}):
-            known = sorted(path.stem for path in (CONFIGS / group / "base").glob("*.yaml"))
+            known = options(f"{group}/base")
             yield (
                 f"{group}={chosen}: its YAML makes no {group}, it has no _target_; begin it with `defaults: "
                 f"[base/<one of {', '.join(known)}>, _self_]`."
@@ -448,7 +450,11 @@ def _kind(path: Path) -> str | None:
         return cfg.kind
     names = [d.partition("@")[0] for d in cfg.get("defaults", []) if isinstance(d, str) and d != "_self_"]
     names = [name.removeprefix("/data/") for name in names]
-    parents = [folder / f"{name}.yaml" for folder in (path.parent, CONFIGS / "data") for name in names]
+    parents = [
+        folder / f"{name}.yaml"
+        for folder in (path.parent, *(root / "data" for root in CONFIG_FOLDERS))
+        for name in names
+    ]
     return next((kind for p in parents if p.exists() and (kind := _kind(p))), None)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lightloom.core.places import as_spoken
+
 OPTIONS = {  # an option there -> what to write here; of `a.b` the longest part that is known counts
     "task_name": "run_name=<name> names the run and its folder",
     "hparams_search": "a search is python src/sweep.py sweep=<name>; a few values are -m <option>=<a>,<b>",
@@ -61,4 +63,4 @@ def choice(group: str, name: object) -> str:
 
 
 def _said(hint: str | None) -> str:
-    return f" Here: {hint}." if hint else ""
+    return f" Here: {as_spoken(hint)}." if hint else ""

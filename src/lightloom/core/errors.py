@@ -8,6 +8,8 @@ import importlib.util
 import re
 from collections.abc import Iterable, Iterator
 
+from lightloom.core.places import CLONE, PACKAGE, ROOT
+
 _SPACE = "free some space or set paths.log_dir=<a folder on another disk>"
 LIMITS = {  # by errno: of the machine, not of the program
     errno.ENOSPC: _SPACE,
@@ -101,7 +103,9 @@ def check_installed(asked: str, extra: str, *libraries: str) -> None:
 
 def install(extra: str) -> str:
     """The command, given in the project's folder, that brings what an optional part of lightloom needs."""
-    return f'.venv/bin/uv pip install -e ".[{extra}]"'
+    if ROOT == CLONE:
+        return f'.venv/bin/uv pip install -e ".[{extra}]"'
+    return f'python -m pip install "{PACKAGE.name}[{extra}]"'
 
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:

@@ -23,9 +23,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from lightloom.config.compose import ROOT
 from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, differences, distinct, matches
 from lightloom.core import atomic_io, run_dir
+from lightloom.core.places import ROOT, spoken
 from lightloom.core.redaction import redact, redact_options
 from lightloom.core.run_dir import starts as starts_of
 from lightloom.data import contract
@@ -125,7 +125,7 @@ def write(run: Path, starts: list[dict[str, Any]]) -> None:
 def command(argv: list[str]) -> str:
     """The command line, without where the run lies and begins."""
     given = [a for a in argv[1:] if a.partition("=")[0].lstrip("+") not in run_dir.ONCE]
-    return shlex.join(["python", f"src/{Path(argv[0]).name}", *map(redact, given)])
+    return shlex.join([*spoken(Path(argv[0]).stem).split(), *map(redact, given)])
 
 
 # --- the code and the machine

@@ -22,6 +22,7 @@ from lightloom.config.foreign import plain
 from lightloom.config.instantiate import KEYWORDS, build, import_target
 from lightloom.core.errors import UserError, message_of
 from lightloom.core.parts import PARTS
+from lightloom.core.places import OWN_PACKAGES
 
 TRUSTED = ("lightloom", "torch", "torchvision", "timm", "pytorch_lightning", "torchmetrics")
 BASES: dict[str, tuple[type, ...]] = {  # where a class is defined: what it must be derived from
@@ -91,8 +92,8 @@ def plain_fact(value: Any, where: str, source: str) -> Any:
 
 
 def packages(trust: str | Sequence[str] | None) -> tuple[str, ...]:
-    """What `trust` names: one package, several or none."""
-    return (trust,) if isinstance(trust, str) else tuple(map(str, trust or ()))
+    """What `trust` names, one package or several, and those that the project's own pyproject.toml does."""
+    return (*OWN_PACKAGES, *((trust,) if isinstance(trust, str) else map(str, trust or ())))
 
 
 def check_plain(tree: Any, source: str) -> None:

@@ -13,11 +13,11 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
-from lightloom.config.compose import ROOT
 from lightloom.config.foreign import literal
 from lightloom.config.instantiate import build_datamodule
 from lightloom.core.environment import variable
 from lightloom.core.errors import UserError
+from lightloom.core.places import ROOT
 from lightloom.core.run_dir import find_checkpoint
 from lightloom.data import contract
 from lightloom.engine import checkpoint as checkpoints

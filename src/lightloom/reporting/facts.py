@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightloom.config.compose import ROOT
 from lightloom.config.values import format_value
 from lightloom.core import cells, run_dir
 from lightloom.core.documents import MOST_CONFIG, read_yaml
 from lightloom.core.errors import UserError
+from lightloom.core.places import ROOT, spoken
 from lightloom.core.redaction import redact
 from lightloom.reporting import records
 
@@ -149,7 +149,7 @@ class Run:
         options = [given for given in self.overrides if not given.startswith("run_name=")]
         if origin.get("weights_only"):
             options += [f"ckpt_path={origin['path']}", f"weights_only_init={format_value(origin['weights_only'])}"]
-        return shlex.join(["python", "src/train.py", *options])
+        return shlex.join([*spoken("train").split(), *options])
 
 
 def _continues(start: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lightloom.config.values import format_value
+from lightloom.core.places import spoken
 from lightloom.core.redaction import redact
 from lightloom.core.text import printable
 from lightloom.reporting.markdown import code, escaped, fenced
@@ -39,6 +40,7 @@ def render(template: str, filters: Mapping[str, Any] = MappingProxyType({}), **v
         "link": link,
         "code": code,
         "fenced": fenced,
+        "spoken": spoken,
     }
     environment.filters |= filters
     return environment.get_template(template).render(**values)

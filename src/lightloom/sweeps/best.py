@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from lightloom.config import compose
 from lightloom.config.values import format_value
-from lightloom.core import atomic_io
+from lightloom.core import atomic_io, places
 from lightloom.core.errors import UserError
 from lightloom.core.redaction import redact_options
 from lightloom.sweeps import space
@@ -22,7 +22,7 @@ REPLACES = "  - override "  # of a line in a defaults list
 
 def path_of(plan: Plan) -> Path:
     """Where it is written: among the experiments, those of --config-dir where that is given."""
-    root = Path(plan.config_dir) if plan.config_dir else compose.CONFIGS
+    root = Path(plan.config_dir) if plan.config_dir else (places.OWN or places.CONFIGS)
     return root / "experiment" / f"best_{plan.name}.yaml"
 
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from lightloom.config.compose import ROOT
 from lightloom.core import atomic_io, lock, run_dir, watchdog
 from lightloom.core.errors import UserError, install
+from lightloom.core.places import COMMANDS
 from lightloom.sweeps.plan import Plan
 
 OUTPUT = "output.txt"
@@ -52,7 +52,7 @@ def build(plan: Plan) -> Launcher:
 
 def train_command(options: Sequence[str], prefix: Sequence[str] = ()) -> list[str]:
     """The words of a command that runs train.py with these options. prefix: words before Python, such as srun."""
-    return [*map(str, prefix), sys.executable, str(ROOT / "src" / "train.py"), *options]
+    return [*map(str, prefix), sys.executable, str(COMMANDS / "train.py"), *options]
 
 
 class Local:
