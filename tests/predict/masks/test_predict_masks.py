@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
+from pathlib import Path
 
 import commands
 import numpy as np
@@ -13,6 +15,8 @@ from PIL import Image
 from torch import nn
 
 from lightloom.core.errors import UserError
+from lightloom.data.boxes.coco import Coco
+from lightloom.data.masks.of_boxes import ObjectsAsMasks
 from lightloom.data.masks.river_scenes import film
 from lightloom.predict.masks.areas import areas, region_of
 from lightloom.predict.masks.tiles import segment_tiled, starts, window
@@ -143,7 +147,7 @@ def test_pictures_of_any_size_get_masks_overlays_and_areas(trained):
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8)
         Image.fromarray(pixels).save(photos / f"{name}.png")
-    for options in ((), ("tile=32",)):
+    for options in ((), ("tile=32", "format=coco")):
         commands.run(folder, f"ckpt_path={run}", f"input={photos}", "trainer=cpu", *options, script="predict")
         where = newest(folder, "predict")
         with Image.open(where / "masks/sub/b.png") as found:
@@ -152,6 +156,18 @@ def test_pictures_of_any_size_get_masks_overlays_and_areas(trained):
         assert (where / "overlay/a.jpg").is_file()
         shares = [float(row["share"]) for row in rows_of(where / "areas.csv") if row["file"] == "a.png"]
         assert sum(shares) == pytest.approx(1, abs=1e-4)
+    _assert_read_back(where / "boxes.json", photos, where / "masks")
+
+
+def _assert_read_back(annotations: Path, images: Path, masks: Path) -> None:
+    """By our own reader of COCO's files: label i is class i - 1."""
+    objects = ObjectsAsMasks(Coco(images.parent, train=str(annotations), images=str(images)))
+    read = objects.read("train")
+    names = [item["file_name"] for item in json.loads(annotations.read_text())["images"]]
+    assert sorted(names) == ["a.png", "sub/b.png"]
+    for (_, mask), name in zip((read[i] for i in range(2)), names, strict=True):
+        with Image.open(masks / name) as found:
+            assert np.array_equal(mask.numpy(), np.asarray(found) + 1)
 
 
 def test_a_film_gets_masks_and_areas_of_each_frame(trained):

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
+from torchvision.ops import masks_to_boxes
 
 from lightloom.callbacks.masks.overlays import overlaid, palette
 from lightloom.config.foreign import plain
 from lightloom.core.errors import UserError, raise_all
 from lightloom.core.screen import show_table
+from lightloom.data.boxes.writers import Boxes
 from lightloom.data.images.decode import read_whole
 from lightloom.ops.images.grid import write_jpeg
+from lightloom.predict.boxes.writers import BoxFiles
 from lightloom.predict.faults import Faults
 from lightloom.predict.images.batches import readable
 from lightloom.predict.images.sources import Sources, find
@@ -33,6 +38,8 @@ BATCH = 8  # images at a time; those of one size go through the network together
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
     """Segment the images of `input=`, and its films. See `lightloom.predict.contract`."""
     sources = find(cfg.input, videos=True, watch=cfg.watch)
+    if cfg.format and sources.videos:
+        raise UserError(f"format={cfg.format} writes the masks of images; leave it out for films, or name images only.")
     problems: list[str] = []
     steps: list[tuple[Any, Callable[..., None]]] = [
         (sources.videos, segment_videos),
@@ -51,7 +58,8 @@ def segment_images(cfg: DictConfig, trained: DictConfig, predictor: Predictor, s
     """`masks/<name>.png` and `overlay/<name>.jpg` of each image, and a row of areas.csv for each class in it."""
     output, classes = Path(cfg.paths.output_dir), plain(trained.data.classes)
     faults, shares = Faults(output), list[dict[str, float]]()
-    with Table(output / "areas.csv", ("file", *HEADER)) as table:
+    written = BoxFiles(output, cfg.format, classes) if cfg.format else nullcontext()
+    with Table(output / "areas.csv", ("file", *HEADER)) as table, written as files:
         for paths, names in sources.rounds(cfg.idle):
             read = partial(_read, paths, trained.data.channels)
             given = [str(path) for path in paths]
@@ -59,6 +67,8 @@ def segment_images(cfg: DictConfig, trained: DictConfig, predictor: Predictor, s
                 masks = predictor.predict(images, cfg.tile, cfg.tile_overlap)
                 for number, image, mask in zip(numbers, images, masks, strict=True):
                     write(output, names[number], image, mask)
+                    if files:
+                        files.add(as_objects(names[number], mask))
                     rows = areas(mask, classes, cfg.min_area, region_of(cfg.roi, *mask.shape))
                     table.add([(names[number], *row) for row in rows])
                     shares.append({row[0]: row[2] for row in rows})
@@ -75,6 +85,14 @@ def write(output: Path, name: str, image: Tensor, mask: Tensor) -> None:
     """Both files of an image, uint8 (C, H, W), with its mask, uint8 (H, W)."""
     write_mask(output / "masks" / Path(name).with_suffix(".png"), mask)
     write_jpeg(output / "overlay" / Path(name).with_suffix(".jpg"), overlaid(image.expand(3, -1, -1), mask))
+
+
+def as_objects(name: str, mask: Tensor) -> Boxes:
+    """Each class of a mask (H, W) as one object with its outline; label 1 is class 0. name: of the image's file."""
+    found = torch.unique(mask)
+    each = mask == found[:, None, None]
+    boxes = masks_to_boxes(each) + torch.tensor([0, 0, 1, 1])
+    return Boxes(name, (mask.shape[0], mask.shape[1]), boxes, found.long() + 1, masks=each)
 
 
 def show_shares(shares: Sequence[dict[str, float]], classes: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ class Predictor:
     ways: Mapping[str, str] = {"input": "input=<image | folder | glob | video>"}
     needs = "segment, of images"
     lacks = "makes no masks"
-    formats = ()
+    formats = ("coco", "coco_results")
 
     def __init__(self, module: Any, data: Mapping[str, Any]) -> None:
         self.module, self.side = module, data.get("image_size")
