@@ -113,7 +113,7 @@ def test_its_words_are_in_the_messages_of_all(letters):
 
     with pytest.raises(
         UserError,
-        match=r"^input=abc: Draws .*, writes no text, .* and reconstructs nothing; say num",
+        match=r"^input=abc: Draws .*, writes no text, .* reconstructs nothing.* and .*; say num",
     ):
         choose.choose(command(letters, "input=abc"), trained("image"), Draws())
     with pytest.raises(UserError, match=r"^Say what to predict: input=<text>, or prompt=<text>\.$"):
@@ -167,6 +167,7 @@ DATA = {
     "detection": ("data=digit_scenes", "data.image_size=64"),
     "signal_reconstruction": ("data=signals",),
     "segmentation": ("data=river_scenes",),
+    "text_recognition": ("data=captchas", "data.num_symbols=32"),
 }
 USES = {
     "boxes": "find",
@@ -174,6 +175,7 @@ USES = {
     "masks": "segment",
     "reconstructions": "reconstruct",
     "samples": "sample",
+    "text_images": "read",
 }
 EXPECTED = {  # by task
     "classification": {"classes"},
@@ -185,6 +187,7 @@ EXPECTED = {  # by task
     "denoising": {"reconstructions"},
     "signal_reconstruction": set(),
     "segmentation": {"masks"},
+    "text_recognition": {"text_images"},
 }
 
 

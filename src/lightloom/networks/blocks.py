@@ -90,9 +90,12 @@ def two_hidden_layers(values: int, num_classes: int, dropout: float) -> nn.Seque
     )  # fmt: skip
 
 
-def feature_shape(features: nn.Module, in_channels: int, image_size: int) -> tuple[int, ...]:
-    """(C, H, W) that `features` makes of one image, found on the meta device: nothing is computed."""
-    images = torch.empty(2, in_channels, image_size, image_size, device="meta")
+def feature_shape(features: nn.Module, in_channels: int, image_size: int, width: int | None = None) -> tuple[int, ...]:
+    """(C, H, W) that `features` makes of one image, found on the meta device: nothing is computed.
+
+    width: of an image that is no square, whose height is `image_size`.
+    """
+    images = torch.empty(2, in_channels, image_size, width or image_size, device="meta")
     try:
         return tuple(copy.deepcopy(features).to("meta")(images).shape[1:])
     except RuntimeError as error:

@@ -128,7 +128,7 @@ class Joined:
             inside = indices[(indices >= first) & (indices < first + len(part))]
             picked.append(part.pick(inside - first))
             first += len(part)
-        return Joined(picked)
+        return replace(self, parts=picked)
 
 
 def check_sizes(mask: Sequence[int], image: Sequence[int], path: Path, of: Path) -> None:
