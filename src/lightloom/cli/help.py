@@ -96,6 +96,16 @@ USAGE = {
         ),
         ("data", "trainer", "smoothing"),
     ),
+    "serve": (
+        "Serve a checkpoint as a web page and an API: pictures, films and a live camera.",
+        "python src/serve.py [ckpt_path=FILE|FOLDER|last|MODEL.onnx] [host=0.0.0.0] [ssl=self] [option=value ...]",
+        (
+            "python src/serve.py                              # the newest run, for this machine alone",
+            "python src/serve.py ckpt_path=model.onnx         # an exported file, without torch",
+            "python src/serve.py host=0.0.0.0 ssl=self        # for others, who need the token that is printed",
+        ),
+        ("trainer",),
+    ),
 }
 
 

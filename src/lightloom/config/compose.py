@@ -40,7 +40,7 @@ from lightloom.core.places import CONFIG_FOLDERS, CONFIGS, ROOT
 from lightloom.core.run_dir import RUN_TIME
 
 OF_A_MODEL = ("optimizer", "scheduler")  # groups that choose a part of any model
-PUBLISHED = {"predict": {"model": "published"}}  # what an entry point that trains nothing means by a group
+PUBLISHED = {name: {"model": "published"} for name in ("predict", "serve")}  # which train nothing
 NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
 PLACED = re.compile(r"^ *- /(\w+)(@[\w.]+): ", re.MULTILINE)  # a part in the defaults of a YAML file
 UNJUDGED = ("hydra", "sweep.space")  # Hydra judges its own; a space holds what values may be, no values

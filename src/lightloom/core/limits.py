@@ -22,9 +22,11 @@ def limit(name: str) -> int:
     return int(text)
 
 
-def check_pixels(path: Path | str, width: int, height: int) -> None:
-    """Raise UserError where a picture has more pixels than may be decoded: a small file can hold any number."""
-    if width * height > (most := limit(MOST_PIXELS)):
+def check_pixels(path: Path | str, width: int, height: int, most: int | None = None) -> None:
+    """Raise UserError where a picture has more pixels than may be decoded (`most`, or what the limit is): a small file
+    can hold any number.
+    """
+    if width * height > (most := most or limit(MOST_PIXELS)):
         raise UserError(
             f"{path}: has {width} x {height} pixels, more than the {most:,} that are decoded; make it smaller, or set "
             f"the environment variable {MOST_PIXELS}={width * height} where you trust it"

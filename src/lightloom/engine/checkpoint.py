@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from lightloom.callbacks.run.nan_guard import not_finite
 from lightloom.config.aliases import modernized
 from lightloom.config.foreign import as_config, literal, plain
+from lightloom.config.untrusted import check_plain
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError, message_of
 from lightloom.core.redaction import redact_options
 from lightloom.core.schema import COUNT, both, entries, one_of
 from lightloom.data.contract import STATE_SHA256
-from lightloom.engine.trust import build_trusted, check_plain
+from lightloom.engine.trust import build_trusted
 from lightloom.ops.typed_trainer import typed
 
 log = logging.getLogger("lightloom")

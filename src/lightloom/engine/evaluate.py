@@ -16,13 +16,14 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from lightloom.config.declarations import declares
 from lightloom.config.foreign import literal, plain
 from lightloom.config.instantiate import build, build_datamodule, import_target
+from lightloom.config.untrusted import plain_fact
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError, did_you_mean
 from lightloom.core.redaction import redacted
 from lightloom.core.run_dir import find_checkpoint
 from lightloom.core.text import first_of
 from lightloom.data import contract
-from lightloom.engine import accelerator, facts, trust
+from lightloom.engine import accelerator, facts
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import trainer as trainers
 from lightloom.engine.train import close, print_table
@@ -103,7 +104,7 @@ def swapped_data(cfg: DictConfig, trained: DictConfig) -> Any:
     for fact in (*getattr(declared, "adopts", ()), *kept):
         if fact in data and fact in known:
             stated = plain(data[fact])
-            taken = trust.plain_fact(known[fact], f"data.{fact}", str(cfg.ckpt_path))
+            taken = plain_fact(known[fact], f"data.{fact}", str(cfg.ckpt_path))
             _replace(data, taken, lambda key, value, own=(fact, stated): (key, value) == own)  # type: ignore[misc]
     datamodule = _built(data, cfg, trained, swapped=True)
     check_same_facts(datamodule, data, known, trained.get("labelled", True))

@@ -20,6 +20,7 @@ from torchmetrics import Metric
 
 from lightloom.config.foreign import plain
 from lightloom.config.instantiate import KEYWORDS, build, import_target
+from lightloom.config.untrusted import nodes
 from lightloom.core.errors import UserError, message_of
 from lightloom.core.parts import PARTS
 from lightloom.core.places import OWN_PACKAGES
@@ -48,7 +49,6 @@ OUTSIDE = re.compile(
     r"(?:^|_)(paths?|files?|filenames?|dirs?|dirpath|directory|folders?|root|urls?|uri|address|host|port|repo|hub|ckpt|"
     r"checkpoint|cache|cfg|config|weights|download|module|target|import|package|command)(?:_|$)"
 )
-DEEPEST, LARGEST = 40, 2_000_000  # of a configuration: levels, and entries
 
 
 def build_trusted(
@@ -78,28 +78,14 @@ def check_trusted(cfg: Any, source: str, trust: str | Sequence[str] = ()) -> Non
     says of `trust` gives it none.
     """
     own = packages(trust)
-    for where, node in _nodes(plain(cfg), source):  # as it is built: what `literal` has hidden is shown
+    for where, node in nodes(plain(cfg), source):  # as it is built: what `literal` has hidden is shown
         if "_target_" in node:
             check_object(node, source, where, own)
-
-
-def plain_fact(value: Any, where: str, source: str) -> Any:
-    """A value of a file's configuration, plain, that goes into one which is built unseen. UserError for an object."""
-    found = plain(value)
-    if any("_target_" in node for _, node in _nodes(found, source)):
-        raise UserError(f"{source}: {where} is an object where a value belongs; it is not built.")
-    return found
 
 
 def packages(trust: str | Sequence[str] | None) -> tuple[str, ...]:
     """What `trust` names, one package or several, and those that the project's own pyproject.toml does."""
     return (*OWN_PACKAGES, *((trust,) if isinstance(trust, str) else map(str, trust or ())))
-
-
-def check_plain(tree: Any, source: str) -> None:
-    """Raise UserError where what a file holds as a configuration is not text, numbers, lists and mappings by name."""
-    for _ in _nodes(tree, source):
-        pass
 
 
 def check_object(node: Mapping[str, Any], source: str, where: str, own: Sequence[str] = ()) -> None:
@@ -208,30 +194,6 @@ def _check_claims(claimed: Any, source: str, where: str, own: Sequence[str]) -> 
         raise UserError(
             f"{source}: {where} trusts {', '.join(beyond)}, which only you can; say trust=[{', '.join(beyond)}]."
         )
-
-
-def _nodes(tree: Any, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each mapping, outermost first; UserError for what is no plain data, or too much of it. No recursion: a file may
-    nest as deeply as it likes, or hold itself."""
-    left: list[tuple[str, Any, int]] = [("", tree, 0)]
-    seen = 0
-    while left:
-        where, node, depth = left.pop()
-        seen += 1
-        if depth > DEEPEST or seen > LARGEST:
-            raise UserError(f"{source}: its configuration is nested too deeply, or too large; it is not built.")
-        if isinstance(node, Mapping):
-            if strange := next((key for key in node if not isinstance(key, str | int | float | bool)), None):
-                raise UserError(f"{source}: the key {strange!r} at {where} is no name; it is not built.")
-            yield where, node  # type: ignore[misc]
-            children: Any = list(node.items())
-        elif isinstance(node, list | tuple):
-            children = list(enumerate(node))
-        elif node is None or isinstance(node, str | int | float | bool):
-            continue
-        else:
-            raise UserError(f"{source}: what is at {where} is a {type(node).__name__}, no plain data; it is not built.")
-        left += [(f"{where}.{key}" if where else str(key), child, depth + 1) for key, child in reversed(children)]
 
 
 def _addresses(tree: Any) -> Iterator[str]:

@@ -16,9 +16,10 @@ from torch import Tensor
 from lightloom.config.aliases import PACKAGES, renamed
 from lightloom.config.foreign import as_config
 from lightloom.config.instantiate import build
+from lightloom.config.untrusted import check_plain
 from lightloom.core.errors import UserError
 from lightloom.engine.checkpoint import check_state, without_weights
-from lightloom.engine.trust import build_trusted, check_plain
+from lightloom.engine.trust import build_trusted
 from lightloom.exporting.contract import Graph
 
 Run = Callable[[Tensor], tuple[Tensor, ...]]

@@ -18,15 +18,17 @@ from lightloom.reporting.markdown import code, escaped, fenced
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(template: str, filters: Mapping[str, Any] = MappingProxyType({}), **values: Any) -> str:
-    """A template of this folder with these values, each escaped for HTML, or for Markdown where the template's name has
+def render(
+    template: str, filters: Mapping[str, Any] = MappingProxyType({}), folder: Path = TEMPLATES, **values: Any
+) -> str:
+    """A template of a folder with these values, each escaped for HTML, or for Markdown where the template's name has
     `.md`. filters: beside those that all templates have.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     is_markdown = ".md" in template
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(folder),
         autoescape=not is_markdown,
         finalize=escaped if is_markdown else _visible,
         undefined=StrictUndefined,

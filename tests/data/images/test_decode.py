@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from lightloom.core.errors import UserError
-from lightloom.data.images.decode import read_image, to_channels
+from lightloom.data.images.decode import read_image
+from lightloom.data.images.pixels import to_channels
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [90, 90, 90]]], dtype=np.uint8)
 GREY = np.array([[0, 77], [150, 255]], dtype=np.uint8)

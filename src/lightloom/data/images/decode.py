@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +13,7 @@ from torch import Tensor
 
 from lightloom.core.errors import UserError
 from lightloom.core.limits import check_pixels
-
-HEIF = {".heic", ".heif"} if find_spec("pillow_heif") else set()  # a telephone's, where the library is installed
-if HEIF:
-    importlib.import_module("pillow_heif").register_heif_opener()
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit, which nobody could raise: here each picture is looked at
+from lightloom.data.images.pixels import mode_of, to_channels
 
 
 def read_image(path: Path | str, channels: int, image_size: int) -> Tensor:
@@ -28,7 +22,7 @@ def read_image(path: Path | str, channels: int, image_size: int) -> Tensor:
     Returns uint8 (channels, image_size, image_size). Scaling is bilinear with antialiasing; an image that has the size
     already keeps its pixels. Raises UserError for a file that is missing, truncated or not an image.
     """
-    _mode(channels)
+    mode_of(channels)
     try:
         with open_image(path, image_size) as image:
             upright = to_channels(ImageOps.exif_transpose(image), channels)
@@ -64,27 +58,3 @@ def open_image(path: Path | str, image_size: int) -> Iterator[Image.Image]:
         image.draft(None, (2 * image_size, 2 * image_size))
         check_pixels(path, *image.size)
         yield image
-
-
-def to_channels(image: Image.Image, channels: int) -> Image.Image:
-    """Any mode of Pillow's as 8-bit grey (channels 1) or RGB (3); transparency lies on white, 16 bits scale to 8."""
-    mode = _mode(channels)
-    if image.mode == "F":
-        raise ValueError("pixels are floats of unknown range; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
-
-
-def _mode(channels: int) -> str:
-    if channels not in (1, 3):
-        raise UserError(f"data.channels is {channels}; expected 1 (grey) or 3 (colour)")
-    return "L" if channels == 1 else "RGB"
-
-
-def _eight_bits(grey: np.ndarray) -> np.ndarray:
-    """0..65535 -> 0..255, rounded; Pillow's own conversion clips at 255."""
-    return ((grey.clip(0, 65535).astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from lightloom.core.errors import UserError
 from lightloom.core.text import first_of, line
-from lightloom.data.images.decode import HEIF
+from lightloom.data.images.pixels import HEIF
 
 SplitName = Literal["train", "val", "test"]
 PARTS: tuple[SplitName, ...] = ("train", "val", "test")

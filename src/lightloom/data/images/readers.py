@@ -30,7 +30,7 @@ from lightloom.core.parts import part
 from lightloom.core.schema import check, entries, text
 from lightloom.data import identity
 from lightloom.data.cache import ImageCache
-from lightloom.data.images.decode import HEIF, read_image
+from lightloom.data.images.decode import read_image
 from lightloom.data.images.layout import (
     PARTS,
     SUFFIXES,
@@ -42,6 +42,7 @@ from lightloom.data.images.layout import (
     left_out,
 )
 from lightloom.data.images.peculiarities import peculiarities
+from lightloom.data.images.pixels import HEIF
 from lightloom.ops.network import patience
 
 VIDEO_SUFFIXES = {".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts"}

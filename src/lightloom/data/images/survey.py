@@ -14,7 +14,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lightloom.core.limits import check_bytes, check_pixels
-from lightloom.data.images.decode import open_image, to_channels
+from lightloom.data.images.decode import open_image
+from lightloom.data.images.pixels import to_channels
 from lightloom.ops.images.grid import to_pil
 
 SIDE = 32  # pixels of the reduced image by which two are compared

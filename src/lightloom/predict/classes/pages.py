@@ -14,7 +14,8 @@ from torch import Tensor
 from lightloom.core.findings import Findings
 from lightloom.core.text import line
 from lightloom.data.images.datamodule import ImageDataModule
-from lightloom.data.images.decode import open_image, to_channels
+from lightloom.data.images.decode import open_image
+from lightloom.data.images.pixels import to_channels
 from lightloom.data.images.readers import Split
 from lightloom.ops.images import grid
 from lightloom.ops.indices import evenly

@@ -1,0 +1,162 @@
+"""The front: addresses, and what is answered at each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request, WebSocket
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from lightloom.predict.web import Choice, Refused, options_of
+from lightloom.serve import live, pages
+from lightloom.serve.bodies import Budget, picture
+from lightloom.serve.inference import PICTURE, Inference
+from lightloom.serve.measures import Measures
+from lightloom.serve.messages import Ask
+from lightloom.serve.refusals import of_status, response_of
+
+log = logging.getLogger("lightloom")
+API = "/api/v1"
+STATIC = {"page.js": "text/javascript", "style.css": "text/css"}
+DRAIN = 5.0  # seconds in which those who wait are answered, at the end
+ERROR = {
+    "description": "Refused, or failed",
+    "content": {"application/json": {"example": {"error": {"code": "no_picture", "message": "...", "request": "..."}}}},
+}
+
+
+def front(cfg: Mapping[str, Any], inference: Inference) -> FastAPI:
+    """All addresses, for one model. cfg: of serve.py, plain."""
+    measures, budget = Measures(inference), Budget()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        work = asyncio.create_task(inference.work())
+        yield
+        await inference.drain(DRAIN)
+        work.cancel()
+
+    app = FastAPI(
+        title="lightloom", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, responses={"4XX": ERROR}
+    )
+    app.state.measures, app.state.inference = measures, inference
+    _add_handlers(app, measures)
+    _add_state(app, inference, measures)
+    _add_pages(app, cfg, inference)
+
+    @app.get(f"{API}/models", summary="The model, and what it can be asked")
+    async def models() -> dict[str, Any]:
+        return {"models": [inference.hello.model]}
+
+    @app.post(f"{API}/predict", summary="What the model finds in one input", openapi_extra=_openapi(inference))
+    async def predict(request: Request) -> JSONResponse:
+        what, options = asked(inference, request.query_params)
+        with budget.share() as sizes:
+            body = await picture(request, budget, sizes)
+            return JSONResponse(await inference.ask(Ask(what, body, options), PICTURE))
+
+    @app.websocket(f"{API}/live")
+    async def camera(socket: WebSocket) -> None:
+        await live.serve(socket, inference, measures, int(cfg["most_live"]))
+
+    return app
+
+
+def asked(inference: Inference, query: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The capability that a query names, or the first, and its options."""
+    fields = inference.hello.fields
+    what = query.get("what") or next(iter(fields))
+    if what not in fields:
+        raise Refused(404, "no_such_thing", f"The model can do {', '.join(fields)}; what= is none of these.")
+    return what, options_of(fields[what], {name: text for name, text in query.items() if name != "what"})
+
+
+def _add_handlers(app: FastAPI, measures: Measures) -> None:
+    """Each error as JSON, each answer counted."""
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> Response:
+        return response_of(error, request.scope["request_id"])
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        return response_of(of_status(error.status_code), request.scope["request_id"])
+
+    @app.middleware("http")
+    async def counted(request: Request, call_next: Any) -> Response:
+        started = time.monotonic()
+        try:
+            response: Response = await call_next(request)
+        except Exception:
+            log.exception("request %s failed", request.scope["request_id"])
+            failed = Refused(500, "failed", "The server failed over this; its log says why.")
+            response = response_of(failed, request.scope["request_id"])
+        route = getattr(request.scope.get("route"), "path", "none")
+        measures.requests.labels(route, str(response.status_code)).inc()
+        measures.latency.labels(route).observe(time.monotonic() - started)
+        return response
+
+
+def _add_state(app: FastAPI, inference: Inference, measures: Measures) -> None:
+    @app.get("/health", summary="Is the front there?")
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/ready", summary="Is the model there?")
+    async def ready() -> dict[str, str]:
+        if not inference.is_alive:
+            raise Refused(503, "not_ready", "The model is being loaded.")
+        return {"status": "ready"}
+
+    @app.get("/metrics", summary="Prometheus's text")
+    async def metrics() -> Response:
+        return Response(measures.text(), media_type="text/plain; version=0.0.4")
+
+
+def _add_pages(app: FastAPI, cfg: Mapping[str, Any], inference: Inference) -> None:
+    files = {name: (pages.FOLDER / name).read_bytes() for name in STATIC}
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        language = pages.language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+        return HTMLResponse(pages.page(inference.hello.model, language))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(pages.docs(app.openapi()))
+
+    @app.get("/static/{name}", include_in_schema=False)
+    async def static(name: str) -> Response:
+        if name not in files:
+            raise Refused(404, "not_found", "There is nothing at this address.")
+        return Response(files[name], media_type=STATIC[name])
+
+
+def _openapi(inference: Inference) -> dict[str, Any]:
+    """The parameters and the body of a prediction, as this model has them."""
+    fields = inference.hello.fields
+    parameters = [_parameter("what", {"type": "string", "enum": list(fields)}, "What to do; null is the first.")]
+    for what, own in fields.items():
+        for field in own:
+            if isinstance(field, Choice):
+                schema: dict[str, Any] = {"type": "string", "enum": list(field.choices), "default": field.default}
+            else:
+                schema = {
+                    "type": "number",
+                    "minimum": field.low,
+                    "maximum": field.high,
+                    "default": field.default,
+                }
+            parameters.append(_parameter(field.name, schema, f"{field.words['en']} ({what})"))
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {"parameters": parameters, "requestBody": {"content": content, "description": "The bytes of a picture."}}
+
+
+def _parameter(name: str, schema: Mapping[str, Any], words: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": words}

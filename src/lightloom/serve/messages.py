@@ -1,0 +1,52 @@
+"""What the front and the process with the model send each other. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One input. what: the capability. stream: of the camera or film that it is a picture of, `seconds` after the one
+    before.
+    """
+
+    what: str
+    body: bytes
+    options: Mapping[str, Any]
+    stream: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A camera or film is over: what is known of it may be forgotten."""
+
+    stream: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """As `Refused`, which is an exception."""
+
+    status: int
+    name: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The model is loaded. model: as /api/v1/models tells it. fields: of each capability, to read a query by."""
+
+    model: Mapping[str, Any]
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The model could not be loaded: a mistake of the user's, or what else it was."""
+
+    message: str
+    is_mistake: bool

@@ -1,0 +1,252 @@
+"""A server as it is started, with an exported detector: who is let in, what is answered, and what ends it."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import onnx_files
+import pytest
+from conftest import ROOT
+from PIL import Image
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+TOKEN = "a-token-of-the-tests"
+ANYBODYS = {"/health", "/static/{name}"}
+
+
+class Server:
+    """The process and its address."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        environment = os.environ | {"LIGHTLOOM_LOG_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+        command = [sys.executable, str(ROOT / "src/serve.py"), "port=0", "threads=1", *options]
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert self.process.stdout
+        said = ""
+        while not (found := re.search(r"(https?)://127\.0\.0\.1:(\d+)/", said)):
+            line = self.process.stdout.readline().decode()
+            assert line, said
+            said += line
+        self.said, self.port = said, int(found[2])
+        self.client = self.asking({"authorization": f"Bearer {TOKEN}"})
+
+    def asking(self, headers: dict[str, str]) -> httpx.Client:
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=30)
+
+    def live(self, token: str = TOKEN, **options: object):
+        return connect(f"ws://127.0.0.1:{self.port}/api/v1/live", subprotocols=[f"token.{token}"], **options)
+
+    def close(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    model = onnx_files.detector(folder)
+    found = Server(folder, f"ckpt_path={model}", f"token={TOKEN}", "most_live=2")
+    yield found
+    found.process.kill()
+
+
+def lit(column: int, width: int = 64, height: int = 32, form: str = "PNG") -> bytes:
+    """A dark picture with one bright column."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, column] = 255
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, form)
+    return file.getvalue()
+
+
+def code(response: httpx.Response) -> tuple[int, str]:
+    error = response.json()["error"]
+    assert set(error) == {"code", "message", "request"}
+    assert not re.search(r"/\w+/|\w+\.py|=<", error["message"])
+    return response.status_code, error["code"]
+
+
+def test_a_picture_is_answered_in_its_own_pixels(server):
+    answer = server.client.post("/api/v1/predict", content=lit(10)).json()
+    assert answer == {
+        "size": [64, 32],
+        "boxes": [{"box": [10.0, 0.0, 16.0, 6.0], "name": "light", "score": 0.9}],
+    }
+    assert server.client.post("/api/v1/predict?min_score=0.95", content=lit(10)).json()["boxes"] == []
+    large = server.client.post("/api/v1/predict", content=lit(2000, 3200, 100)).json()
+    (box,) = large["boxes"]
+    assert large["size"] == [3200, 100]
+    assert abs(box["box"][0] - 2000) <= 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "expected"),
+    [
+        ("POST", "/api/v1/predict", b"no picture", (422, "no_picture")),
+        ("POST", "/api/v1/predict", b"", (400, "empty")),
+        ("POST", "/api/v1/predict?min_score=2", b"x", (422, "bad_field")),
+        ("POST", "/api/v1/predict?what=nothing", b"x", (404, "no_such_thing")),
+        ("POST", "/api/v1/predict", bytes(20_000_001), (413, "too_large")),
+        ("GET", "/api/v1/predict", None, (405, "method")),
+        ("GET", "/static/..%2fpages.py", None, (404, "not_found")),
+        ("GET", "/static/../pages.py", None, (404, "not_found")),
+        ("GET", "/etc/passwd", None, (404, "not_found")),
+    ],
+)
+def test_what_cannot_be_answered_is_named(server, method, path, content, expected):
+    assert code(server.client.request(method, path, content=content)) == expected
+
+
+def test_a_body_without_an_end_is_cut(server):
+    sent = 0
+
+    def endless():
+        nonlocal sent
+        while sent < 200:
+            sent += 1
+            yield bytes(1_000_000)
+
+    with contextlib.suppress(httpx.TransportError):  # the connection is closed in the middle of it
+        assert code(server.client.post("/api/v1/predict", content=endless())) == (413, "too_large")
+    assert 20 < sent < 60
+
+
+def test_a_form_is_told_to_be_none(server):
+    assert code(server.client.post("/api/v1/predict", files={"file": lit(3)})) == (415, "multipart")
+
+
+def test_each_address_asks_for_the_token(server):
+    """Without one, with a wrong one, and in a cookie; websockets too."""
+    paths = server.client.get("/openapi.json").json()["paths"]
+    addresses = [(method.upper(), path) for path, methods in paths.items() for method in methods]
+    addresses += [("GET", path) for path in ("/", "/docs", "/openapi.json", "/static/page.js")]
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"cookie": "lightloom_token=wrong"}):
+        client = server.asking(headers)
+        for method, path in addresses:
+            found = client.request(method, path.replace("{job}", "x").replace("{end}", "mp4"))
+            assert found.status_code == 200 if path in ANYBODYS else found.status_code in (401, 429), path
+    assert server.asking({"cookie": f"lightloom_token={TOKEN}"}).get("/api/v1/models").status_code == 200
+    with pytest.raises(InvalidStatus) as refused, server.live("wrong"):
+        pass
+    assert refused.value.response.status_code == 403
+
+
+def test_the_address_of_the_console_gives_the_cookie(server):
+    client = server.asking({})
+    entered = client.get("/", params={"enter": TOKEN})
+    assert (entered.status_code, entered.headers["location"]) == (303, "/")
+    assert "HttpOnly" in entered.headers["set-cookie"]
+    page = client.get("/")
+    assert page.status_code == 200
+    assert TOKEN not in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_other_sites_and_names_are_refused(server):
+    for headers, expected in (
+        ({"host": "evil.example"}, (421, "unknown_host")),
+        ({"origin": "https://evil.example"}, (403, "other_origin")),
+        ({"origin": "null"}, (403, "other_origin")),
+    ):
+        assert code(server.client.get("/api/v1/models", headers=headers)) == expected
+    with pytest.raises(InvalidStatus), server.live(origin="https://evil.example"):
+        pass
+
+
+def test_the_page_is_in_the_language_that_is_asked_for(server):
+    for headers, asked, language in (
+        ({}, "", "en"),
+        ({"accept-language": "zh-CN,zh;q=0.9"}, "", "zh"),
+        ({"accept-language": "zh"}, "?lang=en", "en"),
+    ):
+        text = server.client.get(f"/{asked}", headers=headers).text
+        assert f'<html lang="{language}">' in text
+        assert ("目标检测" in text.partition("<script")[0]) == (language == "zh")
+    assert "http" not in re.sub(r"https pages", "", server.client.get("/").text.replace("ssl=self", ""))
+    assert "/api/v1/predict" in server.client.get("/docs").text
+
+
+def test_the_frame_that_was_sent_is_the_one_that_is_answered(server):
+    """One number, steady boxes, in any number of frames; a lost one is not waited for."""
+    with server.live() as camera:
+        camera.send(json.dumps({"what": "boxes", "options": {"smoothing": "none"}}))
+        for number in range(6):
+            camera.send(struct.pack(">I", number) + lit(10 + number, form="JPEG"))
+            answer = json.loads(camera.recv(timeout=10))
+            assert (answer["number"], answer["size"]) == (number, [64, 32])
+            if number:
+                (box,) = answer["boxes"]
+                assert (box["id"], abs(box["box"][0] - 10 - number) <= 1) == (1, True)
+        camera.send(struct.pack(">I", 77) + b"no picture")
+        assert json.loads(camera.recv(timeout=10))["error"]["code"] == "no_picture"
+
+
+def test_two_cameras_know_nothing_of_each_other(server):
+    with server.live() as first, server.live() as second:
+        for step in range(3):
+            for camera, column in ((first, 5 + step), (second, 50)):
+                camera.send(struct.pack(">I", step) + lit(column))
+            answers = [json.loads(camera.recv(timeout=10)) for camera in (first, second)]
+        assert [answer["boxes"][0]["id"] for answer in answers] == [1, 1]
+        assert answers[0]["boxes"][0]["box"][0] < 10 < answers[1]["boxes"][0]["box"][0]
+        with server.live() as third, pytest.raises(ConnectionClosed) as closed:
+            third.recv(timeout=10)
+        assert closed.value.rcvd.code == 1013
+
+
+@pytest.mark.parametrize("message", ["{", "[]", '{"what": "x"}', '{"options": {"min_score": 9}}', b"abc", b""])
+def test_a_camera_that_says_nonsense_is_closed(server, message):
+    with server.live() as camera:
+        camera.send(message)
+        with pytest.raises(ConnectionClosed) as closed:
+            camera.recv(timeout=10)
+    assert closed.value.rcvd.code == 1003
+
+
+def test_many_at_once_all_get_their_own_answer(server):
+    columns = [*range(4, 40, 3)] * 2
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda c: server.client.post("/api/v1/predict", content=lit(c)).json(), columns))
+    assert [answer["boxes"][0]["box"][0] for answer in answers] == columns
+
+
+def test_a_process_that_dies_comes_back(server):
+    (pid,) = _children(server.process.pid)
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + 30
+    while server.client.post("/api/v1/predict", content=lit(9)).status_code != 200:
+        assert time.monotonic() < until
+    assert server.client.get("/ready").status_code == 200
+
+
+def test_measures_are_told(server):
+    text = server.client.get("/metrics").text
+    assert re.search(r'lightloom_requests_total\{route="/api/v1/predict",status="200"\} \d', text)
+    assert re.search(r'lightloom_memory_bytes\{process="model"\} \d', text)
+
+
+def test_a_signal_ends_it_and_its_model(server):
+    """The last of this file."""
+    (model,) = _children(server.process.pid)
+    started = time.monotonic()
+    assert server.close() == 128 + signal.SIGTERM
+    assert time.monotonic() - started < 10
+    assert not Path(f"/proc/{model}").exists()
+
+
+def _children(pid: int) -> list[int]:
+    """Processes that any of its threads has started."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
