@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lightloom.data.joined import Joined
 from lightloom.data.masks.augment import MaskAugment, largest_share, resized
 from lightloom.data.masks.of_boxes import painted
 from lightloom.data.masks.river_scenes import RiverScenes, film
-from lightloom.data.masks.split import Joined
 from lightloom.ops.rng import seed_everything
 
 

@@ -20,10 +20,11 @@ from lightloom.core.ranges import Count, Positive, Seed, Workers
 from lightloom.data.contract import WHOLE, Summary
 from lightloom.data.images.datamodule import to_float
 from lightloom.data.images.layout import PARTS
+from lightloom.data.joined import Joined
 from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.masks.augment import resized
 from lightloom.data.masks.decode import IGNORE
-from lightloom.data.masks.split import Joined, MaskFiles, Reader, Split
+from lightloom.data.masks.split import MaskFiles, Reader, Split
 from lightloom.data.masks.validation import unreadable
 from lightloom.data.sampling import stratified_split
 from lightloom.data.stated import check_channels, check_classes

@@ -101,36 +101,6 @@ class MaskFiles:
         return replace(self, images=[self.images[i] for i in chosen], masks=masks)
 
 
-@dataclass(frozen=True)
-class Joined:
-    """Several splits one after another."""
-
-    parts: Sequence[Split]
-    labelled = True
-
-    def __len__(self) -> int:
-        return sum(map(len, self.parts))
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        for part in self.parts:
-            if index < len(part):
-                return part[index]
-            index -= len(part)
-        raise IndexError(index)
-
-    def identity(self) -> Identity:
-        own = [part.identity() for part in self.parts]
-        return Identity(own[0].of, chained(*(one.parts for one in own)))
-
-    def pick(self, indices: Tensor) -> Joined:
-        picked, first = [], 0
-        for part in self.parts:
-            inside = indices[(indices >= first) & (indices < first + len(part))]
-            picked.append(part.pick(inside - first))
-            first += len(part)
-        return replace(self, parts=picked)
-
-
 def check_sizes(mask: Sequence[int], image: Sequence[int], path: Path, of: Path) -> None:
     """Raise UserError where a mask's (height, width) are not those of its image."""
     if tuple(mask) != tuple(image):

@@ -22,7 +22,7 @@ from lightloom.data.sampling import stratified_split
 from lightloom.data.stated import check_channels
 from lightloom.data.text_images.alphabet import alphabet_of, check_alphabet, check_texts, encoded
 from lightloom.data.text_images.fitting import stacked
-from lightloom.data.text_images.split import Joined, Reader, Split, TextFiles
+from lightloom.data.text_images.split import JoinedTexts, Reader, Split, TextFiles
 from lightloom.ops.ctc import columns_needed
 from lightloom.ops.rng import mix_tensor, uniforms
 
@@ -149,7 +149,7 @@ class TextImageDataModule(KeyedDataModule):
 
     def whole(self) -> Split:
         """Every picture whose text is known, whatever its part."""
-        return Joined(self._labelled())
+        return JoinedTexts(self._labelled())
 
     def _split_train(self) -> None:
         train, val = self._read("train"), self._read("val")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,7 @@ from lightloom.data.text_images.split import TextFiles
 
 TABLES = ("labels.csv", "labels.tsv")  # found beside pictures
 HEADERS = [[a, b] for a in ("file", "filename", "image", "path", "name") for b in ("text", "label", "labels")]
-CASES = {"keep": str, "lower": str.lower, "upper": str.upper}
+CASES: Mapping[str, Callable[[str], str]] = {"keep": str, "lower": str.lower, "upper": str.upper}
 
 
 @part

@@ -12,7 +12,7 @@ from torch import Tensor
 from lightloom.data.identity import Identity, chained, named_bytes, of_files
 from lightloom.data.images.decode import read_whole
 from lightloom.data.images.readers import SplitName
-from lightloom.data.masks import split as masks
+from lightloom.data.joined import Joined
 
 
 class Split(Protocol):
@@ -78,8 +78,10 @@ class TextFiles:
 
 
 @dataclass(frozen=True)
-class Joined(masks.Joined):
+class JoinedTexts(Joined[Tensor]):
     """Several splits as one."""
+
+    parts: Sequence[Split]
 
     @property
     def texts(self) -> list[str]:
