@@ -98,6 +98,7 @@ def test_pictures_are_looked_at_before_they_are_decoded():
     """Each file that opens pictures that others may have made checks their pixels."""
     own = {
         "ops/images/grid.py": "PNG that it has written",
+        "serve/drawing.py": "an overlay that the process with the model has drawn",
         "callbacks/images/log.py": "of the run itself",
         "callbacks/samples/filmstrip.py": "of the run itself",
     }

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,9 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from lightloom.serve.films import Films
+from lightloom.tracking.film import FilmReader, FilmWriter
+
 TOKEN = "a-token-of-the-tests"
 ANYBODYS = {"/health", "/static/{name}"}
 
@@ -32,6 +36,7 @@ class Server:
     def __init__(self, folder: Path, *options: str) -> None:
         environment = os.environ | {"LIGHTLOOM_LOG_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, str(ROOT / "src/serve.py"), "port=0", "threads=1", *options]
+        self.folder = folder
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert self.process.stdout
         said = ""
@@ -215,6 +220,63 @@ def test_a_camera_that_says_nonsense_is_closed(server, message):
     assert closed.value.rcvd.code == 1003
 
 
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> Path:
+    """A bright column goes to the right, a pixel in each of 60 frames of 10 a second."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    with FilmWriter(path, Fraction(10)) as writer:
+        for step in range(60):
+            pixels = np.zeros((64, 96, 3), np.uint8)
+            pixels[:, 4 + step : 7 + step] = 255
+            writer.write(pixels, step / 10)
+    return path
+
+
+def ended(server: Server, number: str) -> dict:
+    """The job's last event."""
+    with server.client.stream("GET", f"/api/v1/jobs/{number}/events") as events:
+        told = [json.loads(line.removeprefix("data: ")) for line in events.iter_lines() if line]
+    assert [one["done"] for one in told] == sorted(one["done"] for one in told)
+    return told[-1]
+
+
+def test_a_film_is_followed_from_its_first_frame_to_its_last(server, film, tmp_path):
+    job = server.client.post("/api/v1/jobs?smoothing=none", content=film.read_bytes())
+    assert job.status_code == 202
+    number = job.json()["id"]
+    last = ended(server, number)
+    assert (last["state"], last["done"], last["of"], last["cut"]) == ("done", 60, 60, False)
+    files = {end: server.client.get(f"/api/v1/jobs/{number}/film.{end}") for end in ("mp4", "csv", "txt")}
+    rows = [line.split(",") for line in files["txt"].text.splitlines()]
+    assert [(int(row[0]), row[1]) for row in rows] == [(frame, "1") for frame in range(2, 61)]
+    assert all(abs(float(row[2]) - 3 - int(row[0])) <= 2 for row in rows)
+    assert files["csv"].text.splitlines()[0] == "frame,seconds,id,name,score,left,top,right,bottom"
+    (tmp_path / "made.mp4").write_bytes(files["mp4"].content)
+    assert sum(1 for _ in FilmReader(tmp_path / "made.mp4")) == 60
+    part = server.client.get(f"/api/v1/jobs/{number}/film.mp4", headers={"range": "bytes=0-99"})
+    assert (part.status_code, part.content) == (206, files["mp4"].content[:100])
+    assert code(server.client.get(f"/api/v1/jobs/{number}/film.exe")) == (404, "not_found")
+    assert server.client.delete(f"/api/v1/jobs/{number}").status_code == 204
+    assert code(server.client.get(f"/api/v1/jobs/{number}")) == (404, "no_such_job")
+
+
+def test_a_film_that_is_cancelled_leaves_nothing(server, film):
+    number = server.client.post("/api/v1/jobs", content=film.read_bytes()).json()["id"]
+    started = time.monotonic()
+    assert server.client.delete(f"/api/v1/jobs/{number}").status_code == 204
+    assert ended(server, number)["state"] == "cancelled"
+    assert time.monotonic() - started < 1
+    assert not (server.folder / "serve/films" / number).exists()
+
+
+@pytest.mark.parametrize("content", [b"no film", lit(5)])
+def test_what_is_no_film_fails_by_name(server, content):
+    number = server.client.post("/api/v1/jobs", content=content).json()["id"]
+    last = ended(server, number)
+    assert (last["state"], last["done"]) in (("failed", 0), ("done", 1))  # a picture is a film of one frame to ffmpeg
+    assert not last["error"] or last["error"]["code"] == "no_film"
+
+
 def test_many_at_once_all_get_their_own_answer(server):
     columns = [*range(4, 40, 3)] * 2
     with ThreadPoolExecutor(8) as pool:
@@ -237,13 +299,17 @@ def test_measures_are_told(server):
     assert re.search(r'lightloom_memory_bytes\{process="model"\} \d', text)
 
 
-def test_a_signal_ends_it_and_its_model(server):
+def test_a_signal_ends_it_its_model_and_a_film_which_a_restart_shows(server, film):
     """The last of this file."""
     (model,) = _children(server.process.pid)
+    number = server.client.post("/api/v1/jobs", content=film.read_bytes()).json()["id"]
     started = time.monotonic()
     assert server.close() == 128 + signal.SIGTERM
     assert time.monotonic() - started < 10
     assert not Path(f"/proc/{model}").exists()
+    assert [path.name for path in (server.folder / "serve/films" / number).iterdir()] == ["job.json"]
+    again = Films(server.folder / "serve/films", None, 4, 24.0)
+    assert again.jobs[number].state == "interrupted"
 
 
 def _children(pid: int) -> list[int]:

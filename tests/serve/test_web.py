@@ -1,14 +1,19 @@
 """How a capability is asked over a network: found by its place, without torch, its fields bounded."""
 
+import json
 import subprocess
 import sys
 
 import numpy as np
 import onnx_files
 import pytest
-from conftest import ROOT
+from conftest import ROOT, compose
 
+from lightloom.config.foreign import plain
+from lightloom.ops import rng
 from lightloom.predict import choose
+from lightloom.predict.samples.latents import latents
+from lightloom.predict.samples.web import between
 from lightloom.predict.web import LANGUAGES, Choice, Number, Refused, options_of, webs
 from lightloom.serve import engines
 
@@ -61,3 +66,41 @@ def _picture(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64])
+def test_latents_are_those_of_predict_py(size):
+    for seed in (0, 3, 9999):
+        assert np.allclose(latents(seed, 5, size), rng.latents(seed, 5, size).numpy(), atol=1e-6)
+
+
+def test_between_two_seeds_lengths_go_from_one_to_the_other():
+    a, b = latents(1, 1, 100), latents(2, 1, 100)
+    path = between(a, b, 9)
+    assert np.allclose(path[[0, -1]], np.concatenate([a, b]), atol=1e-5)
+    lengths = np.linalg.norm(path, axis=1)
+    assert lengths.min() > 0.95 * min(lengths[0], lengths[-1])
+
+
+TRAINER = {part: plain(compose("trainer=cpu", config_name="serve")[part]) for part in ("trainer", "paths")}
+OLD = {
+    "classifier": "classes",
+    "detector": "boxes",
+    "vae": "samples",
+    "gan": "samples",
+    "autoencoder": "reconstructions",
+}
+
+
+@pytest.mark.parametrize("family", OLD)
+def test_a_checkpoint_is_asked_as_its_predictor_is(family):
+    cfg = {"ckpt_path": str(ROOT / f"tests/old_checkpoints/{family}.ckpt"), "threads": 1, "trust": [], **TRAINER}
+    engine = engines.load(cfg)
+    assert OLD[family] in engine.able
+    for web, find in engine.able.values():
+        options = options_of(web.fields, {})
+        item = web.read(_picture(np.full((20, 20), 204, np.uint8)), options)
+        first, second = find([item, item])
+        answer = json.dumps(web.say(item, first, options))
+        assert answer == json.dumps(web.say(item, second, options))
+        assert len(answer) > 10

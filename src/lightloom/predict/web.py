@@ -78,6 +78,14 @@ class Stream(Protocol):
         ...
 
 
+class Alone:
+    """Each picture for itself."""
+
+    def update(self, found: Any, seconds: float) -> Any:
+        """As it was found."""
+        return found
+
+
 class Web(Protocol):
     """A class that has these names; it inherits from nothing. Arrays are numpy's.
 

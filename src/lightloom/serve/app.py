@@ -7,15 +7,17 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from lightloom.predict.web import Choice, Refused, options_of
 from lightloom.serve import live, pages
 from lightloom.serve.bodies import Budget, picture
+from lightloom.serve.films import Films, shown
 from lightloom.serve.inference import PICTURE, Inference
 from lightloom.serve.measures import Measures
 from lightloom.serve.messages import Ask
@@ -34,13 +36,18 @@ ERROR = {
 def front(cfg: Mapping[str, Any], inference: Inference) -> FastAPI:
     """All addresses, for one model. cfg: of serve.py, plain."""
     measures, budget = Measures(inference), Budget()
+    place = Path(cfg["paths"]["log_dir"], "serve", "films")
+    films = Films(place, inference, int(cfg["most_films"]), float(cfg["keep_hours"]))
+    measures.films.set_function(films.open_jobs)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        work = asyncio.create_task(inference.work())
+        work = [asyncio.create_task(one.work()) for one in (inference, films)]
         yield
+        films.close()
         await inference.drain(DRAIN)
-        work.cancel()
+        for one in work:
+            one.cancel()
 
     app = FastAPI(
         title="lightloom", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, responses={"4XX": ERROR}
@@ -49,6 +56,7 @@ def front(cfg: Mapping[str, Any], inference: Inference) -> FastAPI:
     _add_handlers(app, measures)
     _add_state(app, inference, measures)
     _add_pages(app, cfg, inference)
+    _add_films(app, inference, films)
 
     @app.get(f"{API}/models", summary="The model, and what it can be asked")
     async def models() -> dict[str, Any]:
@@ -136,6 +144,36 @@ def _add_pages(app: FastAPI, cfg: Mapping[str, Any], inference: Inference) -> No
         if name not in files:
             raise Refused(404, "not_found", "There is nothing at this address.")
         return Response(files[name], media_type=STATIC[name])
+
+
+def _add_films(app: FastAPI, inference: Inference, films: Films) -> None:
+    @app.post(f"{API}/jobs", status_code=202, summary="Work on a film", openapi_extra=_openapi(inference))
+    async def take(request: Request) -> dict[str, Any]:
+        what, options = asked(inference, request.query_params)
+        if not inference.hello.model["able"][what]["streams"]:
+            raise Refused(422, "no_films", "The model does not follow films; send single pictures.")
+        return shown(await films.take(request, what, options))
+
+    @app.get(f"{API}/jobs", summary="All films that are kept")
+    async def every() -> dict[str, Any]:
+        return {"jobs": [shown(job) for job in films.jobs.values()]}
+
+    @app.get(f"{API}/jobs/{{job}}", summary="How far a film is")
+    async def state(job: str) -> dict[str, Any]:
+        return shown(films.get(job))
+
+    @app.get(f"{API}/jobs/{{job}}/events", summary="The same, each time that it changes: server-sent events")
+    async def events(job: str) -> Response:
+        return StreamingResponse(films.progress(films.get(job)), media_type="text/event-stream")
+
+    @app.get(f"{API}/jobs/{{job}}/film.{{end}}", summary="What was made of a film: mp4, csv, txt (MOT)")
+    async def made(job: str, end: str) -> Response:
+        return FileResponse(films.file(films.get(job), end))
+
+    @app.delete(f"{API}/jobs/{{job}}", status_code=204, summary="End a film, and delete what was made of it")
+    async def cancel(job: str) -> Response:
+        films.cancel(films.get(job))
+        return Response(status_code=204)
 
 
 def _openapi(inference: Inference) -> dict[str, Any]:

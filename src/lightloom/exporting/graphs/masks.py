@@ -15,6 +15,7 @@ class Segmentation(Graph):
 
     use, needs = "segment", "segment, of images"
     input, outputs = "images", ("logits", "masks")
+    facts = ("kind", "classes", "channels", "image_size")
     traced = True  # how much a picture is padded by hangs on its size, which torch.export cannot say of all sizes
 
     @classmethod

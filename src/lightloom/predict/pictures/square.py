@@ -7,7 +7,7 @@ from typing import Any
 
 from lightloom.core.errors import UserError
 from lightloom.predict.pictures.uploads import Picture, decoded
-from lightloom.predict.web import Stream, Takes
+from lightloom.predict.web import Alone, Stream, Takes
 
 
 class Square:
@@ -29,5 +29,5 @@ class Square:
         return decoded(body, self.channels, self.read_side)
 
     def follow(self, options: Mapping[str, Any]) -> Stream:
-        """Pictures are looked at one by one."""
-        raise NotImplementedError
+        """See `lightloom.predict.web`."""
+        return Alone()

@@ -1,0 +1,77 @@
+"""A generative model over a network: new images of a seed, between two seeds, and along single latents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from lightloom.core.errors import UserError
+from lightloom.predict.pictures.uploads import png
+from lightloom.predict.samples.latents import latents
+from lightloom.predict.web import Alone, Answers, Choice, Field, Number, Predict, Stream, Takes
+
+NEW, BETWEEN = "new", "between"
+SLIDERS = 6  # latents that can be moved
+
+
+class Web:
+    """See `lightloom.predict.web`."""
+
+    use = "sample"
+    title: Mapping[str, str] = MappingProxyType({"en": "New images", "zh": "生成图像"})
+    takes: Takes = "nothing"
+    streams = False
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        size = facts.get("latent_dim") or (facts.get("input") or [None])[-1]
+        if not isinstance(size, int | float):
+            raise UserError("The model does not say how many latents it takes; export it anew.")
+        self.size = int(size)
+        fields: list[Field] = [
+            Number("seed", {"en": "seed", "zh": "随机种子"}, 0, 9999, 1, 0),
+            Number("count", {"en": "images", "zh": "图像数"}, 1, 64, 1, 16),
+            Choice("what_of", {"en": "what", "zh": "内容"}, (NEW, BETWEEN), NEW),
+            Number("to_seed", {"en": "to the seed (between)", "zh": "目标种子（插值）"}, 0, 9999, 1, 1),
+            Number("truncation", {"en": "spread of the latents", "zh": "截断（潜变量幅度）"}, 0, 2, 0.05, 1),
+        ]
+        for i in range(1, min(self.size, SLIDERS) + 1):
+            fields.append(Number(f"z{i}", {"en": f"latent {i}, moved by", "zh": f"潜变量 {i} 偏移"}, -3, 3, 0.1, 0))
+        self.fields = tuple(fields)
+
+    def read(self, body: bytes, options: Mapping[str, Any]) -> np.ndarray:
+        seed, count = int(options["seed"]), int(options["count"])
+        if options["what_of"] == NEW:
+            z = latents(seed, count, self.size)
+        else:
+            ends = [latents(int(options[name]), 1, self.size) for name in ("seed", "to_seed")]
+            z = between(ends[0], ends[1], count)
+        z = z * np.float32(options["truncation"])
+        moved = np.array([options[f"z{i}"] for i in range(1, min(self.size, SLIDERS) + 1)], np.float32)
+        z[:, : len(moved)] += moved
+        return z
+
+    def by_predictor(self, predict: Predict, items: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        return [predict(item) for item in items]
+
+    def by_file(self, answers: Answers, items: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        return [answers(item)["images"] for item in items]
+
+    def follow(self, options: Mapping[str, Any]) -> Stream:
+        return Alone()
+
+    def say(self, item: np.ndarray, found: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {"pictures": [{"name": str(i), "src": png(image)} for i, image in enumerate(found, 1)]}
+
+
+def between(a: np.ndarray, b: np.ndarray, count: int) -> np.ndarray:
+    """Points (count, Z) on the arc from a to b, (1, Z) each: on a straight line they would be shorter than any sample
+    (White 2016, Sampling Generative Networks)."""
+    steps = np.linspace(0, 1, count, dtype=np.float32)[:, None]
+    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    angle = np.arccos(np.clip((a @ b.T).item() / max(float(lengths[0] * lengths[1]), 1e-12), -1, 1))
+    if np.sin(angle) < 1e-6:
+        return a * (1 - steps) + b * steps
+    return ((np.sin((1 - steps) * angle) * a + np.sin(steps * angle) * b) / np.sin(angle)).astype(np.float32)
