@@ -7,8 +7,6 @@ import os
 import re
 import signal
 import struct
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -18,44 +16,14 @@ import httpx
 import numpy as np
 import onnx_files
 import pytest
-from conftest import ROOT
 from PIL import Image
+from served import TOKEN, Server
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 from lightloom.serve.films import Films
 from lightloom.tracking.film import FilmReader, FilmWriter
 
-TOKEN = "a-token-of-the-tests"
 ANYBODYS = {"/health", "/static/{name}"}
-
-
-class Server:
-    """The process and its address."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        environment = os.environ | {"LIGHTLOOM_LOG_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
-        command = [sys.executable, str(ROOT / "src/serve.py"), "port=0", "threads=1", *options]
-        self.folder = folder
-        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        assert self.process.stdout
-        said = ""
-        while not (found := re.search(r"(https?)://127\.0\.0\.1:(\d+)/", said)):
-            line = self.process.stdout.readline().decode()
-            assert line, said
-            said += line
-        self.said, self.port = said, int(found[2])
-        self.client = self.asking({"authorization": f"Bearer {TOKEN}"})
-
-    def asking(self, headers: dict[str, str]) -> httpx.Client:
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=30)
-
-    def live(self, token: str = TOKEN, **options: object):
-        return connect(f"ws://127.0.0.1:{self.port}/api/v1/live", subprotocols=[f"token.{token}"], **options)
-
-    def close(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
 
 
 @pytest.fixture(scope="module")
