@@ -262,15 +262,15 @@ def test_without_hydra_everything_is_plain():
 def test_a_kind_of_somebodys_own_is_checked_as_ours_are(tmp_path, base):
     """The data that fits is named too, whichever way its YAML names what it builds on."""
     files = {
-        "task/reading": "# @package _global_\ntask: reading\naccepts: [text]\nmonitor: {metric: val/loss, mode: min}\n",
+        "task/reading": "# @package _global_\ntask: reading\naccepts: [poem]\nmonitor: {metric: val/loss, mode: min}\n",
         "model/reader": "# Reads.\ndefaults:\n  - base/classifier\n  - override /task@_global_: reading\n  - _self_\n",
-        "data/book": "# A book.\n_target_: somebody.Book\nkind: text\n",
+        "data/book": "# A book.\n_target_: somebody.Book\nkind: poem\n",
         "data/scan": f"# A scan.\ndefaults:\n  - {base}\n  - _self_\n",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.yaml").write_text(text)
-    with pytest.raises(UserError, match=r"model=reader is for reading and needs text data; data sets that fit: book\."):
+    with pytest.raises(UserError, match=r"model=reader is for reading and needs poem data; data sets that fit: book\."):
         check("train", ["model=reader", "data=digits"], str(tmp_path))
     assert config._kind(tmp_path / "data/scan.yaml") == "image"
 

@@ -168,6 +168,7 @@ DATA = {
     "signal_reconstruction": ("data=signals",),
     "segmentation": ("data=river_scenes",),
     "text_recognition": ("data=captchas", "data.num_symbols=32"),
+    "text_classification": ("data=reviews_toy", "data.vocab_size=9", "data.num_classes=2"),
 }
 USES = {
     "boxes": "find",
@@ -176,6 +177,7 @@ USES = {
     "reconstructions": "reconstruct",
     "samples": "sample",
     "text_images": "read",
+    "text": "classify_texts",
 }
 EXPECTED = {  # by task
     "classification": {"classes"},
@@ -188,6 +190,7 @@ EXPECTED = {  # by task
     "signal_reconstruction": set(),
     "segmentation": {"masks"},
     "text_recognition": {"text_images"},
+    "text_classification": {"text"},
 }
 
 

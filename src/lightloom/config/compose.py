@@ -29,7 +29,8 @@ from yaml import YAMLError
 from lightloom.config import habits, null_facts, search_path
 from lightloom.config import overrides as keys
 from lightloom.config.annotations import options_class, options_of
-from lightloom.config.declarations import optimizes_manually
+from lightloom.config.command_line import quote
+from lightloom.config.declarations import optimizes_manually, ways_to_predict
 from lightloom.config.foreign import literal as hidden
 from lightloom.config.hydra_internals import apply_overrides
 from lightloom.config.rules import rule_for
@@ -39,7 +40,7 @@ from lightloom.core.errors import UserError, did_you_mean, raise_all
 from lightloom.core.places import CONFIG_FOLDERS, CONFIGS, ROOT
 from lightloom.core.run_dir import RUN_TIME
 
-OF_A_MODEL = ("optimizer", "scheduler")  # groups that choose a part of any model
+PARTS = {"optimizer": "model", "scheduler": "model", "tokens": "data"}  # groups that choose a part of any such
 PUBLISHED = {name: {"model": "published"} for name in ("predict", "serve")}  # which train nothing
 NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
 PLACED = re.compile(r"^ *- /(\w+)(@[\w.]+): ", re.MULTILINE)  # a part in the defaults of a YAML file
@@ -118,21 +119,29 @@ def _coerced(node: Any, key: str, taker: str | None = None) -> Any:
 def expand_shorthand(override: str, config_name: str = "") -> str:
     """`optimizer=sgd` for `optimizer@model.optimizer=sgd`; the same for scheduler and for what a task places.
 
-    Of an entry point that predicts, `model=` is one that is published.
+    Of an entry point that predicts, `model=` is one that is published, and a text is taken as it is typed.
     """
     key, equals, value = override.partition("=")
     group = key.lstrip("+~")
     sign = key[: len(key) - len(group)]
+    if config_name == "predict" and group in ways_to_predict("verbatim"):
+        value = typed(value)
     known = shorthand() | PUBLISHED.get(config_name, {})
     return sign + known.get(group, group) + equals + value
 
 
+def typed(text: str) -> str:
+    """A text with commas and brackets as one value, unless it is in quotes already, or null."""
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text if is_quoted or text == "null" else quote(text)
+
+
 @cache
 def shorthand() -> dict[str, str]:
-    """Group -> `group@place`: of a model's parts, and of each `/group@place: choice` in the defaults of a task."""
+    """Group -> `group@place`: of a part of a model or data, and of each `/group@place: choice` in a task's defaults."""
     tasks = (path.read_text(encoding="utf-8") for path in options("task").values())
     placed = {group: group + place for text in tasks for group, place in PLACED.findall(text)}
-    return placed | {group: f"{group}@model.{group}" for group in OF_A_MODEL}
+    return placed | {group: f"{group}@{place}.{group}" for group, place in PARTS.items()}
 
 
 def check(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> list[str]:

@@ -12,22 +12,23 @@ PREDICTORS = Path(__file__).parents[1] / "predict"
 
 
 @cache
-def ways_to_predict() -> frozenset[str]:
-    """The options that predictors in lightloom/predict write out in their `ways`."""
+def ways_to_predict(attribute: str = "ways") -> frozenset[str]:
+    """The options that predictors in lightloom/predict write out in their `ways`, or in their `verbatim`."""
     found: set[str] = set()
     for path in PREDICTORS.glob("*/predictor.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            found |= _literal_keys(node, "ways")
+            found |= _literal_keys(node, attribute)
     return frozenset(found)
 
 
 def _literal_keys(node: ast.AST, attribute: str) -> set[str]:
-    """Of `attribute = {"key": ...}`, with an annotation or without."""
+    """Of `attribute = {"key": ...}` or `attribute = ("key", ...)`, with an annotation or without."""
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     value = getattr(node, "value", None)
-    if not isinstance(value, ast.Dict) or not any(getattr(target, "id", None) == attribute for target in targets):
+    if not any(getattr(target, "id", None) == attribute for target in targets):
         return set()
-    return {key.value for key in value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+    keys = value.keys if isinstance(value, ast.Dict) else value.elts if isinstance(value, ast.Tuple) else []
+    return {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
 
 
 @cache

@@ -42,10 +42,13 @@ def is_formula(text: str) -> bool:
     return text.lstrip(MARK).startswith(FORMULA) and not is_number(text)
 
 
-def rows(file: Iterable[str]) -> Iterator[list[str]]:
-    """The rows as they were handed to `Writer`, all cells as texts. Raises ValueError where the file is no CSV."""
+def rows(file: Iterable[str], delimiter: str = ",", quoted: bool = True) -> Iterator[list[str]]:
+    """The rows as they were handed to `Writer`, all cells as texts. Raises ValueError where the file is no CSV.
+
+    quoted: do quotes hold a cell together, or are they letters like others?
+    """
     try:
-        for row in csv.reader(file):
+        for row in csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE):
             yield [value[1:] if value.startswith(MARK) and is_formula(value[1:]) else value for value in row]
     except csv.Error as error:
         raise ValueError(str(error)) from error

@@ -20,15 +20,17 @@ MOST_DEPTH = 100  # of nested parts, in any of them
 MOST_NODES = 200_000  # of a YAML file, what an alias stands for counted each time
 
 
-def read_text(path: Path, most: int | None = None) -> str:
-    """A file's text in UTF-8, with or without the mark that some editors put in front. most: bytes."""
+def read_text(path: Path, most: int | None = None, encoding: str = "utf-8", remedy: str = "save it as UTF-8") -> str:
+    """A file's text, of UTF-8 with or without the mark that some editors put in front. most: bytes."""
     check_bytes(path, most)
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: is no text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from error
+        return path.read_text(encoding=re.sub("(?i)^utf-?8$", "utf-8-sig", encoding))
+    except LookupError as error:
+        raise UserError(f"{path}: {error}; {remedy}") from error
+    except UnicodeError as error:
+        where = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
+        reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
+        raise UserError(f"{path}: is no text in {encoding.upper()} ({reason}{where}); {remedy}") from error
 
 
 def read_json(path: Path) -> Any:

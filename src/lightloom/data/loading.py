@@ -167,8 +167,13 @@ def files_of(batches: Any, number: int) -> list[Path]:
     paths = getattr(getattr(batches, "dataset", None), "paths", None)
     if paths is None:
         return []
+    return [paths[i] for i in indices_of(batches, number)]
+
+
+def indices_of(batches: Any, number: int) -> list[int]:
+    """Places in its split of the samples of a loader's batch, counted from 0."""
     indices, _ = next(islice(batches.sampler, number, None))
-    return [paths[i] for i in indices.tolist()]
+    return indices.tolist()  # type: ignore[no-any-return]
 
 
 def bytes_of_sample(batches: Any) -> int:
@@ -238,11 +243,15 @@ class OrdersBatches(Protocol):
 
 
 def training_order(
-    data: OrdersBatches, size: int, alternate: bool = False, weights: Tensor | None = None
+    data: OrdersBatches,
+    size: int,
+    alternate: bool = False,
+    weights: Tensor | None = None,
+    lengths: Tensor | None = None,
 ) -> KeyedBatches:
     """This process's share of a datamodule's training batches of `size` samples, from where `data.position` says.
 
-    alternate, weights: as in KeyedBatches. Raises UserError where the processes cannot share a batch equally.
+    alternate, weights, lengths: as in KeyedBatches. Raises UserError where the processes cannot share a batch equally.
     """
     rank, world_size = rank_of(data)
     if data.batch_size % world_size:
@@ -250,7 +259,7 @@ def training_order(
             f"data.batch_size is {data.batch_size}, which {world_size} processes cannot share equally; "
             f"set data.batch_size={data.batch_size // world_size * world_size or world_size}."
         )
-    order = KeyedBatches(size, data.batch_size, data.seed, data.shuffle, rank, world_size, alternate, weights)
+    order = KeyedBatches(size, data.batch_size, data.seed, data.shuffle, rank, world_size, alternate, weights, lengths)
     order.set_epoch(data.position[0])
     order.start_at(data.position[1])
     data.position = (0, 0)

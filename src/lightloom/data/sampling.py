@@ -13,6 +13,7 @@ from lightloom.ops.rng import mix, mix_tensor
 
 Batch = tuple[Tensor, Tensor]
 _TURN = -4  # in place of an epoch: the turns of a run's first
+BUCKET = 50  # batches whose samples are sorted by length together
 
 
 class KeyedBatches(Sampler[Batch]):
@@ -22,6 +23,7 @@ class KeyedBatches(Sampler[Batch]):
     epoch is left out, so all gradients average the same number of images. Lightning calls `set_epoch`.
     alternate: the lowest bit of a sample's key is its turn: random in the first epoch, then 0 and 1 by turns.
     weights: float (size,), how often samples are drawn, with replacement; the key of a draw is that of its place.
+    lengths: int64 (size,), of the samples: a batch has samples of similar length, still drawn anew in each epoch.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class KeyedBatches(Sampler[Batch]):
         world_size: int = 1,
         alternate: bool = False,
         weights: Tensor | None = None,
+        lengths: Tensor | None = None,
     ) -> None:
         self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
         self.rank, self.world_size, self.alternate, self.weights = rank, world_size, alternate, weights
+        self.lengths = lengths
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -65,8 +69,17 @@ class KeyedBatches(Sampler[Batch]):
             return torch.arange(self.size)
         generator = torch.Generator().manual_seed(mix(self.seed, self.epoch, -1))
         if self.weights is not None:
-            return torch.multinomial(self.weights, self.size, replacement=True, generator=generator)
-        return torch.randperm(self.size, generator=generator)
+            order = torch.multinomial(self.weights, self.size, replacement=True, generator=generator)
+        else:
+            order = torch.randperm(self.size, generator=generator)
+        return order if self.lengths is None else self._bucketed(order, self.lengths, generator)
+
+    def _bucketed(self, order: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        """The whole batches of an order, sorted by length within each BUCKET of them, and dealt anew."""
+        whole = order[: len(self) * self.batch_size]
+        chunks = whole.split(BUCKET * self.batch_size)
+        batches = torch.cat([chunk[lengths[chunk].argsort(stable=True)] for chunk in chunks]).view(-1, self.batch_size)
+        return torch.cat([batches[torch.randperm(len(batches), generator=generator)].flatten(), order[len(whole) :]])
 
 
 class EvenBatches(Sampler[Batch]):
@@ -110,6 +123,18 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     chosen[torch.cat(part)] = True
     return (~chosen).nonzero().flatten(), chosen.nonzero().flatten()
+
+
+def dealt(labels: Tensor) -> Tensor:
+    """An order in which the classes take turns, each at its own pace: indices int64 (N,) of labels int64 (N,).
+
+    So the first batches of an evaluation are no class alone, whatever the order of the files.
+    """
+    places = torch.empty(len(labels), dtype=torch.float64)
+    for label in labels.unique().tolist():
+        members = (labels == label).nonzero().flatten()
+        places[members] = (torch.arange(len(members)) + 0.5).double() / len(members)
+    return places.argsort(stable=True)
 
 
 def stratified_folds(labels: Tensor, folds: int, seed: int) -> Tensor:

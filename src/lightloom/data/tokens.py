@@ -192,7 +192,7 @@ class Bpe(Tokenizer):
 def from_state(state: str, source: str = "the vocabulary") -> Tokenizer:
     """What `to_state` has written. source: where that stands, for the message of a UserError where it is damaged."""
     kinds: dict[str, type[Tokenizer]] = {kind.name: kind for kind in (Words, Characters, Bpe)}
-    found = documents.parse_json(state, source)
+    found = documents.parse_json(schema.check(state, schema.text(most=1 << 28), source), source)
     schema.check(found, schema.entries({"tokens": schema.one_of(*kinds)}, {}), source)
     kind = kinds[found["tokens"]]
     schema.check(found, schema.entries({**kind.kept, "specials": NAMES, "vocabulary": NAMES}, {}), source)

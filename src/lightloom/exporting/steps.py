@@ -168,9 +168,10 @@ def facts(cfg: DictConfig, trained: DictConfig, graph: Graph) -> dict[str, str]:
     """What a user of the file has to know, as text; lists and dictionaries in JSON."""
     path = Path(cfg.ckpt_path)
     content = schema.check(checkpoints.load(path), checkpoints.WHEN, path)
+    data = {**trained.data, **checkpoints.state_for(trained, path)}
     known: dict[str, Any] = {
         "use": graph.use,
-        "facts": {name: plain(trained.data.get(name)) for name in graph.facts},
+        "facts": {name: plain(data.get(name)) for name in graph.facts},
         "run_name": trained.run_name,
         "task": trained.get("task", ""),
         "network": type(getattr(graph.module, "network", graph.module)).__name__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, cast
@@ -30,6 +31,7 @@ from lightloom.modules.preprocessing import settle_preprocessing
 from lightloom.modules.tta import Views, mean_logits
 from lightloom.networks.attention import Attention, add_attention
 from lightloom.networks.dropconnect import add_drop_connect
+from lightloom.networks.embedding import Embedding
 from lightloom.networks.heads import head_names, rest_of
 from lightloom.networks.initialization import Init, initialize
 from lightloom.networks.whitening import Whitening
@@ -39,6 +41,7 @@ from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
 
+log = logging.getLogger("lightloom")
 AUXILIARY_WEIGHT = 0.3  # of each auxiliary classifier's loss (Szegedy et al. 2015, section 5)
 WHITENED = 1000  # training images whose patches a Whitening layer is fitted to
 
@@ -47,14 +50,15 @@ class Classifier(pl.LightningModule):
     """A network, the normalisation of its input, and the measures of a classifier.
 
     Images are float (B, C, H, W) in [0, 1]; labels are int64 (B,), or float (B, num_classes) where images are mixed.
-    mean, std: of each channel of the training images; None leaves the images as they are, in a configuration it stands
-    for those of the network's weights. bias_lr: learning rate of biases and norms, as a multiple of the
+    Without mean and std the network gets its input as it is, such as ids of texts, int64 (B, T).
+    mean, std: of each channel of the training images; null in a configuration stands for those of the network's
+    weights. bias_lr: learning rate of biases and norms, as a multiple of the
     optimizer's (Page 2019). channels_last: memory layout (B, H, W, C), which most convolutions prefer. test_views: over
     which an evaluation averages the logits. compile: let torch.compile specialise the network.
     class_weights: of the training loss, one for each class, or balanced: the rarer a class, the more. focal_gamma: how
     little samples count that are right already (Lin et al. 2017). head_epochs: in which the layers that give the logits
     learn, and nothing else; then all do.
-    A Whitening layer is fitted to training images when the first fit starts.
+    A Whitening layer is fitted to training images when the first fit starts, an Embedding filled with given vectors.
     """
 
     better: ClassVar[dict[str, str]] = {
@@ -76,8 +80,8 @@ class Classifier(pl.LightningModule):
         network: nn.Module,
         optimizer: OptimizerFactory,
         num_classes: Natural,
-        mean: Sequence[float] | None,
-        std: Sequence[float] | None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
         scheduler: Callable[..., Schedule] | None = None,
         label_smoothing: BelowOne = 0.0,
         init: Init = "default",
@@ -97,7 +101,7 @@ class Classifier(pl.LightningModule):
         super().__init__()
         if num_classes < 2:
             raise UserError(
-                f"data.num_classes is {num_classes}: images without labels, or all of one class, cannot be classified; "
+                f"data.num_classes is {num_classes}: what has no labels, or one class only, cannot be classified; "
                 f"choose data with two classes or more, or a model that needs no labels (model=vae, model=dcgan)."
             )
         initialize(network, init)
@@ -108,7 +112,7 @@ class Classifier(pl.LightningModule):
         self.loss = CrossEntropy(label_smoothing, focal_gamma, given_weights(class_weights, num_classes))
         groups = OptimizerGroups.of(optimizer_groups, bias_lr)
         self.optimizer_groups = head_first(network, groups, head_epochs) if head_epochs else groups
-        self.channels_last, self.test_views = channels_last, test_views
+        self.channels_last, self.test_views, self.is_normalised = channels_last, test_views, bool(mean or std)
         if channels_last:
             network.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(list(mean or [0.0])).view(-1, 1, 1))
@@ -147,12 +151,15 @@ class Classifier(pl.LightningModule):
         return ["train/loss", "train/acc", "train/lr", *evaluated]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, num_classes) for images in [0, 1]; a tuple with the auxiliary ones while a GoogLeNet trains."""
+        """Logits (B, num_classes) for images in [0, 1], or what else the network takes; a tuple with the auxiliary ones
+        while a GoogLeNet trains."""
         return self.network(self._normalised(images))
 
     def _normalised(self, images: Tensor) -> Tensor:
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
+        if not self.is_normalised:
+            return images
         return (images - self.mean).div_(self.std)  # one allocation, which is most of the cost
 
     # --- training
@@ -164,6 +171,8 @@ class Classifier(pl.LightningModule):
         for layer in self.network.modules():
             if isinstance(layer, Whitening) and not layer.fitted:
                 layer.fit(self._normalised(images) for images, _ in images_of(self.trainer, "train", WHITENED, 100))
+            elif isinstance(layer, Embedding) and not layer.filled:
+                fill(layer, contract.offered(typed(self.trainer).datamodule, "word_vectors"))
 
     def on_train_start(self) -> None:
         self.sums = RunningTotals(self.sums.values().to(self.device))
@@ -278,6 +287,14 @@ class RunningTotals:
     def values(self) -> Tensor:
         """The state (3,) from which `RunningTotals` is restored."""
         return torch.stack([self.loss, self.correct, torch.full_like(self.loss, self.images)])
+
+
+def fill(layer: Embedding, offered: Callable[[], tuple[Tensor, Tensor] | None] | None) -> None:
+    """Begin with the vectors of words that the data has, if it has some; one line says how many."""
+    found = offered() if offered else None
+    if found is not None:
+        layer.fill(*found)
+        log.info("%d of %d ids begin with a given vector.", len(found[0]), layer.vectors.num_embeddings)
 
 
 def given_weights(weights: str | Sequence[float] | None, num_classes: int) -> Tensor | None:

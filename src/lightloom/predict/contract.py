@@ -23,8 +23,9 @@ class Predictor(Protocol):
     """Results for inputs in memory: no files, no console. A class that has these names; it inherits from nothing.
 
     ways: the options that say what to predict, each with how to write it, for a message; one that configs/predict.yaml
-    does not have is known to predict.py as it stands here, in a dictionary written out. needs: the method that a
-    module must have, in words. lacks: what is said of a module that is not accepted, after its name. formats: names
+    does not have is known to predict.py as it stands here, in a dictionary written out. One of them may be `verbatim`,
+    a tuple written out: options whose value is a text as it is typed, with commas and brackets. needs: the method that
+    a module must have, in words. lacks: what is said of a module that is not accepted, after its name. formats: names
     for `format=`, of the files that the command writes.
     """
 

@@ -46,7 +46,8 @@ class Loaded:
         request = Request({}, self.config.data)
         able = (one.predictor for one in choose.capabilities() if one.predictor.accepts(self.module, request))
         if predictor := next(able, None):
-            return predictor(self.module, self.config.data).predict(inputs)
+            known = {**self.config.data, **self.state} if self.state else self.config.data
+            return predictor(self.module, known).predict(inputs)
         if not any(is_overridden(method, self.module) for method in ("predict_step", "forward")):
             raise UserError(f"{type(self.module).__name__} has no predict_step or forward to predict with; write one.")
         batch = self.module.transfer_batch_to_device(inputs, self.module.device, 0)

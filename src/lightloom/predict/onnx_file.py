@@ -12,7 +12,7 @@ from lightloom.core import schema
 from lightloom.core.errors import UserError
 
 SUFFIX = ".onnx"
-FACT = schema.either(schema.nothing, schema.real, schema.text(), schema.items(schema.text()))
+FACT = schema.either(schema.nothing, schema.real, schema.text(most=1 << 28), schema.items(schema.text()))
 SHAPE = schema.items(schema.either(schema.whole(1), schema.text()), least=1)
 ABOUT = schema.entries(
     {

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lightloom.exporting.contract import Graph, batch_shape
+from lightloom.exporting.contract import Graph, example_of
 from lightloom.modules.protocols import classifies
 from lightloom.modules.tta import mean_logits
 
@@ -21,7 +21,8 @@ class Classification(Graph):
 
     @classmethod
     def accepts(cls, module: Any, data: Mapping[str, Any]) -> bool:
-        return classifies(module) and batch_shape(module, data) is not None
+        example = example_of(module, data) if classifies(module) else None
+        return example is not None and example.is_floating_point()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         logits = mean_logits(self.module, images, getattr(self.module, "test_views", "none"))

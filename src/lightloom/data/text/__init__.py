@@ -1,0 +1,1 @@
+"""Texts with a class each: readers of files, and batches of ids."""

@@ -1,0 +1,276 @@
+"""Labelled texts: any reader's data as batches of ids, each as long as its longest text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+
+from lightloom.core.errors import UserError
+from lightloom.core.ranges import Count, Natural, Seed
+from lightloom.core.text import first_of
+from lightloom.data.contract import WHOLE, Summary
+from lightloom.data.images.layout import PARTS
+from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, training_order
+from lightloom.data.stated import check_classes
+from lightloom.data.text.texts import Reader, Texts, divided, joined, left_out
+from lightloom.data.text.vectors import read_vectors
+from lightloom.data.tokens import PAD, UNKNOWN, Tokenizer, from_state
+from lightloom.ops.rng import mix_tensor, uniforms
+
+MULTIPLE = 8  # of which the lengths of batches are, so that there are few shapes
+VOCABULARY = "vocabulary"  # in the state
+
+
+class TextDataModule(KeyedDataModule):
+    """One private loader for all splits of a reader.
+
+    A batch is (ids, labels): int64 (B, T), padded with 0 on the right, and int64 (B,). The vocabulary is that of the
+    training texts alone; it is the datamodule's state. vectors: a file of words' vectors with which training begins.
+    max_length: ids of a text, what is beyond is cut off. val_fraction: of the training texts, stratified, where the
+    reader has no validation split. folds, fold: of so many parts of the training texts, stratified, one is the test's;
+    the data's own test part is left alone. Equal texts are in one part. bucketed: batches of texts of similar length.
+    batch_size: texts per step over all processes.
+    """
+
+    items: ClassVar[str] = "texts"
+    labels_must_match: ClassVar[tuple[str, ...]] = ("num_classes",)
+    names_of_labels: ClassVar[tuple[str, ...]] = ("classes",)
+    adopts: ClassVar[tuple[str, ...]] = ("max_length",)
+    splits_by: ClassVar[tuple[str, ...]] = ("seed", "val_fraction", "folds", "fold")
+
+    def __init__(
+        self,
+        reader: Reader,
+        tokens: Tokenizer,
+        name: str,
+        kind: str,
+        num_classes: Count | None,
+        classes: Sequence[str] | None,
+        vocab_size: Count | None,
+        max_length: Count,
+        batch_size: Count,
+        eval_batch_size: Count,
+        root: str = "",
+        encoding: str = "utf-8",
+        vectors: str | None = None,
+        val_fraction: Annotated[float, Ge(0), Le(0.9)] = 0.1,
+        folds: Annotated[int, Ge(2)] | None = None,
+        fold: Natural = 0,
+        seed: Seed = 0,
+        shuffle: bool = True,
+        bucketed: bool = True,
+    ) -> None:
+        super().__init__()
+        if folds is not None and fold >= folds:
+            raise UserError(f"data.fold is {fold}, but data.folds is {folds}; folds count from 0 to {folds - 1}.")
+        self.reader, self.tokens, self.name, self.kind = reader, tokens, name, kind
+        self.num_classes, self.classes = num_classes, list(classes) if classes else None
+        self.vocab_size, self.max_length = vocab_size, max_length
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.val_fraction, self.folds, self.fold = val_fraction, folds, fold
+        self.seed, self.shuffle, self.bucketed, self.vectors = seed, shuffle, bucketed, vectors
+        self.splits: dict[str, Texts] = {}
+        self.encoded: dict[str, Encoded] = {}
+        self.learned = False
+        self.order: Tensor | None = None  # our classes' numbers in the model's
+
+    # --- the data and its facts
+
+    def facts(self) -> dict[str, Any]:
+        """num_classes and classes as the reader has them, and the number of ids; checked against the configuration."""
+        if self.order is None:
+            classes = list(self.reader.classes)
+            check_classes(str(self.name), self.num_classes, self.classes, classes)
+            self.num_classes, self.classes = len(classes), classes
+        if not self.learned:
+            self._learn()
+        if self.vocab_size not in (None, found := len(self.tokens)):
+            raise UserError(f"data.vocab_size is {self.vocab_size}, but {self.name} has {found}; leave it null.")
+        self.vocab_size = found
+        return {"num_classes": self.num_classes, "classes": self.classes, "vocab_size": found}
+
+    def _learn(self) -> None:
+        self.tokens.learn(self._training().texts)
+        self.learned = True
+        if len(self.tokens) == self.tokens.reserved:
+            raise UserError(f"{self.name}: its training texts have no words to learn from; set data.root to texts.")
+
+    def state(self) -> dict[str, Any]:
+        return {VOCABULARY: self.tokens.to_state()}
+
+    def adopt(self, state: dict[str, Any]) -> None:
+        self.tokens, self.learned, self.vocab_size = from_state(state[VOCABULARY]), True, None
+
+    def match(self, trained: Mapping[str, Any], labelled: bool) -> None:
+        """Number the classes as the model does, where they are called as those that it knows, or are some of them."""
+        known, own = list(map(str, trained.get("classes") or [])), list(self.reader.classes)
+        if not labelled or not known or own == known or not set(own) & set(known):
+            return
+        if strange := [name for name in own if name not in known]:
+            raise UserError(
+                f"{self.name} has classes that the model does not know: {first_of(strange, 5)}; it knows "
+                f"{first_of(known, 5)}. Rename them, or leave them out."
+            )
+        self.order = torch.tensor([known.index(name) for name in own])
+        self.num_classes, self.classes = len(known), known
+
+    def split(self, name: str) -> Texts:
+        """The texts of `train`, `val` or `test`, or `all` that have labels."""
+        if name in ("train", "val") or (name == "test" and self.folds):
+            self._training()
+        elif name not in self.splits and (found := self._whole() if name == WHOLE else self._read("test")) is not None:
+            self.splits[name] = found.dealt()
+        if name not in self.splits:
+            raise UserError(
+                f"{self.name} has no {name} texts; choose another split (split=val), or set data.folds=10 to leave a "
+                f"tenth of its texts out and test on them."
+            )
+        return self.splits[name]
+
+    def setup(self, stage: str = "fit") -> None:
+        """Read the splits that the stage needs, once."""
+        self.facts()
+        if stage in ("fit", "validate"):
+            self._training()
+        if stage == "fit":
+            self._check_batch_size()
+
+    def summary(self) -> Summary:
+        """With the number of classes and ids, what was left out or cut off, and how much is unknown."""
+        notes = [note for split in self.splits.values() for note in split.notes]
+        notes += [note for name in self.splits if (note := self._encoded(name).note(name, self.max_length))]
+        of = f"{self.num_classes:,} classes, {self.vocab_size:,} ids"
+        return replace(super().summary(), of=of, notes=tuple(dict.fromkeys(notes)))
+
+    def word_vectors(self) -> tuple[Tensor, Tensor] | None:
+        """Ids int64 (n,) of words and their vectors (n, D), where there is a file of such; see `read_vectors`."""
+        return read_vectors(Path(self.vectors), self.tokens.ids) if self.vectors else None
+
+    def example(self, count: int, seed: int) -> Tensor:
+        """Ids of random words, int64 (count, 2 MULTIPLE)."""
+        shares = uniforms(mix_tensor(seed, torch.arange(count)), 2 * MULTIPLE)
+        return (shares * ((self.vocab_size or 3) - UNKNOWN)).long() + UNKNOWN
+
+    # --- parts
+
+    def _training(self) -> Texts:
+        """The training texts, with those of validation (and of the fold that is tested) put apart."""
+        if "train" not in self.splits:
+            train, val = self._read("train"), self._read("val")
+            if train is None or not train.labelled:
+                raise UserError(f"{self.name} has no training texts with labels; choose a data set that has them.")
+            self._check_classes(train)
+            if self.folds is not None:
+                train, test = self._left_out(train, self.folds)
+                self.splits["test"] = test.dealt()
+            if val is None:
+                train, val = self._divided(train)
+            self.splits.update(train=train, val=val.dealt())
+        return self.splits["train"]
+
+    def _check_classes(self, train: Texts) -> None:
+        """Raise UserError where all texts are of one class: there is nothing to tell apart."""
+        assert train.labels is not None
+        if len(found := train.labels.unique()) < 2:
+            only = self.reader.classes[int(found[0])] if len(found) else "none"
+            raise UserError(
+                f"{self.name}: its training texts are all of one class, {only}; expected two classes or more, each "
+                f"with a folder, a file or a label of its own."
+            )
+
+    def _left_out(self, train: Texts, folds: int) -> tuple[Texts, Texts]:
+        if folds > len(train):
+            raise UserError(f"data.folds is {folds}, but {self.name} has {len(train)} training texts; set fewer folds.")
+        return left_out(train, folds, self.fold, self.seed)
+
+    def _divided(self, train: Texts) -> tuple[Texts, Texts]:
+        rest, part = divided(train, self.val_fraction, self.seed)
+        if not len(part):
+            raise UserError(
+                f"data.val_fraction={self.val_fraction} leaves {self.name} no validation text of its {len(train)} "
+                f"training texts; set a larger data.val_fraction."
+            )
+        return rest, part
+
+    def _whole(self) -> Texts:
+        found = [part for name in PARTS if (part := self._read(name)) is not None and part.labelled]
+        if not found:
+            raise UserError(f"{self.name} has no texts with labels to measure on; use predict.py.")
+        return joined(found)
+
+    def _read(self, name: Any) -> Texts | None:
+        """What the reader has, its classes numbered as the model's."""
+        split = self.reader.read(name)
+        if split is None or split.labels is None or self.order is None:
+            return split
+        return replace(split, labels=self.order[split.labels])
+
+    def _check_batch_size(self) -> None:
+        """Raise UserError where training has no whole batch; whoever only measures needs none."""
+        if self.batch_size > (size := len(self.splits["train"])):
+            raise UserError(
+                f"data.batch_size is {self.batch_size}, but {self.name} has {size} training texts; "
+                f"set data.batch_size={size} or less."
+            )
+
+    # --- batches
+
+    def _encoded(self, name: str) -> Encoded:
+        if name not in self.encoded:
+            self.encoded[name] = Encoded(self.split(name), self.tokens, self.max_length)
+        return self.encoded[name]
+
+    def train_dataloader(self) -> Batches:
+        self.split("train")
+        self._check_batch_size()
+        train = self._encoded("train")
+        return Batches(train, training_order(self, len(train), lengths=train.lengths if self.bucketed else None))
+
+    def eval_loader(self, name: str) -> Batches:
+        """Any split once, the classes by turns."""
+        split = self._encoded(name)
+        return Batches(split, evaluation_order(self, len(split), name))
+
+
+class Encoded(Dataset[tuple[Tensor, Tensor]]):
+    """A split as ids, of which an item is a whole batch: int64 (B, T) and labels (B,), -1 where they are unknown.
+
+    lengths: of the texts as the model sees them, int64 (N,). cut: how many were longer. unknown: share of the ids.
+    """
+
+    def __init__(self, split: Texts, tokens: Tokenizer, max_length: int) -> None:
+        self.split = split
+        found = [tokens.encode(text) or [UNKNOWN] for text in split.texts]
+        self.cut = sum(len(ids) > max_length for ids in found)
+        self.ids = [torch.tensor(ids[:max_length]) for ids in found]
+        self.lengths = torch.tensor([len(ids) for ids in self.ids])
+        self.labels = split.labels if split.labels is not None else torch.full((len(split),), -1)
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        indices, _ = batch
+        return as_batch([self.ids[i] for i in indices.tolist()]), self.labels[indices]
+
+    def note(self, name: str, max_length: int) -> str:
+        """What was cut off and what is unknown; empty where nothing is."""
+        unknown = float((torch.cat(self.ids) == UNKNOWN).float().mean()) if self.ids else 0.0
+        said = [f"{self.cut:,} of {name} are cut to data.max_length={max_length}"] if self.cut else []
+        said += [f"{unknown:.1%} of {name} is unknown"] if unknown else []
+        return "; ".join(said)
+
+
+def as_batch(ids: Sequence[Tensor | Sequence[int]]) -> Tensor:
+    """The ids of several texts, int64 (B, T), with PAD after each; T is a multiple of MULTIPLE."""
+    rows = pad_sequence([torch.as_tensor(row) for row in ids], batch_first=True, padding_value=PAD)
+    return pad(rows, (0, -rows.shape[1] % MULTIPLE), value=PAD)
