@@ -70,10 +70,10 @@ def test_help_and_mistakes_name_the_command_as_it_is_called(installed, tmp_path)
     (folder := tmp_path / "empty").mkdir()
     code, text = lightloom(installed, folder, "train", "--help")
     assert (code, "Usage: lightloom train [model=NAME]" in text, "python src/" in text) == (0, True, False)
-    assert lightloom(installed, folder, "trian") == (
+    assert lightloom(installed, folder, "trai") == (
         2,
-        "error: trian is no command. Did you mean train? Known: eval, export, inspect_data, predict, report, smooth, "
-        "sweep, train.\n",
+        "error: trai is no command. Did you mean train? Known: eval, export, inspect_data, predict, report, runs, "
+        "smooth, sweep, train.\n",
     )
     assert "lightloom <command> --help shows" in lightloom(installed, folder, "train", "--no-such-flag")[1]
     assert list(folder.iterdir()) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -20,7 +19,7 @@ from resumable import differences, rows, saved_state
 from lightloom.config import compose as config
 from lightloom.config.foreign import plain
 from lightloom.core.errors import UserError
-from lightloom.core.run_dir import recorded_overrides
+from lightloom.core.run_dir import figures, recorded_overrides
 from lightloom.engine import checkpoint, resume
 from lightloom.engine.resume import check_same
 
@@ -76,7 +75,7 @@ def test_killed_and_repeated_it_is_the_run_that_was_not_killed(tmp_path, uninter
     assert f"Resuming from {folder}/checkpoints/last.ckpt" in output
     assert not differences(saved_state(uninterrupted), saved_state(folder))
     assert rows(folder / "metrics.csv") == rows(uninterrupted / "metrics.csv")
-    measured = [json.loads((f / "results.json").read_text()) for f in (folder, uninterrupted)]
+    measured = [figures(f) for f in (folder, uninterrupted)]
     assert [{**m, "train_seconds": 0} for m in measured] == [{**measured[0], "train_seconds": 0}] * 2
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["first"]
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt", "previous.ckpt"]

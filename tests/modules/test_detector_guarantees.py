@@ -20,6 +20,7 @@ from seeds import seed
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.config.compose import without_hydra
+from lightloom.core.run_dir import figures
 from lightloom.data.boxes.augment import BoxAugment
 from lightloom.data.boxes.datamodule import DetectionDataModule
 from lightloom.data.boxes.scenes import DigitScenes
@@ -118,7 +119,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def results(folder: Path) -> dict[str, float]:
-    return json.loads((folder / "results.json").read_text())
+    return figures(folder)
 
 
 EXACT = {

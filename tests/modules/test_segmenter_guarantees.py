@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.config import compose
 from lightloom.config.foreign import plain
 from lightloom.config.instantiate import build
+from lightloom.core.run_dir import figures
 from lightloom.data.masks.augment import MaskAugment
 from lightloom.data.masks.datamodule import SegmentationDataModule
 from lightloom.data.masks.river_scenes import RiverScenes
@@ -86,7 +86,7 @@ def test_two_processes_train_and_measure_what_one_does(tmp_path):
     for name, value in expected.items():
         if value.is_floating_point():
             torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5, msg=name)
-    results = [json.loads((run / "results.json").read_text()) for run in (one, two)]
+    results = [figures(run) for run in (one, two)]
     measured = [{k: v for k, v in r.items() if k != "train_seconds"} for r in results]
     assert measured[1] == pytest.approx(measured[0], abs=2e-3)  # a pixel of 7,680 may fall to the other side
 

@@ -18,7 +18,7 @@ USAGE = {
             "python src/train.py model=lenet run_name=first   # repeated, it continues, in logs/runs/first",
             "python src/train.py ckpt_path=last            # resume the newest run",
             "python src/train.py -m seed=1,2,3 model=lenet,nin",
-            "python src/train.py model=vit --cfg job       # show every option and its value",
+            "python src/train.py model=vit --cfg job --resolve   # show every option and its value",
         ),
         (
             "model",
@@ -72,6 +72,17 @@ USAGE = {
             "python src/report.py runs=last",
             "python src/report.py runs=logs/runs",
             "python src/report.py runs=logs/multiruns/2026-11-21_09-30-00",
+        ),
+        (),
+    ),
+    "runs": (
+        "List, filter, compare and clean runs: what they came to, and what they take on the disk.",
+        "python src/runs.py [runs=FOLDER] [tag=|name=|state=|OPTION=PATTERN ...] [sort=age|size|score|name]",
+        (
+            "python src/runs.py data.name=digits tag=first sort=score",
+            "python src/runs.py name='lenet*' compare=true",
+            "python src/runs.py clean=previous             # shows what would go, and asks; yes=true does not",
+            "python src/runs.py state=ended clean=unfinished",
         ),
         (),
     ),

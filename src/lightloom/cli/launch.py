@@ -23,7 +23,7 @@ from lightloom.config.aliases import is_old, modernized_overrides
 from lightloom.config.command_line import quote, refuse
 from lightloom.core import lock, places, run_dir, watchdog
 from lightloom.core.environment import drop_empty, read_dotenv, variable
-from lightloom.core.errors import Interrupted, UserError, message_of
+from lightloom.core.errors import Interrupted, UserError, message_of, not_there
 from lightloom.core.redaction import redact, redacted
 from lightloom.core.text import printable
 from lightloom.engine import rendezvous
@@ -145,6 +145,8 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
         refuse("--resolve goes with --cfg")
     flags = [a for a in arguments if a not in parsed.overrides]
     overrides = [compose.expand_shorthand(o, config_name) for o in parsed.overrides]
+    if config_name != "train":
+        _check_there(overrides)
     asks_hydra = parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help
     _check_sweep(overrides, parsed.multirun)
     overrides = settle_data(overrides, config_name, parsed.config_dir, quiet=bool(asks_hydra))
@@ -156,6 +158,16 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
         _claim_folder(config_name, overrides, parsed)
     compose.register_resolvers(config_name)
     return [*flags, *overrides]
+
+
+def _check_there(overrides: list[str]) -> None:
+    """Raise UserError where a checkpoint or an input is not there, before anything is loaded or a folder is made."""
+    where, given = _given(overrides, "ckpt_path"), _given(overrides, "input")
+    if where and where not in ("last", "null") and "${" not in where and "://" not in where:
+        run_dir.find_checkpoint(where, Path())
+    is_path = given and given != "null" and not set(given) & set("*?[{$") and "://" not in given
+    if given and is_path and not given.isdecimal() and not Path(given).expanduser().exists():
+        raise not_there("input", given)
 
 
 def _check_sweep(overrides: list[str], multirun: bool) -> None:
@@ -172,7 +184,7 @@ def _check_sweep(overrides: list[str], multirun: bool) -> None:
 def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> list[str]:
     """For ckpt_path=...: the options that the run was started with, then the new ones, and the run's folder."""
     from lightloom.config import compose
-    from lightloom.engine.recorded import check_recorded
+    from lightloom.engine.recorded import as_it_was, check_recorded
 
     where = _given(overrides, "ckpt_path")
     if where in (None, "null", ""):
@@ -188,7 +200,8 @@ def _resume(overrides: list[str], config_name: str, config_dir: str | None) -> l
     if run is None:
         return [*rest, f"ckpt_path={quote(checkpoint)}"]
     given = {_key(o) for o in rest} | ({"run_name"} if begins_anew else set())
-    recorded = [o for o in _recorded(run) if _key(o) not in given]
+    recorded = as_it_was(_recorded(run), run, config_name, config_dir)
+    recorded = [o for o in recorded if _key(o) not in given]
     kept = check_recorded(recorded, rest, config_name, config_dir, str(run / run_dir.OVERRIDES))
     _check_whole(run, kept)
     own_folder = [] if begins_anew else [f"hydra.run.dir={quote(run)}"]

@@ -7,6 +7,9 @@ import sys
 
 from lightloom.core import places
 from lightloom.core.errors import did_you_mean
+from lightloom.core.redaction import redact
+from lightloom.core.screen import say
+from lightloom.core.text import printable
 
 
 def main() -> None:
@@ -22,7 +25,8 @@ def main() -> None:
 def _tell(asked: str, known: list[str]) -> None:
     name = places.PACKAGE.name
     if asked in ("-h", "--help"):
-        print(f"Usage: {name} <{' | '.join(known)}> [option=value ...]\n\n{name} <command> --help says what it takes.")
+        say(f"Usage: {name} <{' | '.join(known)}> [option=value ...]\n\n{name} <command> --help says what it takes.")
         sys.exit(0)
-    print(f"error: {asked} is no command.{did_you_mean(asked, known)} Known: {', '.join(known)}.", file=sys.stderr)
+    said = f"error: {asked} is no command.{did_you_mean(asked, known)} Known: {', '.join(known)}.\n"
+    sys.stderr.write(printable(redact(said)))
     sys.exit(2)

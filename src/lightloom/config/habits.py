@@ -8,7 +8,7 @@ OPTIONS = {  # an option there -> what to write here; of `a.b` the longest part 
     "task_name": "run_name=<name> names the run and its folder",
     "hparams_search": "a search is python src/sweep.py sweep=<name>; a few values are -m <option>=<a>,<b>",
     "optimized_metric": "a sweep optimizes monitor.metric, with monitor.mode",
-    "extras": "warnings go to run.log, options to config.yaml of the run; --cfg job prints them",
+    "extras": "warnings go to run.log, options to config.yaml of the run; --cfg job --resolve prints them",
     "extras.enforce_tags": "tags=[<word>,...] gives a run its tags",
     "extras.print_config": "--cfg job --resolve prints the configuration",
     "extras.ignore_warnings": "warnings go to run.log only",

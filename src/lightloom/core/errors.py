@@ -101,6 +101,11 @@ def check_installed(asked: str, extra: str, *libraries: str) -> None:
         raise UserError(f"{asked} needs {', '.join(missing)}, not installed here: {install(extra)}.")
 
 
+def not_there(option: str, where: str) -> UserError:
+    """An option names a path at which there is nothing."""
+    return UserError(f"{option}={where}: there is no such file or folder; name a file, a folder or a glob.")
+
+
 def install(extra: str) -> str:
     """The command, given in the project's folder, that brings what an optional part of lightloom needs."""
     if ROOT == CLONE:

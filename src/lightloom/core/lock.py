@@ -66,6 +66,20 @@ def wait_until_free(run: Path, seconds: float) -> None:
         time.sleep(0.1)
 
 
+def is_taken(run: Path) -> bool:
+    """Does a process hold the run directory? No, where the file system has no locks."""
+    if fcntl is None or not (run / LOCK).is_file():
+        return False
+    try:
+        with (run / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def release() -> None:
     """Release every run directory that this process holds."""
     while _held:

@@ -22,7 +22,7 @@ RESUMED = "LIGHTLOOM_RESUMED"  # and the checkpoint that they continue from
 LAUNCHER = "LIGHTLOOM_LAUNCHER"  # and the process that has started this one as a rank of its run
 SWEEP = "LIGHTLOOM_SWEEP"  # of a trial: the file descriptor of a pipe that its sweep holds open
 
-FIGURES = table(text(), either(nothing, real))  # results.json
+FIGURES = table(text(), either(nothing, real, text()))  # results.json, with words about the run beside its figures
 ENDED = both(FIGURES, entries({"epochs": whole(0), "steps": whole(0)}, {}))
 STARTS = entries({"starts": items(table(text(), anything))}, {})  # of run.json, what every reader of it needs
 
@@ -130,6 +130,12 @@ def _nearest(path: Path) -> str:
 def starts(run: Path, rule: Rule = STARTS) -> list[dict[str, Any]]:
     """The entries of run.json, oldest first; none of a run that has no whole one, or none as the rule says."""
     return list(read_json(run / RECORD, {}, rule).get("starts", []))
+
+
+def figures(run: Path, rule: Rule = FIGURES) -> dict[str, Any]:
+    """The numbers of results.json, without the words; none where there is no whole one, or none as the rule says."""
+    found = read_json(run / RESULTS, {}, rule)
+    return {name: value for name, value in found.items() if not isinstance(value, str)}
 
 
 def read_json(path: Path, otherwise: Any, rule: Rule = anything) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -12,14 +14,92 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightloom.config import compose
+from lightloom.config import overrides as keys
+from lightloom.config.command_line import quote
+from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, matches
 from lightloom.config.hydra_internals import apply_overrides
+from lightloom.config.values import format_value
+from lightloom.core import run_dir
+from lightloom.core.documents import MOST_CONFIG, read_yaml
 from lightloom.core.errors import UserError
 from lightloom.core.run_dir import ONCE
 
+log = logging.getLogger("lightloom")
 REFERENCE = re.compile(r"\$\{[\w.]+\}")  # to another option; any other interpolation computes, or reads the environment
 PLAIN = re.compile(
     r"[+~]*(\w+=[\w.-]*|[\w.]+=(-?[\d.]+(e-?\d+)?|true|false|null))"
 )  # it changes no object, or a number
+
+
+def as_it_was(lines: list[str], run: Path, config_name: str, config_dir: str | None) -> list[str]:
+    """The recorded options of a run; where its experiment's file is gone, or says something else today, the choices of
+    groups that are still there with all values of the run's own config.yaml."""
+    parsed, _ = compose.parse(lines)
+    experiments = [o for o in parsed if o.key_or_group == "experiment"]
+    if not experiments or not (run / run_dir.CONFIG).is_file():
+        return lines
+    then = read_yaml(run / run_dir.CONFIG, MOST_CONFIG)
+    if not isinstance(then, dict) or _says_the_same(lines, then, config_name, config_dir):
+        return lines
+    groups = [str(o.input_line) for o in parsed if _is_there(o, config_dir) and o not in experiments]
+    now = _composed(groups, config_name, config_dir)
+    log.info("%s: its experiment is not what it was; continuing by config.yaml.", run)
+    return [*groups, f"run_name={quote(str(then.get('run_name')))}", *_changes(_flat(now), _flat(then))]
+
+
+def _is_there(override: Override, config_dir: str | None) -> bool:
+    """Is it the choice of a group whose files are still there?"""
+    known = compose.options(override.key_or_group, config_dir)
+    return bool(known) and set(keys.values(override, list(known))) <= {*known, None}
+
+
+def _says_the_same(lines: list[str], then: dict[str, Any], config_name: str, config_dir: str | None) -> bool:
+    """Do the options make the configuration that the run recorded, as far as both state a value?"""
+    try:
+        now = _flat(_composed(lines, config_name, config_dir))
+    except UserError:
+        return False
+    before = _flat(then)
+    both = [key for key in now if key in before and now[key] is not None and before[key] is not None]
+    given = {override.partition("=")[0].lstrip("+~") for override in lines}
+    return all(now[key] == before[key] or _is_own(key) or key in given for key in both)
+
+
+def _composed(lines: list[str], config_name: str, config_dir: str | None) -> dict[str, Any]:
+    cfg = compose.compose(config_name, compose.check(config_name, lines, config_dir), config_dir)
+    plain: Any = OmegaConf.to_container(compose.without_hydra(cfg))
+    return plain
+
+
+def _changes(now: dict[str, Any], then: dict[str, Any]) -> Iterator[str]:
+    """Overrides that turn one configuration, by dotted keys, into the other; classes first."""
+    for key in [key for key in now if key not in then and not _is_own(key)]:
+        yield f"~{key}"
+    for key in sorted(then, key=lambda key: not key.endswith("._target_")):
+        if (key not in now or now[key] != then[key]) and not _is_own(key):
+            yield f"++{key}={_written(then[key])}"
+
+
+def _is_own(key: str) -> bool:
+    """Is it about one command, or the machine?"""
+    return matches(key, (*MACHINE_KEYS, *PATH_KEYS, *ONCE, "overrides", "trust", "*.trust"))
+
+
+def _flat(node: Any, key: str = "") -> dict[str, Any]:
+    """Values by their dotted keys; a list is one value, and so is an empty mapping."""
+    if not (isinstance(node, Mapping) and node):
+        return {key: node}
+    children = ((f"{key}.{name}" if key else str(name), child) for name, child in node.items())
+    return {k: v for where, child in children for k, v in _flat(child, where).items()}
+
+
+def _written(value: Any) -> str:
+    """A value in Hydra's grammar."""
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_written(child)}" for name, child in value.items()) + "}"
+    return f"[{','.join(map(_written, value))}]" if isinstance(value, list) else format_value(value)
 
 
 def check_recorded(

@@ -228,6 +228,6 @@ def check_length(content: dict[str, Any], cfg: DictConfig, path: Path) -> None:
 
 def _results(run: Path, content: dict[str, Any], cfg: DictConfig) -> dict[str, Any] | None:
     """What the run came to, where it ended at this checkpoint and is not to be longer now."""
-    results = run_dir.read_json(run / run_dir.RESULTS, {}, run_dir.ENDED)
+    results = run_dir.figures(run, run_dir.ENDED)
     changed = [key for key, *_ in differences(content["config"], plain(cfg)) if matches(key, LENGTH)]
     return results if results.get("steps") == content["global_step"] and not changed else None

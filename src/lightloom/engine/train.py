@@ -269,6 +269,8 @@ def fit(
     start: Start,
 ) -> Trained:
     """Train from `start` on."""
+    if checkpoint_keeper(trainer) is None and not typed(trainer).fast_dev_run:
+        log.warning("No checkpoint is kept, so this run can be neither resumed nor used; callbacks=default keeps them.")
     asked = checkpoints.record_of(trainer)
     asked.state = contract.state(datamodule)
     if start.path:
@@ -413,8 +415,12 @@ def finish(cfg: DictConfig, results: dict[str, float]) -> float | None:
 
     Returns the best monitored metric.
     """
+    run = Path(cfg.paths.output_dir)
     if run_dir.rank() == 0:
-        atomic_io.write_text(Path(cfg.paths.output_dir) / run_dir.RESULTS, json.dumps(results, indent=2) + "\n")
+        best = run / run_dir.CHECKPOINTS / run_dir.BEST
+        words = {"monitor": cfg.monitor.metric, "best_checkpoint": str(best) if best.is_file() else None}
+        written = {**results, **words, "run_folder": str(run)}
+        atomic_io.write_text(run / run_dir.RESULTS, json.dumps(written, indent=2) + "\n")
     return results.get(f"best {cfg.monitor.metric}")
 
 

@@ -195,8 +195,7 @@ def metrics_of(path: Path) -> dict[str, float]:
     best = run / run_dir.CHECKPOINTS / run_dir.BEST if run else path
     if run is None or not best.is_file() or not best.samefile(path):
         return {}
-    found = run_dir.read_json(run / run_dir.RESULTS, {}, run_dir.FIGURES)
-    return {name: value for name, value in found.items() if "/" in name}
+    return {name: value for name, value in run_dir.figures(run).items() if "/" in name}
 
 
 def _version() -> str:

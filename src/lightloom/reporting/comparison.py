@@ -15,6 +15,7 @@ from typing import Any
 from lightloom.config.diff import MACHINE_KEYS, PATH_KEYS, leaves, matches
 from lightloom.core import atomic_io
 from lightloom.core.screen import say, show_table
+from lightloom.core.text import first_of
 from lightloom.reporting import facts
 from lightloom.reporting.charts import Chart, Line, chart
 from lightloom.reporting.facts import Run
@@ -41,12 +42,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of the same options but for the seed. spread: metric -> (mean, standard deviation or None, n)."""
+    """Runs of the same options but for the seed.
+
+    members: what they are called. spread: metric -> (mean, standard deviation or None, n).
+    """
 
     name: str
     number: int
-    runs: int
+    members: tuple[str, ...]
     spread: dict[str, tuple[float, float | None, int]]
+
+    @property
+    def runs(self) -> int:
+        """How many."""
+        return len(self.members)
 
 
 def report(folders: Sequence[Path], output: str) -> None:
@@ -161,8 +170,13 @@ def groups(compared: Sequence[Row]) -> list[Group]:
         for metric in metrics(own):
             values = [row.figures[metric] for row in own if metric in row.figures]
             spread[metric] = _spread(values)
-        made.append(Group(_label(own, compared), number, len(own), spread))
+        made.append(Group(_label(own, compared), number, tuple(_called(row.run) for row in own), spread))
     return made
+
+
+def _called(run: Run) -> str:
+    """The run's name; with its folder's, a time, where that is another."""
+    return run.name if run.name == run.folder.name else f"{run.name}/{run.folder.name}"
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float | None, int]:
@@ -211,8 +225,11 @@ def _stage(metric: str) -> int:
 def show(together: Sequence[Group], count: int) -> None:
     """The groups as a table on the console, each with its first figures."""
     first = list(dict.fromkeys(metric for group in together for metric in list(group.spread)[:3]))[:3]
-    rows = [(group.name, group.runs, *(spread_text(group.spread.get(name)) for name in first)) for group in together]
-    show_table(("runs", "n", *first), rows, f"{count} runs", left=2)
+    rows = [
+        (group.name, first_of(group.members, 3), group.runs, *(spread_text(group.spread.get(name)) for name in first))
+        for group in together
+    ]
+    show_table(("options", "runs", "n", *first), rows, f"{count} runs", left=2)
 
 
 def spread_text(spread: tuple[float, float | None, int] | None) -> str:

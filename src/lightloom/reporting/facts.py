@@ -174,7 +174,7 @@ def read(run: Path, results: dict[str, float] | None = None) -> Run:
     overrides = list(map(redact, run_dir.recorded_overrides(run))) if (run / run_dir.OVERRIDES).is_file() else []
     known = run_dir.starts(run, records.RECORD)
     ended = not known or known[-1].get("finished", False)
-    found = results or (run_dir.read_json(run / run_dir.RESULTS, {}, run_dir.ENDED) if ended else {})
+    found = results or (run_dir.figures(run, run_dir.ENDED) if ended else {})
     return Run(run, config, overrides, found, known, curves(run / METRICS))
 
 

@@ -91,7 +91,7 @@ class Running:
 
     def _take_result(self) -> str | None:
         """Record the run's result; the reason where it has none, else None."""
-        results = run_dir.read_json(self.run / run_dir.RESULTS, {}, run_dir.FIGURES)
+        results = run_dir.figures(self.run)
         if not results:
             return f"{self.run} has no {run_dir.RESULTS}"
         score = results.get(f"best {self.plan.monitor}")

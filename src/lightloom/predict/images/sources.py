@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lightloom.core.documents import read_text
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, not_there
 from lightloom.core.text import line
 from lightloom.data.images.decode import read_whole
 from lightloom.data.images.layout import SUFFIXES, is_image
@@ -89,7 +89,7 @@ def named(item: str, list_of: Path | None = None) -> list[Path | str]:
         found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
         kept = [p for p in sorted(found) if is_video(p) or is_image(p, below=p.parent)]
     else:
-        raise UserError(f"input={item}: there is no such file or folder; name an image, a folder or a glob.")
+        raise not_there("input", item)
     if not kept:
         kinds = ", ".join(sorted(SUFFIXES))
         raise UserError(

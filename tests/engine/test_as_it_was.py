@@ -1,0 +1,79 @@
+"""A run is continued by its own config.yaml, whatever became of its experiment's file."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightloom.cli import launch
+from lightloom.config import compose
+from lightloom.config.diff import differences
+from lightloom.core.errors import UserError
+from lightloom.engine.recorded import as_it_was, check_recorded
+
+EXPERIMENT = """# @package _global_
+# Mine.
+defaults:
+  - override /model: mlp
+  - override /data: digits
+  - override /callbacks: early_stopping
+
+tags: [a, "b c"]
+trainer: {max_epochs: 7, gradient_clip_val: 0.5}
+model: {network: {hidden: [8, 4]}}
+callbacks: {early_stopping: {patience: 9}}
+"""
+LINES = ["experiment=mine", "model.optimizer.lr=0.02"]
+
+
+@pytest.fixture
+def run(tmp_path) -> tuple[Path, Path]:
+    """A run's folder, as it began, and the folder of its experiment."""
+    own = tmp_path / "own"
+    (own / "experiment").mkdir(parents=True)
+    (own / "experiment/mine.yaml").write_text(EXPERIMENT)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text(yaml.dump(composed(LINES, own)))
+    return tmp_path / "run", own
+
+
+def composed(lines, own):
+    cfg = compose.compose("train", compose.check("train", lines, str(own)), str(own))
+    return compose.OmegaConf.to_container(compose.without_hydra(cfg))
+
+
+def same(run, own, lines) -> bool:
+    before = yaml.safe_load((run / "config.yaml").read_text())
+    changed = differences(before, composed(lines, own))
+    return [key for key, *_ in changed if not key.startswith("paths.")] == []
+
+
+def test_nothing_is_rewritten_while_the_file_says_the_same(run):
+    assert as_it_was(LINES, run[0], "train", str(run[1])) == LINES
+
+
+def test_a_file_that_is_gone_is_not_missed(run):
+    folder, own = run
+    (own / "experiment/mine.yaml").unlink()
+    lines = as_it_was(LINES, folder, "train", str(own))
+    assert not [line for line in lines if line.startswith("experiment=")]
+    assert same(folder, own, lines)
+    assert check_recorded(lines, [], "train", str(own), "config.yaml") == lines  # nothing that a file may not say
+
+
+def test_a_file_that_was_edited_is_not_followed(run):
+    folder, own = run
+    edited = EXPERIMENT.replace("max_epochs: 7", "max_epochs: 3").replace("model: mlp", "model: lenet")
+    (own / "experiment/mine.yaml").write_text(edited.replace("model: {network: {hidden: [8, 4]}}", ""))
+    assert same(folder, own, as_it_was(LINES, folder, "train", str(own)))
+
+
+@pytest.mark.parametrize("script", ["eval", "predict", "export"])
+@pytest.mark.parametrize("option", ["ckpt_path=no/such/run", "input=photoz"])
+def test_a_path_that_is_not_there_is_refused_before_anything_is_loaded(script, option, tmp_path, monkeypatch):
+    """In milliseconds, for nothing is composed; and no folder is left."""
+    monkeypatch.setenv("LIGHTLOOM_LOG_DIR", str(tmp_path / "logs"))
+    monkeypatch.setattr(compose, "check", None)
+    with pytest.raises(UserError, match="there is no such file or folder"):
+        launch.prepare([option], script)
+    assert not (tmp_path / "logs").exists()
