@@ -3,27 +3,24 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+TORCH ?= $(or $(shell cat $(VENV)/.torch 2>/dev/null),default)
+READY := $(VENV)/.ready$(if $(filter-out default,$(TORCH)),-$(TORCH))
 unexport PYTHONDONTWRITEBYTECODE  # else each start compiles the libraries anew
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:[^=]*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## Create .venv with the locked dependencies
+setup: $(READY)  ## Create .venv with the locked dependencies; TORCH=cpu for a build without CUDA, remembered
 
-# The lock names every package, so nothing is resolved: --no-deps also keeps lightning-bolts from pinning Lightning.
+# The lock names every package, so nothing is resolved; without make: python tools/environment.py.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-		|| { echo "lightloom needs Python 3.11 to 3.13; choose one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
-	@touch $@
+	@$(PYTHON) tools/environment.py --torch $(TORCH)
 
-train: $(READY)  ## Train the default: LeNet on the bundled handwritten digits
-	$(BIN)/python src/train.py
+add: $(READY)  ## A dependency more, in pyproject.toml, lock and .venv: make add PKG="pandas polars>=1"
+	@$(BIN)/python tools/environment.py --add $(PKG)
+
+train: $(READY)  ## Train the default: LeNet on the bundled handwritten digits; ARGS="model=mlp" for others
+	$(BIN)/python src/train.py $(ARGS)
 
 test: $(READY)  ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -59,8 +56,7 @@ format: $(READY)  ## Rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 lock: $(READY)  ## Renew requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra dev --group bolts --universal --python-version 3.11 --upgrade \
-		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+	$(BIN)/python tools/environment.py --lock
 
 errors: $(READY)  ## Write docs/errors.md anew: mistakes, and what is said of them
 	OMP_NUM_THREADS=1 $(BIN)/python tests/support/mistakes.py
@@ -74,12 +70,12 @@ lightning-options: $(READY)  ## Write docs/lightning-options.md anew: what becom
 docs: $(READY)  ## Build the site of docs/ into site/, to be read without a network
 	$(BIN)/python tools/site.py
 
-new: $(READY)  ## A project of your own, renamed: make new NAME=myproject [DIR=../myproject] [WITH="model/yolo data/coco"]
-	@$(BIN)/python tools/new.py "$(NAME)" $(if $(DIR),--dir "$(DIR)") --with "$(WITH)"
+new: $(READY)  ## A project of your own, renamed: make new NAME=myproject [KIND=thin] [DIR=] [WITH=images] [WITHOUT=boxes]
+	@$(BIN)/python tools/new.py "$(NAME)" $(if $(DIR),--dir "$(DIR)") --kind "$(KIND)" --with "$(WITH)" --without "$(WITHOUT)"
 
 clean:  ## Remove the environment and caches; keep data and logs
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-fast test-portable test-lightning-loop coverage bench scoreboard lint format lock errors docs new \
+.PHONY: help setup add train test test-fast test-portable test-lightning-loop coverage bench scoreboard lint format lock errors docs new \
 	clean

@@ -50,7 +50,8 @@ def models_for(task: str) -> list[str]:
 
 def fits(model: str, data: str) -> bool:
     """Does the model's task accept the kind of this data set?"""
-    accepts = _accepts(_task(ROOT / f"configs/model/{model}.yaml"))
+    task = _task(ROOT / f"configs/model/{model}.yaml")
+    accepts = _accepts(task) if task else []
     return not accepts or config._kind(ROOT / f"configs/data/{data}.yaml") in accepts
 
 
@@ -62,11 +63,12 @@ def _accepts(task: str) -> list[str]:
 
 
 @functools.cache
-def _task(model: Path) -> str:
-    entries = OmegaConf.load(model).defaults
+def _task(model: Path) -> str | None:
+    """None of a plain LightningModule, whose file chooses none."""
+    entries = OmegaConf.load(model).get("defaults", [])
     own = [v for e in entries if isinstance(e, DictConfig) for k, v in e.items() if "/task@_global_" in str(k)]
     parents = [entry for entry in entries if isinstance(entry, str) and entry != "_self_"]
-    return own[0] if own else _task(model.parent / f"{parents[0]}.yaml")
+    return own[0] if own else _task(model.parent / f"{parents[0]}.yaml") if parents else None
 
 
 def in_turn(models: list[str], data: list[str], bundled: str) -> list[tuple[str, str]]:

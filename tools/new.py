@@ -1,9 +1,8 @@
-"""A project of your own from this one, renamed, with one example: make new NAME=myproject [DIR=...] [WITH=...]."""
+"""A project of your own from this one: make new NAME=myproject [KIND=thin] [DIR=...] [WITH=...] [WITHOUT=...]."""
 
 from __future__ import annotations
 
 import argparse
-import ast
 import importlib.util
 import keyword
 import re
@@ -11,75 +10,103 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from lightloom.core.errors import UserError, did_you_mean
+import origin
+import thin
+from chosen import TEMPLATE, chosen, families_without, gone_with, tracked
+from families import FAMILIES
+from without import ALIASES, ROOT, dotted, without_old_names
 
-ROOT = Path(__file__).parents[1]
-OWN = Path(__file__).with_suffix("")  # files that only a new project has
-TEMPLATE = "lightloom"
-EXAMPLES = ("model", "data", "experiment", "sweep")  # groups of which a new project gets what it asks for
-KEPT = ("model/lenet", "model/mlp", "model/timm", "data/digits", "data/image_folder", "sweep/default")
-TESTS = (
-    "callbacks/run/test_best_checkpoint.py",
-    "cli/test_help.py",
-    "config/test_configs.py",
-    "config/test_instantiate.py",
-    "config/test_values.py",
-    "core/test_lock.py",
-    "data/images/test_datamodule.py",
-    "data/test_cache.py",
-    "data/test_sampling.py",
-    "engine/test_resume.py",
-    "loggers/test_csv.py",
-    "modules/test_classifier.py",
-    "ops/test_rng.py",
-    "optim/test_schedules.py",
-)
-FILES = (".github/workflows/", ".gitignore", ".pre-commit-config.yaml", "LICENSE", "Makefile", "data/", "docs/add-")
-FILES += ("logs/", "pyproject.toml", "requirements.lock")
+from lightloom.core.errors import UserError
+
+OWN = Path(__file__).with_suffix("") / "full"  # files that only a new project has
 TARGETS = ("new", "docs", "bench", "errors", "option-pairs", "lightning-options", "scoreboard")  # scripts stay behind
 TARGETS += ("test-portable",)
-T = TypeVar("T")
+LINT = '[tool.ruff.lint]\nselect = ["E", "F", "W", "I", "B"]  # your style may be another than ours\n'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for. choices: `<group>/<name>` of configs/. families: data and tools that WITH names."""
+
+    name: str
+    kind: str = "full"
+    choices: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="make new", description=__doc__)
-    parser.add_argument("name")
+    parser.add_argument("name", nargs="?", default="")
     parser.add_argument("--dir", type=Path)
-    parser.add_argument("--with", dest="more", default="", help='such as "model/yolo data/coco"')
+    parser.add_argument("--kind", default="full", help="full: all code under your name; thin: on the installed package")
+    parser.add_argument("--with", dest="more", default="", help='such as "model/yolo data/coco", or families: "images"')
+    parser.add_argument("--without", default="", help=f"families: {', '.join(FAMILIES)}")
+    parser.add_argument("--upgrade", type=Path, help="a project that was made so: merge what is new here into it")
     options = parser.parse_args(arguments)
     try:
-        where = create(options.name, options.dir or ROOT.parent / options.name, options.more.split())
+        if options.upgrade:
+            from upgrade import upgrade
+
+            sys.exit(upgrade(options.upgrade, make))
+        plan = read(options.name, options.kind or "full", options.more.split(), options.without.split())
+        where = create(plan, options.dir or ROOT.parent / plan.name)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.code)
     print(f"{where} is a project of its own. Next: cd {where} && make train && make test")
 
 
-def create(name: str, target: Path, more: Iterable[str] = ()) -> Path:
-    """Copy, rename and commit; the folder. Nothing is left of an attempt that fails.
-
-    more: choices beside KEPT, as <group>/<name> of configs/.
-    """
+def read(name: str, kind: str, more: Sequence[str], without: Sequence[str]) -> Plan:
+    """The plan; UserError where it cannot be."""
     check_name(name)
+    if kind not in ("full", "thin"):
+        raise UserError(f"KIND={kind}: a project is full, all code under your name, or thin, on the installed package.")
+    families = tuple(word for word in more if word in (*FAMILIES, "images"))
+    choices = tuple(word for word in more if word not in families)
+    if kind == "thin" and (more or without):
+        raise UserError("WITH= and WITHOUT= choose what is copied; KIND=thin copies nothing, all of it is installed.")
+    families_without(families, without)
+    return Plan(name, kind, choices, families, tuple(without))
+
+
+def create(plan: Plan, target: Path) -> Path:
+    """Copy, rename and commit; the folder. Nothing is left of an attempt that fails."""
     target = target.expanduser().absolute()
     if target.exists():
         raise UserError(f"DIR={target} exists already; name a folder that does not, or delete it.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         project = Path(scratch) / target.name
-        kept = [choice for choice in KEPT if (ROOT / f"configs/{choice}.yaml").is_file()]
-        for file in chosen([*kept, *more]):
-            _copy(ROOT / file, project / file)
-        shutil.copytree(OWN, project, dirs_exist_ok=True)
-        _leave_behind(project)
-        rename(project, name)
-        _tidy_and_commit(project)
+        make(plan, project)
+        _commit(project)
         project.rename(target)
     return target
+
+
+def make(plan: Plan, project: Path) -> None:
+    """The project's files, without git."""
+    if plan.kind == "thin":
+        thin.make(plan.name, project)
+    else:
+        _copy(plan, project)
+    origin.write(project, plan)
+
+
+def _copy(plan: Plan, project: Path) -> None:
+    without = families_without(plan.families, plan.without)
+    gone = gone_with(without)
+    kept = chosen([*plan.choices], gone)
+    for file in sorted(kept):
+        _copy_file(ROOT / file, project / file)
+    shutil.copytree(OWN, project, dirs_exist_ok=True)
+    _leave_behind(project, frozenset(dotted({*tracked()} - kept)), gone)
+    rename(project, plan.name)
+    _tidy(project)
 
 
 def check_name(name: str) -> None:
@@ -101,101 +128,88 @@ def _found(name: str) -> str | None:
     return str(places[0]) if places else f"installed: {spec.origin or name}" if spec else None
 
 
-def chosen(choices: list[str]) -> list[Path]:
-    """What goes along, relative to ROOT: the house, these choices, and the code that either of them names."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode:
-        raise UserError(f"{ROOT} is no git repository, which tells its files from yours; clone it instead.")
-    files = [Path(file) for file in listed.stdout.split("\0") if file and (ROOT / file).is_file()]
-    house = [f for f in files if str(f).startswith(FILES) or (f.parts[0] == "src" and len(f.parts) == 2)]
-    tests = [f for f in files if f.parts[0] == "tests" and _is_kept_test(f, files)]
-    configs = _reach([f for f in files if f.parts[0] == "configs" and not _is_example(f)], lambda file: ())
-    examples = _reach([_config(choice, files) for choice in choices], _parents)
-    code = _reach([f for f in (*house, *tests, *configs, *examples) if f.suffix in (".py", ".yaml")], _modules)
-    folders = {f.parent for f in code}
-    beside = [f for f in files if f.suffix != ".py" and f.parts[:2] == ("src", TEMPLATE) and folders & {*f.parents[:2]}]
-    return sorted({*house, *tests, *configs, *examples, *code, *beside})
-
-
-def _is_example(config: Path) -> bool:
-    return len(config.parts) == 3 and config.parts[1] in EXAMPLES
-
-
-def _config(choice: str, files: list[Path]) -> Path:
-    found = Path(f"configs/{choice}.yaml")
-    if found not in files:
-        known = [f"{f.parts[1]}/{f.stem}" for f in files if f.parts[0] == "configs" and _is_example(f)]
-        raise UserError(f"WITH={choice}: there is no {found}.{did_you_mean(choice, known)}")
-    return found
-
-
-def _is_kept_test(test: Path, files: list[Path]) -> bool:
-    """A test of the list, or what such a test imports from beside it."""
-    imported = {n for t in (*TESTS, "conftest.py") for n in _imports((ROOT / "tests" / t).read_text(encoding="utf-8"))}
-    return str(test.relative_to("tests")) in (*TESTS, "conftest.py") or test.stem in imported
-
-
-def _reach(start: Iterable[T], leads_to: Callable[[T], Iterable[T]]) -> set[T]:
-    """`start` and all that it leads to."""
-    seen: set[T] = set()
-    waiting = list(start)
-    while waiting:
-        if (item := waiting.pop()) not in seen:
-            seen.add(item)
-            waiting += leads_to(item)
-    return seen
-
-
-def _parents(config: Path) -> Iterator[Path]:
-    """The examples that an example builds on: the names in its defaults."""
-    text = (ROOT / config).read_text(encoding="utf-8")
-    for own, group, name in re.findall(r"^  - (?:(?:override )?/?(\w+)/)?(?:override /(\w+): )?(\w+)$", text, re.M):
-        file = Path("configs") / (group or config.parts[1]) / own / f"{name}.yaml"
-        if not own and _is_example(file) and (ROOT / file).is_file():
-            yield file
-
-
-def _modules(file: Path) -> Iterator[Path]:
-    """The package's modules that a file names, whether it imports them or asks for them in a string."""
-    text = (ROOT / file).read_text(encoding="utf-8")
-    named = set(re.findall(rf"\b{TEMPLATE}(?:\.\w+)+", text)) | (_imports(text) if file.suffix == ".py" else set())
-    for name in named:
-        parts = name.split(".")
-        for end in range(1, len(parts) + 1 if parts[0] == TEMPLATE else 0):
-            place = Path("src", *parts[:end])
-            yield from (f for f in (place.with_suffix(".py"), place / "__init__.py") if (ROOT / f).is_file())
-
-
-def _imports(text: str) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
-    return names
-
-
-def _copy(source: Path, target: Path) -> None:
+def _copy_file(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, target)
 
 
-def _leave_behind(project: Path) -> None:
-    """What kept files say of things that do not go along: targets of the Makefile, a section on boxes."""
-    makefile, page = project / "Makefile", project / "docs/add-a-data-set.md"
-    text = re.sub(rf"^({'|'.join(TARGETS)}):.*\n(\t.*\n)+\n?", "", makefile.read_text(encoding="utf-8"), flags=re.M)
-    phony = re.sub(rf"(?<= )({'|'.join(TARGETS)})\b ?", "", text[text.index(".PHONY") :])
-    makefile.write_text(text[: text.index(".PHONY")] + phony.rstrip() + "\n", encoding="utf-8")
+def _leave_behind(project: Path, absent: frozenset[str], gone: set[Path]) -> None:
+    """What kept files say of things that do not go along, and of how strictly we check ourselves."""
+    _edit(project / "Makefile", _makefile)
+    _edit(project / "pyproject.toml", _pyproject)
+    _edit(project / ALIASES, lambda text: without_old_names(text, absent))
     if not (project / "configs/data/voc.yaml").exists():
-        text = re.sub(r"^## Images with boxes\n.*?(?=^## )", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-        page.write_text(text.replace(", or `base/detection.yaml` for images with boxes", ""), encoding="utf-8")
+        _edit(project / "docs/add-a-data-set.md", _without_boxes)
+    for page in project.glob("docs/*.md"):
+        _edit(page, lambda text: without_links(text, project / "docs"))
+    if gone:
+        _without_cases(project, absent, gone)
+
+
+def _edit(file: Path, change) -> None:
+    file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _makefile(text: str) -> str:
+    text = re.sub(rf"^({'|'.join(TARGETS)}):.*\n(\t.*\n)+\n?", "", text, flags=re.M)
+    text = re.sub(
+        r"(?<=## )Check style, spelling and types\n(?:\t.*\n)+", "Check the code\n\t$(BIN)/ruff check .\n", text
+    )
+    head, phony, names = text.partition(".PHONY")
+    kept = re.sub(rf"(?<= )({'|'.join(TARGETS)})\b ?", "", names)
+    upgrade = "upgrade: $(READY)  ## Merge what is new in the template: make upgrade FROM=<its clone>\n"
+    recipe = "\tPYTHONPATH=$(FROM)/src $(BIN)/python $(FROM)/tools/new.py --upgrade .\n\n"
+    return f"{head}{upgrade}{recipe}{phony}{kept.rstrip()} upgrade\n"
+
+
+def _pyproject(text: str) -> str:
+    """What is said of us is left for you to say; rules are those that any code keeps."""
+    text = re.sub(r"^description = .*$", f'description = "What {TEMPLATE} is about, in one sentence"', text, flags=re.M)
+    text = re.sub(r"^version = .*$", 'version = "0.1.0"', text, flags=re.M)
+    text = re.sub(r"^keywords = .*\n", "", text, flags=re.M)
+    text = re.sub(r"^authors = .*$", f'authors = [{{ name = "{_someone()}" }}]', text, flags=re.M)
+    text = re.sub(r"^\[tool\.ruff\.lint\]\n(?:.+\n)+", LINT, text, flags=re.M)
+    return re.sub(r"^# `mypy --strict` for the leaves.*?(?=^\[tool\.(?!mypy))", "", text, flags=re.M | re.S)
+
+
+def _someone() -> str:
+    named = subprocess.run(["git", "config", "user.name"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    return named.replace('"', "'") or f"The authors of {TEMPLATE}"
+
+
+def _without_boxes(text: str) -> str:
+    text = re.sub(r"^## Images with boxes\n.*?(?=^## )", "", text, flags=re.M | re.S)
+    return text.replace(", or `base/detection.yaml` for images with boxes", "")
+
+
+def without_links(text: str, folder: Path) -> str:
+    """The words of a link alone, where the page that it leads to is not in the folder."""
+
+    def there(found: re.Match[str]) -> str:
+        target = found[2].partition("#")[0]
+        return found[0] if "://" in target or not target or (folder / target).exists() else found[1]
+
+    return re.sub(r"\[([^\]]+)\]\(([^)]+)\)", there, text)
+
+
+def _without_cases(project: Path, absent: frozenset[str], gone: set[Path]) -> None:
+    """Tests without the cases of families that stay behind."""
+    from cases import Named, without_cases
+
+    configs = [file for file in gone if file.parts[0] == "configs"]
+    choices = frozenset(("/".join(c.parent.parts[1:]), c.stem) for c in configs)
+    named = Named(modules=frozenset(dotted(gone)), choices=choices, paths=frozenset(map(str, gone)))
+    for file in sorted((project / "tests").rglob("*.py")):
+        if (left := without_cases(file.read_text(encoding="utf-8"), named)) is None:
+            file.unlink()
+        else:
+            file.write_text(left, encoding="utf-8")
 
 
 def rename(project: Path, name: str) -> None:
-    """The template's name for `name`, in files and their names, in upper case too."""
+    """The template's name for `name`, in files and their names, in upper case too; a licence keeps whose it is."""
     for path in sorted(project.rglob("*"), reverse=True):
-        if path.is_file():
+        if path.is_file() and path.name != "LICENSE":
             text = path.read_text(encoding="utf-8")
             path.write_text(text.replace(TEMPLATE, name).replace(TEMPLATE.upper(), name.upper()), encoding="utf-8")
         if TEMPLATE in path.name:
@@ -205,14 +219,17 @@ def rename(project: Path, name: str) -> None:
         file.write(f"\n[tool.ruff.lint.pycodestyle]\nmax-line-length = {120 + 2 * longer}\n" if longer else "")
 
 
-def _tidy_and_commit(project: Path) -> None:
-    """Imports in the order that the new name asks for; one commit, in your name where git knows it."""
-    for command in (["check", "--fix-only", "--select=I"], ["format"]):
+def _tidy(project: Path) -> None:
+    """Imports in the order that the new name asks for."""
+    for command in (["check", "--fix-only", "--select=F401,I"], ["format"]):
         subprocess.run([sys.executable, "-m", "ruff", *command, "--no-cache", "--quiet", "."], cwd=project, check=True)
-    known = subprocess.run(["git", "config", "user.email"], cwd=project, capture_output=True).returncode == 0
-    someone = [] if known else ["-c", "user.name=nobody", "-c", "user.email=nobody@localhost"]
+
+
+def _commit(project: Path) -> None:
+    """One commit, in your name where git knows it; `template` is the branch that an upgrade goes on with."""
     for command in (["init", "--quiet", "-b", "main"], ["add", "."], ["commit", "--quiet", "-m", "Begin"]):
-        subprocess.run(["git", *someone, *command], cwd=project, check=True)
+        subprocess.run(["git", *origin.identity(project), *command], cwd=project, check=True)
+    subprocess.run(["git", "branch", origin.BRANCH], cwd=project, check=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """A copy of the project without a family of models: python tools/without.py boxes|gan ... <folder>.
 
-A family is a few paths. The rest follows from what files say: a configuration that names a removed class or another
-removed configuration goes, and so do tests, benchmarks and old checkpoints of it, commands and rows of pages, and old
-names in config/aliases.py. Of the package itself files go whole or stay as they are.
+A family is a few paths (families.py). The rest follows from what files say: a configuration that names a removed class
+or another removed configuration goes, and so do tests, benchmarks and old checkpoints of it, commands and rows of
+pages, and old names in config/aliases.py. Of the package itself files go whole or stay as they are.
 """
 
 from __future__ import annotations
@@ -21,31 +21,17 @@ from typing import Any
 
 import yaml
 from cases import Named, without_cases
+from families import FAMILIES, PACKAGE, with_users
 from pages import without_passages
 
 from lightloom.core.errors import UserError, did_you_mean
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = "src/lightloom"
 ALIASES = f"{PACKAGE}/config/aliases.py"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PRESETS = re.compile(r"configs/(task|optimizer|\w+/base)/")  # they go with the last configuration that names them
 PAGES = ("docs/*.md", "*.md")
 OWN = ("tools/without.py", "tools/cases.py", "tools/pages.py", "tests/tools/test_without.py")  # stay behind
-FAMILIES = {
-    "boxes": (
-        *(f"{PACKAGE}/*/boxes", f"{PACKAGE}/*/*/boxes.py", f"{PACKAGE}/networks/detection"),
-        *(f"{PACKAGE}/tracking/{name}.py" for name in ("byte_track", "measures", "mot", "smoothing")),
-        *(f"{PACKAGE}/modules/detector.py", f"{PACKAGE}/metrics/detection.py"),
-        *(f"{PACKAGE}/integrations/bolts_detectors.py", f"{PACKAGE}/reporting/templates/detections.html.jinja"),
-        *("configs/predict/boxes.yaml", "configs/smooth.yaml", "src/smooth.py", "docs/detector-for-your-video.md"),
-    ),
-    "gan": (
-        *(f"{PACKAGE}/modules/{name}.py" for name in ("adversarial", "bigan", "gan", "vae_gan")),
-        *(f"{PACKAGE}/losses/{name}.py" for name in ("adversarial", "lipschitz")),
-        *(f"{PACKAGE}/networks/{name}.py" for name in ("bigan", "goodfellow", "resnet_gan")),
-        *(f"{PACKAGE}/callbacks/samples/health.py", "docs/gans-that-work.md"),
-    ),
-}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -85,19 +71,19 @@ def create(families: Sequence[str], target: Path) -> Removal:
     if target.exists():
         raise UserError(f"{target} exists already; name a folder that does not, or delete it.")
     _copy_tracked(target)
-    _delete(target, _matches(target, OWN), Removal())
+    _delete(target, matches(target, OWN), Removal())
     removal = Removal()
-    _delete(target, _matches(target, [p for family in families for p in FAMILIES[family]]), removal)
-    named = Named(modules=frozenset(_dotted(removal.files)), paths=frozenset(map(str, removal.files)))
-    _delete(target, gone := configs_that_go(target, named), removal)
+    _delete(target, matches(target, [p for family in with_users(families) for p in FAMILIES[family]]), removal)
+    named = Named(modules=frozenset(dotted(removal.files)), paths=frozenset(map(str, removal.files)))
+    _delete(target, gone := configs_that_go(target, named.modules), removal)
     named = named.joined(choices=frozenset((_group(c), c.stem) for c in gone), paths=frozenset(map(str, gone)))
-    _rewrite(target, [Path(ALIASES)], lambda text: _without_old_names(text, named), removal)
+    _rewrite(target, [Path(ALIASES)], lambda text: without_old_names(text, named.modules), removal)
     _delete(target, list(_tests_of(target, named)), removal)
     named = _python(target, named, removal)
-    _rewrite(target, _matches(target, ["tests/**/*.json"]), lambda text: _without_entries(text, named), removal)
+    _rewrite(target, matches(target, ["tests/**/*.json"]), lambda text: _without_entries(text, named), removal)
     _delete(target, list(_checkpoints(target, named)), removal)
-    named = named.joined(paths=frozenset(map(str, [*removal.files, *removal.folders, *_matches(ROOT, OWN)])))
-    _rewrite(target, _matches(target, PAGES), lambda text: without_passages(text, named), removal)
+    named = named.joined(paths=frozenset(map(str, [*removal.files, *removal.folders, *matches(ROOT, OWN)])))
+    _rewrite(target, matches(target, PAGES), lambda text: without_passages(text, named), removal)
     _tidy(target)
     return removal
 
@@ -112,7 +98,7 @@ def _copy_tracked(target: Path) -> None:
             shutil.copy(ROOT / name, target / name)
 
 
-def _matches(target: Path, patterns: Iterable[str]) -> list[Path]:
+def matches(target: Path, patterns: Iterable[str]) -> list[Path]:
     """The files, relative to `target`, that match a pattern or lie in a folder that does."""
     found = {path for pattern in patterns for path in target.glob(pattern)}
     files = {file for path in found for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()}
@@ -146,7 +132,7 @@ def _rewrite(target: Path, files: Iterable[Path], change: Callable[[str], str | 
     return empty
 
 
-def _dotted(files: Iterable[Path]) -> Iterator[str]:
+def dotted(files: Iterable[Path]) -> Iterator[str]:
     """As Python imports them: modules of src from there, those of tests/support by the bare name."""
     for file in files:
         if file.suffix == ".py" and file.parts[0] == "src":
@@ -159,10 +145,11 @@ def _dotted(files: Iterable[Path]) -> Iterator[str]:
 # --- configurations
 
 
-def configs_that_go(target: Path, named: Named) -> list[Path]:
+def configs_that_go(target: Path, modules: frozenset[str]) -> list[Path]:
     """Those that name a removed class, those that build on or choose one that goes, and presets of these alone."""
-    texts = {file: (target / file).read_text(encoding="utf-8") for file in _matches(target, ["configs"])}
-    chosen = {file: set(_choices(file, yaml.safe_load(text) or {})) for file, text in texts.items()}
+    texts = {file: (target / file).read_text(encoding="utf-8") for file in matches(target, ["configs"])}
+    chosen = {file: set(_choices(file, yaml.load(text, LOADER) or {})) for file, text in texts.items()}
+    named = Named(modules=modules)
     gone = {file for file, text in texts.items() if any(map(named.has_module, re.findall(r"_target_:\s*(\S+)", text)))}
     while more := {f for f in texts.keys() - gone if chosen[f] & gone or _is_left_alone(f, chosen, gone)}:
         gone |= more
@@ -195,7 +182,7 @@ def _group(config: Path) -> str:
 
 def _tests_of(target: Path, named: Named) -> Iterator[Path]:
     """Tests of what is gone: of a room, as their folder says, they import removed modules only."""
-    for file in _matches(target, ["tests/*/**/test_*.py"]):
+    for file in matches(target, ["tests/*/**/test_*.py"]):
         folder = ".".join(("lightloom", *file.parent.parts[1:]))
         lines = re.findall(r"^(?:from|import) (lightloom[\w.]*)(?: import (\w+)$)?", (target / file).read_text(), re.M)
         imported = [f"{module}.{name}" if name else module for module, name in lines]
@@ -207,15 +194,16 @@ def _tests_of(target: Path, named: Named) -> Iterator[Path]:
 def _python(target: Path, named: Named, removal: Removal) -> Named:
     """Tests and benchmarks without what names the family, nor a module of tests that goes with it."""
     while True:
-        files = _matches(target, ["tests/**/*.py", "benchmarks/**/*.py"])
+        files = matches(target, ["tests/**/*.py", "benchmarks/**/*.py"])
         empty = _rewrite(target, files, partial(without_cases, named=named), removal)
         if not empty:
             return named
-        named = named.joined(modules=frozenset(_dotted(empty)), paths=frozenset(map(str, empty)))
+        named = named.joined(modules=frozenset(dotted(empty)), paths=frozenset(map(str, empty)))
 
 
-def _without_old_names(text: str, named: Named) -> str:
+def without_old_names(text: str, modules: frozenset[str]) -> str:
     """The table of aliases without those of removed modules."""
+    named = Named(modules=modules)
     lines = text.splitlines(True)
     return "".join(line for line in lines if not any(map(named.has_module, re.findall(r'"([\w.]+)"', line))))
 
@@ -235,7 +223,7 @@ def _checkpoints(target: Path, named: Named) -> Iterator[Path]:
     names = {before for before, now in pairs if named.has_module(now)} | named.modules
     known = re.compile(b"|".join(re.escape(name.encode()) + rb"\.\w" for name in sorted(names)))
     same = {name.replace("lightloom", "lightlab", 1).encode() for name in named.modules}
-    for file in _matches(target, ["tests/**/*.ckpt"]):
+    for file in matches(target, ["tests/**/*.ckpt"]):
         content = (target / file).read_bytes()
         if known.search(content) or any(name + b"." in content for name in same):
             yield file

@@ -312,7 +312,7 @@ def eval_loader(data: pl.LightningDataModule, split: str) -> Any:
     if own := offered(data, "eval_loader", split):
         return own(split)
     data.setup(STAGES[split])
-    return getattr(data, f"{split}_dataloader")()
+    return getattr(type(data), f"{split}_dataloader")(data)  # an evaluation puts this function in its place
 
 
 def num_train_batches(data: pl.LightningDataModule | None) -> int | None:

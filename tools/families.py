@@ -1,0 +1,58 @@
+"""Families of parts, each a few paths: what a copy of the project can do without, and nothing else imports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+PACKAGE = "src/lightloom"
+NEEDS = {
+    "masks": ("boxes",),
+    "texts": ("masks",),
+}  # it writes boxes; it splits as masks
+FAMILIES = {
+    "boxes": (
+        *(f"{PACKAGE}/*/boxes", f"{PACKAGE}/*/*/boxes.py", f"{PACKAGE}/networks/detection"),
+        *(f"{PACKAGE}/tracking/{name}.py" for name in ("byte_track", "light", "measures", "mot", "smoothing")),
+        *(f"{PACKAGE}/modules/detector.py", f"{PACKAGE}/metrics/detection.py"),
+        *(f"{PACKAGE}/integrations/bolts_detectors.py", f"{PACKAGE}/reporting/templates/detections.html.jinja"),
+        *("configs/predict/boxes.yaml", "configs/smooth.yaml", "src/smooth.py", "docs/detector-for-your-video.md"),
+    ),
+    "gan": (
+        *(f"{PACKAGE}/modules/{name}.py" for name in ("adversarial", "bigan", "gan", "vae_gan")),
+        *(f"{PACKAGE}/losses/{name}.py" for name in ("adversarial", "lipschitz")),
+        *(f"{PACKAGE}/networks/{name}.py" for name in ("bigan", "goodfellow", "resnet_gan")),
+        *(f"{PACKAGE}/callbacks/samples/health.py", "docs/gans-that-work.md"),
+    ),
+    "masks": (
+        *(f"{PACKAGE}/*/masks", f"{PACKAGE}/*/*/masks.py", f"{PACKAGE}/networks/segmentation"),
+        *(f"{PACKAGE}/{room}/segmentation.py" for room in ("losses", "metrics")),
+        *(f"{PACKAGE}/modules/segmenter.py", "configs/predict/masks.yaml", "docs/a-mask-for-your-river.md"),
+    ),
+    "texts": (
+        *(f"{PACKAGE}/*/text_images", f"{PACKAGE}/*/*/text_images.py", f"{PACKAGE}/networks/recognition"),
+        *(f"{PACKAGE}/{room}/text_recognition.py" for room in ("losses", "metrics")),
+        *(f"{PACKAGE}/modules/text_reader.py", f"{PACKAGE}/ops/ctc.py", "configs/predict/text_images.yaml"),
+    ),
+    "signals": (f"{PACKAGE}/*/signals", f"{PACKAGE}/*/*/signals.py", f"{PACKAGE}/networks/signal_autoencoder.py"),
+    "autoencoders": (f"{PACKAGE}/modules/autoencoder.py", f"{PACKAGE}/modules/vae.py"),
+    "bolts": (f"{PACKAGE}/integrations/bolts*.py", "docs/lightning-bolts.md"),
+    "sweeps": (f"{PACKAGE}/sweeps", "src/sweep.py", "configs/sweep.yaml", "configs/sweep", "docs/sweeps.md"),
+    "export": (f"{PACKAGE}/exporting", "src/export.py", "configs/export.yaml", "docs/export.md"),
+    "serve": (f"{PACKAGE}/serve", "src/serve.py", "configs/serve.yaml", "docs/serving.md"),
+}
+
+
+def with_needed(families: Iterable[str]) -> set[str]:
+    """These families and those whose parts they use."""
+    found = set(families)
+    while more := {need for family in found for need in NEEDS.get(family, ())} - found:
+        found |= more
+    return found
+
+
+def with_users(families: Iterable[str]) -> set[str]:
+    """These families and those that cannot be without them."""
+    found = set(families)
+    while more := {user for user, needs in NEEDS.items() if found & {*needs}} - found:
+        found |= more
+    return found
