@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -41,3 +42,8 @@ def file_name(value: object) -> str:
     """A text as the name of one file, which lies in the folder that it is put into: `a/../b` becomes `a-..-b`."""
     name = "".join("-" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in str(value)).strip()
     return (name.lstrip(".-") or "unnamed")[:150]
+
+
+def in_a_metric(name: object) -> str:
+    """A name, of a class for instance, in letters that every logger takes as part of a metric's."""
+    return re.sub(r"[^\w-]+", "_", str(name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Share, checked
+from lightloom.core.text import in_a_metric
 from lightloom.metrics.detection import SUMMARY, BoxConfusion, Boxes, CocoPrecision
 from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
@@ -182,4 +182,4 @@ def _named(name: str, classes: list[str]) -> str:
     prefix, mark, label = name.partition("map_of_")
     if not mark or not 0 < int(label) <= len(classes):
         return name
-    return prefix + mark + re.sub(r"[^\w-]+", "_", str(classes[int(label) - 1]))
+    return prefix + mark + in_a_metric(classes[int(label) - 1])

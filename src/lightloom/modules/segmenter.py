@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
@@ -15,6 +14,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, NotNegative, checked
+from lightloom.core.text import in_a_metric
 from lightloom.data.contract import offered
 from lightloom.losses.segmentation import IGNORE, SegmentationLoss
 from lightloom.metrics.segmentation import boundary_f1, iou_of_classes, of_confusion
@@ -146,7 +146,7 @@ class Segmenter(pl.LightningModule):
         of_class = iou_of_classes(matrix).tolist()
         names = classes_of(self.trainer) or [str(k) for k in range(self.num_classes)]
         found = self._measure("test") | {"boundary_f1": self.boundaries.compute()}
-        found |= {f"iou_of_{_plain(n)}": v for n, v in zip(names, of_class, strict=True) if v == v}
+        found |= {f"iou_of_{in_a_metric(n)}": v for n, v in zip(names, of_class, strict=True) if v == v}
         self.boundaries.reset()
         self.log_dict({f"test/{name}": torch.as_tensor(v, dtype=torch.float32) for name, v in found.items()})
 
@@ -192,8 +192,3 @@ def _at(logits: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits
     return interpolate(logits[None].float(), tuple(size), mode="bilinear", align_corners=False)[0]
-
-
-def _plain(name: str) -> str:
-    """In letters that every logger takes."""
-    return re.sub(r"[^\w-]+", "_", name)

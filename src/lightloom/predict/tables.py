@@ -43,7 +43,7 @@ class Table:
 
     def show(self) -> None:
         """Print the first rows, and say where the others are."""
-        rows = [[*row[:-1], f"{row[-1]:.4f}"] for row in self.first]
+        rows = [[f"{v:.4f}" if isinstance(v, float) else v for v in row] for row in self.first]
         if self.count > MOST_ROWS:
             rows.append(["..."] * (len(self.header) - 1) + [f"{self.count - MOST_ROWS} more"])
         show_table(self.header, rows, left=len(self.header) - 1)
@@ -51,5 +51,5 @@ class Table:
 
 
 def predictions(folder: str | Path, header: Sequence[str]) -> Table:
-    """predictions.csv in a folder; the last column is a number."""
+    """predictions.csv in a folder."""
     return Table(Path(folder) / "predictions.csv", header)

@@ -199,7 +199,7 @@ class ImageDataModule(KeyedDataModule):
             train = self._left_out(train, train.labels, self.folds)
         if val is None:
             assert train.labels is not None
-            rest, part = stratified_split(train.labels, self.val_fraction, self.seed)
+            rest, part = stratified_split(self.strata(train.labels), self.val_fraction, self.seed)
             if not len(part):
                 raise UserError(
                     f"data.val_fraction={self.val_fraction} leaves {self.name} no validation image of its {len(train)} "
@@ -214,7 +214,7 @@ class ImageDataModule(KeyedDataModule):
             raise UserError(
                 f"data.folds is {folds}, but {self.name} has {len(train)} training images; set fewer folds."
             )
-        out = stratified_folds(labels, folds, self.seed) == self.fold
+        out = stratified_folds(self.strata(labels), folds, self.seed) == self.fold
         self.splits["test"] = train.pick(out.nonzero().flatten())
         return train.pick((~out).nonzero().flatten())
 
@@ -232,12 +232,24 @@ class ImageDataModule(KeyedDataModule):
                 f"data.channels is {self.channels}, but the images of {self.name} have {split.images.shape[1]}; "
                 f"set data.channels={split.images.shape[1]} and as many values in data.mean and data.std."
             )
+        self.check_labels(split)
+        return split
+
+    def check_labels(self, split: Split) -> None:
+        """Raise UserError where a label is no class."""
         if split.labels is not None and len(split.labels) and int(split.labels.max()) >= (self.num_classes or 0):
             raise UserError(
                 f"{self.name} has the label {int(split.labels.max())}, but data.num_classes is {self.num_classes}; "
                 f"labels count from 0 to num_classes - 1."
             )
-        return split
+
+    def strata(self, labels: Tensor) -> Tensor:
+        """What a part drawn of the training images has in equal shares, int64 (N,): their classes."""
+        return labels
+
+    def renumbered(self, labels: Tensor, order: Tensor) -> Tensor:
+        """The labels as a model counts classes; order: the place of each of our classes among the model's."""
+        return order[labels]
 
     def _read(self, name: SplitName) -> Split | None:
         """What the reader has, with a place for what is decoded of it where one is asked for."""
@@ -245,7 +257,7 @@ class ImageDataModule(KeyedDataModule):
         if split is not None:
             self.notes[name] = split.notes
         if split is not None and split.labels is not None and self.order is not None:
-            split = replace(split, labels=self.order[split.labels])
+            split = replace(split, labels=self.renumbered(split.labels, self.order))
         if split is None or not self.cache or self.cache_dir is None:
             return split
         if split.paths is None:

@@ -1,0 +1,1 @@
+"""Images with a row of numbers each: which labels they have, or values that were measured."""
