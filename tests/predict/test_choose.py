@@ -169,6 +169,12 @@ DATA = {
     "segmentation": ("data=river_scenes",),
     "text_recognition": ("data=captchas", "data.num_symbols=32"),
     "text_classification": ("data=reviews_toy", "data.vocab_size=9", "data.num_classes=2"),
+    "tagging": ("data=digit_tags",),
+    "regression": (
+        "data=digit_counts",
+        "data.target_mean=[0,0,0,0,0,0,0,0,0,0]",
+        "data.target_std=[1,1,1,1,1,1,1,1,1,1]",
+    ),
 }
 USES = {
     "boxes": "find",
@@ -176,6 +182,7 @@ USES = {
     "masks": "segment",
     "reconstructions": "reconstruct",
     "samples": "sample",
+    "targets": "estimate",
     "text_images": "read",
     "text": "classify_texts",
 }
@@ -191,6 +198,8 @@ EXPECTED = {  # by task
     "segmentation": {"masks"},
     "text_recognition": {"text_images"},
     "text_classification": {"text"},
+    "tagging": {"targets"},
+    "regression": {"targets"},
 }
 
 

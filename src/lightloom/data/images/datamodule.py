@@ -131,7 +131,7 @@ class ImageDataModule(KeyedDataModule):
         """Read the splits that the stage needs, once; raises UserError where they contradict the facts."""
         self.facts()
         if (stage in ("fit", "validate") or self.folds) and "train" not in self.splits:
-            self._split_train()
+            self.split_train()
         if stage in ("test", "predict") and "test" not in self.splits:
             test = self._read("test")
             if test is not None:
@@ -186,7 +186,8 @@ class ImageDataModule(KeyedDataModule):
         self.setup("test")
         return "test" in self.splits and not (labelled and self.splits["test"].labels is None)
 
-    def _split_train(self) -> None:
+    def split_train(self) -> None:
+        """Read what is trained on, and what of it is held out."""
         train, val = self._read("train"), self._read("val")
         if train is None or train.labels is None:
             raise UserError(

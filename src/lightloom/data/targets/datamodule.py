@@ -64,7 +64,7 @@ class ValueDataModule(TagDataModule):
         found = super().facts()
         if self.target_mean is None or self.target_std is None:
             if "train" not in self.splits:
-                self._split_train()
+                self.split_train()
             labels = self.splits["train"].labels
             assert labels is not None
             self.target_mean, self.target_std = spread(labels)

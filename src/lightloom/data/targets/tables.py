@@ -46,6 +46,7 @@ class Table(ABC):
     ) -> None:
         self.root, self.table, self.files = Path(root), table, files
         self.columns = list(columns) if columns else None
+        self._stems: dict[str, dict[str, Path]] = {}
 
     @property
     @abstractmethod
@@ -129,11 +130,10 @@ class Table(ABC):
         raise UserError(f"{place}: names {name!r}, and there is no such image in {self.root} or its images/.")
 
     def _by_stem(self, folder: str) -> dict[str, Path]:
-        known = self.__dict__.setdefault("_stems", {})
-        if folder not in known:
+        if folder not in self._stems:
             files = sorted((self.root / folder).glob("*")) if (self.root / folder).is_dir() else []
-            known[folder] = {path.stem: path for path in files if path != self.path}
-        return known[folder]  # type: ignore[no-any-return]
+            self._stems[folder] = {path.stem: path for path in files if path != self.path}
+        return self._stems[folder]
 
 
 @part
