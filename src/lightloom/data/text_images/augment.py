@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from lightloom.core.parts import part
 from lightloom.core.ranges import BelowOne, NotNegative, Share, checked
+from lightloom.ops.images.grid import as_jpeg
 from lightloom.ops.rng import uniforms
 
 WORST = 30  # quality of a JPEG, at least; the best is 95
@@ -48,7 +48,7 @@ class TextAugment:
             chosen = (u[:, 7] < self.jpeg).nonzero().flatten().tolist()
             images = images.clone()
             for i in chosen:
-                images[i] = compressed(images[i], WORST + int((95 - WORST) * float(u[i, 8])))
+                images[i] = as_jpeg(images[i], WORST + int((95 - WORST) * float(u[i, 8])))
         return images
 
     def _moved(self, images: Tensor, v: Tensor) -> Tensor:
@@ -74,8 +74,3 @@ def blurred(images: Tensor, weights: Tensor) -> Tensor:
         first, last = (wide[..., :-2], wide[..., 2:]) if before[0] else (wide[..., :-2, :], wide[..., 2:, :])
         values = values * (1 - 2 * side) + (first + last) * side
     return values.round_().to(torch.uint8)
-
-
-def compressed(image: Tensor, quality: int) -> Tensor:
-    """A picture, uint8 (C, H, W), as it is after a JPEG of this quality."""
-    return decode_jpeg(encode_jpeg(image, quality))

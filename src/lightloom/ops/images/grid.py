@@ -5,6 +5,7 @@ A page is uint8 (C, H, W), grey (1 channel) or colour (3).
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -110,6 +111,14 @@ def write_jpeg(path: Path, page: Tensor) -> None:
     """Write a page, uint8 (1, H, W) or (3, H, W), a fiftieth of the work that a PNG of a photograph is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     to_pil(page).save(path, quality=JPEG_QUALITY)
+
+
+def as_jpeg(page: Tensor, quality: int) -> Tensor:
+    """A page, uint8 (1, H, W) or (3, H, W), as it is after a JPEG of this quality."""
+    file = io.BytesIO()
+    to_pil(page).save(file, "JPEG", quality=quality)
+    with Image.open(file) as again:
+        return from_pil(again)
 
 
 def read_png(path: Path) -> tuple[Tensor, dict[str, int]]:
