@@ -22,6 +22,9 @@ add: $(READY)  ## A dependency more, in pyproject.toml, lock and .venv: make add
 train: $(READY)  ## Train the default: LeNet on the bundled handwritten digits; ARGS="model=mlp" for others
 	$(BIN)/python src/train.py $(ARGS)
 
+serve: $(READY)  ## Serve the newest run as a web page; ARGS="ckpt_path=model.onnx port=8001" for another
+	$(BIN)/python src/serve.py $(ARGS)
+
 test: $(READY)  ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
@@ -77,5 +80,5 @@ clean:  ## Remove the environment and caches; keep data and logs
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup add train test test-fast test-portable test-lightning-loop coverage bench scoreboard lint format lock errors docs new \
+.PHONY: help setup add train serve test test-fast test-portable test-lightning-loop coverage bench scoreboard lint format lock errors docs new \
 	clean

@@ -1,5 +1,6 @@
 """A server as it is started, with an exported detector: who is let in, what is answered, and what ends it."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -16,13 +17,18 @@ import httpx
 import numpy as np
 import onnx_files
 import pytest
+from conftest import ROOT
 from PIL import Image
 from served import TOKEN, Server
+from starlette.requests import Request
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from lightloom.predict.web import Refused
+from lightloom.serve import bodies
 from lightloom.serve.films import Films
 from lightloom.tracking.film import FilmReader, FilmWriter
 
+HEAVY = ("torch", "torchvision", "pytorch_lightning", "torchmetrics", "timm", "scipy", "pandas", "matplotlib")
 ANYBODYS = {"/health", "/static/{name}"}
 
 
@@ -30,7 +36,7 @@ ANYBODYS = {"/health", "/static/{name}"}
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     model = onnx_files.detector(folder)
-    found = Server(folder, f"ckpt_path={model}", f"token={TOKEN}", "most_live=2")
+    found = Server(folder, f"ckpt_path={model}", f"token={TOKEN}", "most_live=2", without=HEAVY)
     yield found
     found.process.kill()
 
@@ -243,6 +249,41 @@ def test_what_is_no_film_fails_by_name(server, content):
     last = ended(server, number)
     assert (last["state"], last["done"]) in (("failed", 0), ("done", 1))  # a picture is a film of one frame to ffmpeg
     assert not last["error"] or last["error"]["code"] == "no_film"
+
+
+def test_the_client_of_the_docs_works(server, tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
+    (client,) = re.findall(r"^```python client\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "photo.jpg").write_bytes(lit(12))
+    monkeypatch.chdir(tmp_path)
+    exec(client.replace("http://127.0.0.1:8000", server.address).replace('"..."', repr(TOKEN)))
+    assert capsys.readouterr().out == "light 0.9 [12.0, 0.0, 18.0, 6.0]\n"
+
+
+def test_a_body_that_trickles_is_given_up(monkeypatch):
+    """By the app itself, in this process, with less patience."""
+
+    async def asked() -> int:
+        async def trickle() -> dict:
+            await asyncio.sleep(10)
+            raise AssertionError("it was waited for")
+
+        request = Request({"type": "http", "method": "POST", "headers": []}, trickle)
+        with pytest.raises(Refused) as refused:
+            await bodies.picture(request, bodies.Budget(), [])
+        return refused.value.status
+
+    monkeypatch.setattr(bodies, "PATIENCE", 0.1)
+    assert asyncio.run(asked()) == 408
+
+
+def test_bodies_have_a_budget_together():
+    budget = bodies.Budget(100)
+    with budget.share() as first, budget.share() as second:
+        budget.take(first, 60)
+        with pytest.raises(Refused, match="Too much"):
+            budget.take(second, 41)
+    assert budget.taken == 0
 
 
 def test_many_at_once_all_get_their_own_answer(server):

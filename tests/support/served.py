@@ -12,13 +12,27 @@ from conftest import ROOT
 from websockets.sync.client import connect
 
 TOKEN = "a-token-of-the-tests"
+HIDING = """
+import sys
+
+class Hiding:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Hiding())
+"""
 
 
 class Server:
-    """said: on its console, up to its address."""
+    """said: on its console, up to its address. without: libraries that are not installed as far as it can see."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, without: tuple[str, ...] = ()) -> None:
         environment = os.environ | {"LIGHTLOOM_LOG_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+        if without:
+            (folder / "site").mkdir(exist_ok=True)
+            (folder / "site/sitecustomize.py").write_text(HIDING.format(names=without))
+            environment["PYTHONPATH"] = os.pathsep.join((str(folder / "site"), os.environ.get("PYTHONPATH", "")))
         command = [sys.executable, str(ROOT / "src/serve.py"), "port=0", "threads=1", *options]
         self.folder = folder
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

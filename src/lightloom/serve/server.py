@@ -93,7 +93,8 @@ def _certificate(cfg: dict[str, Any]) -> dict[str, Any]:
 
 def _listen(host: str, port: int) -> socket.socket:
     """Bound before the model is loaded: a port that is taken is said at once."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, so that asyncio sends at once
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
@@ -112,6 +113,7 @@ def _say_where(
     model = inference.hello.model
     log.info("%s of %s, on %s", model["name"], model["data"], model["engine"])
     say(f"{model['name']}, trained on {model['data']}: {', '.join(model['able'])}, on {model['engine']}.")
-    say(f"{'https' if is_safe else 'http'}://{shown}:{port}/{f'?enter={token}' if token else ''}")
+    entry = f"?enter={token}" if token and cfg["token"] is None else ""  # of one that nobody knows yet
+    say(f"{'https' if is_safe else 'http'}://{shown}:{port}/{entry}")
     if not is_safe and cfg["host"] not in HERE:
         say("Without ssl= the token is sent as it is, and browsers give no camera but to this machine.")

@@ -3,6 +3,7 @@
 const told = JSON.parse(document.getElementById("told").textContent);
 const words = told.words;
 const COLOURS = ["#e6194b", "#3cb44b", "#ffb000", "#4363d8", "#f58231", "#911eb4", "#008b9c", "#f032e6", "#6b8e00", "#9a6324"];
+const SMALLEST = 480; // pixels of the long side that a picture is drawn with
 const LIVE_SIDE = 640; // pixels of the long side of a camera's pictures
 
 const element = (name, properties = {}, ...children) => {
@@ -85,7 +86,10 @@ function colour(box) {
 function paint(canvas, answer, source, opacity = 0.5, overlay = null) {
   const [width, height] = answer.size;
   const context = canvas.getContext("2d");
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const factor = Math.max(1, Math.floor(SMALLEST / Math.max(width, height))); // so that words on small pictures can be read
+  if (canvas.width !== width * factor || canvas.height !== height * factor) Object.assign(canvas, { width: width * factor, height: height * factor });
+  context.setTransform(factor, 0, 0, factor, 0, 0);
+  context.imageSmoothingEnabled = factor === 1;
   context.globalAlpha = 1;
   context.drawImage(source, 0, 0, width, height);
   if (overlay) {
@@ -94,8 +98,8 @@ function paint(canvas, answer, source, opacity = 0.5, overlay = null) {
     context.drawImage(overlay, 0, 0, width, height);
     context.globalAlpha = 1;
   }
-  const line = Math.max(2, Math.max(width, height) / 400);
-  context.font = `${Math.max(12, 7 * line)}px system-ui, sans-serif`;
+  const line = Math.max(2, Math.max(width, height) * factor / 400) / factor;
+  context.font = `${Math.max(12 / factor, 7 * line)}px system-ui, sans-serif`;
   context.lineWidth = line;
   context.textBaseline = "bottom";
   for (const box of answer.boxes || []) {
@@ -103,7 +107,7 @@ function paint(canvas, answer, source, opacity = 0.5, overlay = null) {
     const name = `${"id" in box ? `${box.id} ` : ""}${box.name} ${box.score.toFixed(2)}`;
     context.strokeStyle = context.fillStyle = colour(box);
     context.strokeRect(left, top, right - left, bottom - top);
-    const size = context.measureText(name).width, high = Math.max(14, 8 * line), at = Math.max(top, high);
+    const size = context.measureText(name).width, high = Math.max(14 / factor, 8 * line), at = Math.max(top, high);
     context.fillRect(left, at - high, size + 6, high);
     context.fillStyle = "#fff";
     context.fillText(name, left + 3, at - 1);
