@@ -25,6 +25,7 @@ from lightloom.core.errors import UserError
 OWN = Path(__file__).with_suffix("") / "full"  # files that only a new project has
 TARGETS = ("new", "docs", "bench", "errors", "option-pairs", "lightning-options", "scoreboard")  # scripts stay behind
 TARGETS += ("test-portable",)
+HOOKS = re.compile(r"^.*id: (?:codespell|mypy).*\n", re.MULTILINE)  # of those that look at each commit
 LINT = '[tool.ruff.lint]\nselect = ["E", "F", "W", "I", "B"]  # your style may be another than ours\n'
 
 
@@ -137,6 +138,9 @@ def _leave_behind(project: Path, absent: frozenset[str], gone: set[Path]) -> Non
     """What kept files say of things that do not go along, and of how strictly we check ourselves."""
     _edit(project / "Makefile", _makefile)
     _edit(project / "pyproject.toml", _pyproject)
+    _edit(
+        project / ".pre-commit-config.yaml", lambda text: re.sub(r"^.*id: (codespell|mypy).*\n", "", text, flags=re.M)
+    )
     _edit(project / ALIASES, lambda text: without_old_names(text, absent))
     if not (project / "configs/data/voc.yaml").exists():
         _edit(project / "docs/add-a-data-set.md", _without_boxes)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lightloom.core.errors import UserError, check_installed
+from lightloom.core.errors import UserError, check_installed, required
 
 ROOT = Path(__file__).parents[2]
 WHERE = [
@@ -33,3 +33,7 @@ def test_each_extra_that_is_named_is_there():
 def test_the_command_names_the_extra():
     with pytest.raises(UserError, match=r'not installed here: \.venv/bin/uv pip install -e "\.\[export\]"\.$'):
         check_installed("format=onnx", "export", "no_such_library")
+
+
+def test_without_a_clone_the_libraries_are_named():
+    assert [one.partition(">")[0] for one in required("sweep")] == ["optuna", "submitit"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -307,3 +308,16 @@ def test_ddp_killed_and_repeated_is_bit_for_bit_the_same(tmp_path):
     assert "saved " not in (folder / "run-rank1.log").read_text()  # only rank 0 writes
     assert not differences(saved_state(tmp_path / "full/runs/first"), saved_state(folder))
     assert rows(folder / "metrics.csv") == rows(tmp_path / "full/runs/first/metrics.csv")
+
+
+def test_its_results_name_the_metric_the_best_checkpoint_and_the_folder(uninterrupted):
+    found = json.loads((uninterrupted / "results.json").read_text())
+    assert f"best {found['monitor']}" in found
+    assert found["best_checkpoint"] == str(uninterrupted / "checkpoints" / "best.ckpt")
+    assert found["run_folder"] == str(uninterrupted)
+
+
+def test_without_a_keeper_of_checkpoints_one_line_says_what_is_lost(tmp_path):
+    output = run(tmp_path, *NAMED, "callbacks=null", "trainer.max_epochs=1", "test=false")
+    assert output.count("No checkpoint is kept, so this run can be neither resumed nor used") == 1
+    assert json.loads((tmp_path / "runs/first/results.json").read_text())["best_checkpoint"] is None

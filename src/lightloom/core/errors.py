@@ -6,7 +6,9 @@ import difflib
 import errno
 import importlib.util
 import re
+import shlex
 from collections.abc import Iterable, Iterator
+from importlib import metadata
 
 from lightloom.core.places import CLONE, PACKAGE, ROOT
 
@@ -110,7 +112,13 @@ def install(extra: str) -> str:
     """The command, given in the project's folder, that brings what an optional part of lightloom needs."""
     if ROOT == CLONE:
         return f'.venv/bin/uv pip install -e ".[{extra}]"'
-    return f'python -m pip install "{PACKAGE.name}[{extra}]"'
+    return f"python -m pip install {shlex.join(required(extra))}"
+
+
+def required(extra: str) -> list[str]:
+    """The libraries of an extra, as the installed package states them: its own name on an index may be another's."""
+    stated = metadata.requires(PACKAGE.name) or []
+    return [one.partition(";")[0].strip() for one in stated if re.search(rf"""extra == ['"]{extra}['"]""", one)]
 
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:

@@ -12,6 +12,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from lightloom.core.environment import variable
+
 PACKAGE = Path(__file__).parents[1]
 _IN_CLONE = PACKAGE.parent.name == "src" and (PACKAGE.parents[1] / "configs" / "train.yaml").is_file()
 CLONE = PACKAGE.parents[1] if _IN_CLONE else None
@@ -28,10 +30,9 @@ def find_project(start: Path) -> Path | None:
 def _settings(folder: Path) -> dict[str, object]:
     """`[tool.lightloom]` of a folder's pyproject.toml; empty where there is none, or none that can be read."""
     try:
-        content = tomllib.loads((folder / PROJECT_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = tomllib.loads((folder / PROJECT_FILE).read_text(encoding="utf-8"))["tool"][PACKAGE.name]
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
-    found = content.get("tool", {}).get(PACKAGE.name, {})
     return found if isinstance(found, dict) else {}
 
 
@@ -39,7 +40,8 @@ PROJECT = find_project(Path.cwd())
 ROOT = PROJECT or CLONE or Path.cwd()
 OWN = None if ROOT == CLONE else ROOT / "configs"  # of a project: they win over those of the same name in CONFIGS
 CONFIG_FOLDERS = (OWN, CONFIGS) if OWN and OWN.is_dir() else (CONFIGS,)
-OWN_PACKAGES = tuple(map(str, _settings(ROOT).get("packages", ()))) if PROJECT else ()  # type: ignore[call-overload]
+_NAMED = _settings(ROOT).get("packages") if PROJECT else None
+OWN_PACKAGES = tuple(n for n in map(str, _NAMED if isinstance(_NAMED, list) else ()) if (ROOT / "src" / n).is_dir())
 
 
 def spoken(command: str) -> str:
@@ -59,4 +61,4 @@ def make_importable() -> None:
     source = str(ROOT / "src" if (ROOT / "src").is_dir() else ROOT)
     if source not in sys.path:
         sys.path.insert(0, source)
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (source, variable("PYTHONPATH"))))
