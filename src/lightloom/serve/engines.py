@@ -72,7 +72,7 @@ def of_checkpoint(cfg: Mapping[str, Any], threads: int) -> Engine:
     request = Request({}, trained.data)
     for one in choose.capabilities():
         if one.name in known and one.predictor.accepts(module, request):
-            predictor = one.predictor(module, trained.data)
+            predictor = one.predictor(module, as_config(facts))
             web = known[one.name]({**facts, "latent_dim": getattr(module, "latent_dim", None)})
             able[one.name] = (web, partial(web.by_predictor, _of_arrays(predictor)))
     if not able:
@@ -84,12 +84,14 @@ def of_checkpoint(cfg: Mapping[str, Any], threads: int) -> Engine:
 
 
 def _of_arrays(predictor: Any) -> Callable[[Any], Any]:
-    """The predictor's `predict` of arrays, to arrays."""
+    """The predictor's `predict` of arrays, or texts, to arrays."""
     import numpy as np
     import torch
 
     def to_tensors(given: Any) -> Any:
-        return torch.from_numpy(given) if isinstance(given, np.ndarray) else [to_tensors(one) for one in given]
+        if isinstance(given, str | np.ndarray):
+            return torch.from_numpy(given) if isinstance(given, np.ndarray) else given
+        return [to_tensors(one) for one in given]
 
     def to_arrays(found: Any) -> Any:
         if isinstance(found, torch.Tensor):

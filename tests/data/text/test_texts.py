@@ -11,6 +11,7 @@ from lightloom.core.errors import UserError
 from lightloom.data.sampling import KeyedBatches, dealt
 from lightloom.data.text.datamodule import MULTIPLE, TextDataModule, as_batch
 from lightloom.data.text.reviews_toy import BLAME, DENIALS, PRAISE, ReviewsToy
+from lightloom.data.text.temporal_order import TemporalOrder
 from lightloom.data.text.texts import Texts
 from lightloom.data.tokens import PAD, UNKNOWN, Characters, Words
 
@@ -236,7 +237,23 @@ def test_characters_are_tokens_too():
     assert data.facts()["vocab_size"] < 20
 
 
-# --- toy reviews
+# --- texts that are generated
+
+
+@pytest.mark.parametrize("length", [10, 30, 137])
+def test_the_order_of_two_signs_is_the_class(length):
+    reader = TemporalOrder(length, 200, 0, 5)
+    split = reader.read("train")
+    assert {*split.labels.tolist()} == {0, 1, 2, 3}
+    for text, label in zip(split.texts, split.labels.tolist(), strict=True):
+        begin, *letters, end = text.split()
+        assert (begin, len(letters), end) == ("B", length, "E")
+        places = [i for i, letter in enumerate(letters) if letter in "xy"]
+        assert "".join(letters[i] for i in places) == reader.classes[label]
+        assert length // 10 <= places[0] < -(-length // 5) <= length // 2 <= places[1] < 0.6 * length
+    assert TemporalOrder(length, 10, 0, 5).read("train").texts == split.texts[:10]
+    with pytest.raises(UserError, match="expected 10 letters at least"):
+        TemporalOrder(9)
 
 
 def test_a_toy_review_is_what_its_last_clause_says():

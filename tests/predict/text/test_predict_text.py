@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import commands
+import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -20,6 +21,8 @@ from lightloom.networks.bag import BagOfWords
 from lightloom.predict.loading import load
 from lightloom.predict.text.command import texts_of
 from lightloom.predict.text.predictor import Predictor
+from lightloom.predict.text.web import Web
+from lightloom.predict.web import Refused
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,25 @@ def test_texts_are_classified_without_the_data(run):
     first, second = rows(commands.run(folder, f"ckpt_path={run}/export/one.onnx", f"input={lines}", script="predict"))
     assert (first["label"], second["label"], second["source"]) == ("pos", "neg", "lines.txt:3")
     assert float(first["probability"]) == pytest.approx(float(row["probability"]), abs=1e-4)
+
+
+def test_a_network_is_answered_as_the_command_is(run):
+    """By a checkpoint's predictor, and by what an exported file answers to the same ids."""
+    loaded = load(run)
+    predictor = Predictor(loaded.module, {**loaded.config.data, **loaded.state})
+    web = Web({**loaded.config.data, **loaded.state})
+    texts = [web.read(body, {}) for body in (b"the plot is moving,\n truly", b"every scene is dull", "ÿ".encode())]
+
+    def answers(ids: np.ndarray) -> dict[str, np.ndarray]:
+        return {"probabilities": loaded.module.predict_step((torch.from_numpy(ids),), 0).detach().numpy()}
+
+    found = web.by_predictor(lambda given: predictor.predict(given).numpy(), texts)
+    np.testing.assert_allclose(web.by_file(answers, texts), found, atol=1e-6)
+    first = web.say(texts[0], found[0], {"top": 1})["bars"]
+    assert [bar["name"] for bar in first] == ["pos"]
+    for body in (b"", b" \n", b"caf\xe9", b"a" * 20_001):
+        with pytest.raises(Refused):
+            web.read(body, {})
 
 
 def asked(where: str) -> DictConfig:
