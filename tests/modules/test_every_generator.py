@@ -12,10 +12,19 @@ from lightloom.ops.rng import latents
 
 MODELS = [
     m
-    for task in ("generation", "bidirectional", "latent_variable", "reconstruction", "denoising")
+    for task in (
+        "generation",
+        "conditional_generation",
+        "averaged_generation",
+        "bidirectional",
+        "latent_variable",
+        "reconstruction",
+        "denoising",
+    )
     for m in models_for(task)
 ]
-SMALL = {"wgan_gp_resnet": ["model.generator.width=8", "model.discriminator.width=8"]}  # the same code, less arithmetic
+NARROW = ["model.generator.width=8", "model.discriminator.width=8"]
+SMALL = dict.fromkeys(("wgan_gp_resnet", "sngan", "biggan", "biggan_small"), NARROW)  # the same code, less arithmetic
 
 
 @pytest.mark.parametrize(("model", "data"), in_turn(MODELS, IMAGE_DATA, "digits"))

@@ -18,15 +18,24 @@ from torch import Tensor, nn
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.callbacks.run.ema import WeightAverage
 from lightloom.callbacks.run.rng import KeyedRandomness
+from lightloom.callbacks.samples.generator_average import GeneratorAverage
 from lightloom.core.errors import UserError
 from lightloom.data.images.augment import Augment
 from lightloom.data.images.datamodule import ImageDataModule
 from lightloom.engine import checkpoint
 from lightloom.losses.adversarial import Hinge, NonSaturating, Wasserstein
-from lightloom.losses.lipschitz import GradientPenalty, WeightClipping
+from lightloom.losses.lipschitz import R1, GradientPenalty, WeightClipping
+from lightloom.losses.orthogonal import OrthogonalRegularization
 from lightloom.modules.bigan import BiGAN
+from lightloom.modules.conditional_gan import ConditionalGAN
 from lightloom.modules.gan import GAN
+from lightloom.modules.standing_statistics import BATCH, measure_norms
 from lightloom.modules.vae_gan import VAEGAN
+from lightloom.networks.biggan import Projection
+from lightloom.networks.class_embedding import ClassEmbedding
+from lightloom.networks.diff_augment import DiffAugment
+from lightloom.networks.spectral_norm import normalize
+from lightloom.ops.rng import latents
 
 adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9))
 rmsprop = partial(torch.optim.RMSprop, lr=1e-3)
@@ -63,6 +72,36 @@ class Joint(Discriminator):
 
     def forward(self, images: Tensor, z: Tensor) -> Tensor:
         return super().forward(torch.cat([images.flatten(1), z], dim=1))
+
+
+class OfClass(Generator):
+    """z (B, 4) and labels (B,) to (B, 1, 8, 8), under spectral norm and with batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        normalize(self)
+        self.embedding = ClassEmbedding(3, 4)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        return Generator.forward(self, z + self.embedding(labels))
+
+    def __iter__(self):
+        return (part for part in super().__iter__() if part is not self.embedding)
+
+
+class Projected(Discriminator):
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection = Projection(16, 3)
+        normalize(self)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        return self.projection(self.body(images), labels)
+
+
+def conditional(**options: Any) -> ConditionalGAN:
+    defaults = {"loss": Hinge(), "generator_optimizer": adam, "discriminator_optimizer": adam, "n_critic": 2}
+    return ConditionalGAN(OfClass(), Projected(), **{**defaults, **options})
 
 
 def gan(**options: Any) -> GAN:
@@ -328,6 +367,181 @@ def test_vae_gan_losses_are_the_papers(tmp_path):
     assert torch.allclose(module.decoder_loss(x), 0.3 * llike / 6 + fooled, rtol=1e-4)
 
 
+# --- classes, averages, and what is added to a loss
+
+
+def test_both_players_are_told_the_classes_of_the_real_images():
+    module = seeded(conditional).eval()
+    module.log = module.means.add = lambda *_, **__: None
+    real, labels, z = torch.rand(6, 1, 8, 8) * 2 - 1, torch.tensor([0, 2, 1, 1, 0, 2]), torch.randn(6, 4)
+    module.noise = lambda _: z
+    fake = module.generator(z, labels)
+    scores = module.discriminator(real, labels), module.discriminator(fake, labels)
+    torch.testing.assert_close(module.discriminator_loss(real, labels), Hinge().discriminator(*scores))
+    torch.testing.assert_close(module.generator_loss(real, labels), -scores[1].mean())
+    assert torch.equal(module.inputs((real, labels, labels))[1], labels)
+    assert torch.equal(module.decode(z), module.decode(z, module.classes_of(z)))
+
+
+def test_the_shares_of_classes_are_those_of_the_training_data(tmp_path):
+    trainer = fit(seeded(conditional), tmp_path, max_epochs=1)
+    labels = trainer.datamodule.split("train").labels
+    expected = labels.bincount(minlength=3) / len(labels)
+    torch.testing.assert_close(trainer.lightning_module.embedding.shares, expected)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8])
+def test_a_batch_in_parts_is_the_batch(tmp_path, parts):
+    """Without batch norm or dropout, of noise that is the same: one step of SGD, to rounding."""
+    sgd = partial(torch.optim.SGD, lr=0.1)
+    z = torch.randn(8, 4)
+
+    class Given(GAN):
+        def noise(self, real: Tensor) -> Tensor:
+            self.at = getattr(self, "at", 0) % 8
+            self.at, begin = self.at + len(real), self.at
+            return z[begin : self.at]
+
+    states = []
+    for accumulation in (1, parts):
+        torch.manual_seed(seed())
+        generator, discriminator = Generator(), Discriminator()
+        generator[1], discriminator.body[3] = nn.Identity(), nn.Identity()
+        module = Given(generator, discriminator, Hinge(), sgd, sgd, accumulation=accumulation)
+        fit(module, tmp_path, max_epochs=1)
+        states.append(module.state_dict())
+    one, other = states
+    assert all(torch.allclose(one[k], other[k], atol=1e-6) for k in one)
+
+
+def test_a_lazy_penalty_comes_every_so_many_steps_and_weighs_as_much_more(tmp_path):
+    seen: list[float] = []
+
+    class Noted(R1):
+        def __call__(self, critic, real, fake) -> Tensor:
+            seen.append(1.0)
+            return super().__call__(critic, real, fake)
+
+    module = seeded(gan, penalty=Noted(2.0, every=4), n_critic=1)
+    fit(module, tmp_path)
+    assert len(seen) == 21 // 4
+    module = seeded(gan, n_critic=1).eval()
+    module.log = module.means.add = lambda *_, **__: None
+    module._is_due = lambda every: True
+    real, z = torch.rand(6, 1, 8, 8) * 2 - 1, torch.randn(6, 4)
+    module.noise = lambda _: z
+    plain = module.discriminator_loss(real)
+    module.penalty = R1(2.0, every=4)
+    expected = plain + 4 * R1(2.0)(module.discriminator, real, real)
+    torch.testing.assert_close(module.discriminator_loss(real), expected)
+
+
+def test_orthogonal_regularisation_is_added_to_the_generators_loss():
+    module = seeded(gan, generator_penalty=OrthogonalRegularization(0.5)).eval()
+    module.log = module.means.add = lambda *_, **__: None
+    z = torch.randn(6, 4)
+    module.noise = lambda _: z
+    made = -module.discriminator(module.generator(z)).mean()
+    penalty = 0.5 * sum(
+        (w @ w.T - torch.diag((w @ w.T).diagonal())).square().sum()
+        for w in (module.generator[0].weight, module.generator[3].weight)
+    )
+    torch.testing.assert_close(module.generator_loss(torch.zeros(6, 1, 8, 8)), made + penalty)
+
+
+def test_augmentation_is_of_all_that_the_discriminator_sees_in_training():
+    class Doubled(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return 2 * images
+
+    module = seeded(gan, augment=Doubled())
+    module.discriminator.eval()
+    images = torch.rand(4, 1, 8, 8)
+    torch.testing.assert_close(module.score(images), module.discriminator(2 * images))
+    torch.testing.assert_close(module.eval().score(images), module.discriminator(images))
+
+
+def test_a_constraint_refuses_spectral_norm():
+    critic = nn.Sequential(nn.Linear(2, 1))
+    normalize(critic)
+    with pytest.raises(UserError, match=r"spectral_norm=false"):
+        GAN(Generator(), critic, Wasserstein(), adam, adam, constraint=WeightClipping())
+
+
+class Averaged(pl.Callback):
+    """The average by the slow formula, of the generator's weights after each of its steps."""
+
+    def __init__(self, decay: float, start: int) -> None:
+        self.decay, self.start, self.steps, self.average = decay, start, 0, {}
+
+    def on_train_batch_end(self, trainer, module, *_) -> None:
+        if trainer.global_step == self.steps:
+            return
+        current = {k: v.detach().clone() for k, v in module.generator.named_parameters()}
+        kept = self.decay if self.steps > 0 and self.steps >= self.start else 0.0
+        self.average = {k: kept * self.average.get(k, v) + (1 - kept) * v for k, v in current.items()}
+        self.steps = trainer.global_step
+
+
+@pytest.mark.parametrize("start", [0, 4])
+def test_the_generator_alone_is_averaged_and_its_norms_are_measured_anew(tmp_path, start):
+    slow, after = Averaged(0.8, start), {}
+
+    class Note(pl.Callback):
+        def on_train_end(self, trainer, module) -> None:
+            after.update({k: v.clone() for k, v in module.discriminator.state_dict().items()})
+
+    average = GeneratorAverage(decay=0.8, warm_up=False, start=start, batches=3)
+    module = seeded(conditional)
+    fit(module, tmp_path, callbacks=[slow, Note(), average])
+    found = dict(module.generator.named_parameters())
+    assert all(torch.allclose(found[k], v, atol=1e-6) for k, v in slow.average.items())
+    assert not differences(after, dict(module.discriminator.state_dict()))
+
+
+def test_standing_statistics_are_those_of_the_batches():
+    """The mean over batches of each one's mean and variance (n - 1), by hand; the same again, whatever was before."""
+    module = seeded(gan)
+    measure_norms(module, 3, seed=5)
+    norm = module.generator[1]
+    mean, var = norm.running_mean.clone(), norm.running_var.clone()
+    seen: list[Tensor] = []
+    handle = norm.register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0]))
+    norm.running_mean.fill_(7.0)
+    measure_norms(module, 3, seed=5)
+    handle.remove()
+    assert [len(x) for x in seen] == [BATCH] * 3
+    torch.testing.assert_close(norm.running_mean, torch.stack([x.mean(0) for x in seen]).mean(0))
+    torch.testing.assert_close(norm.running_var, torch.stack([x.var(0) for x in seen]).mean(0))
+    assert torch.equal(mean, norm.running_mean)
+    assert torch.equal(var, norm.running_var)
+    assert norm.momentum == 0.1
+    assert module.training
+
+
+def test_spectral_norm_follows_the_average(tmp_path):
+    """Buffers that are averaged fit no weights; the passes that measure batch norms bring the norms back to 1."""
+    module = seeded(conditional)
+    fit(module, tmp_path, callbacks=[GeneratorAverage(decay=0.9)])
+    module.eval()
+    norms = [float(torch.linalg.matrix_norm(module.generator[i].weight, 2)) for i in (0, 3)]
+    assert norms == pytest.approx([1, 1], abs=0.02)
+
+
+def test_an_average_needs_a_generator_and_stands_alone(tmp_path):
+    module = seeded(vae_gan)
+    with pytest.raises(UserError, match=r"VAEGAN has none; use callbacks=ema"):
+        fit(module, tmp_path, callbacks=[GeneratorAverage()])
+    with pytest.raises(UserError, match="leave one out"):
+        fit(seeded(gan), tmp_path, callbacks=[GeneratorAverage(), WeightAverage()])
+
+
+def test_latents_of_the_average_are_those_of_the_whole(tmp_path):
+    z = latents(0, 20, 4)
+    module = seeded(conditional).eval()
+    torch.testing.assert_close(torch.cat([module.decode(part) for part in z.split(3)]), module.decode(z))
+
+
 # --- resume
 
 RESUMED: dict[str, Any] = {
@@ -337,6 +551,16 @@ RESUMED: dict[str, Any] = {
         {"callbacks": lambda: [WeightAverage(decay=0.9)], "precision": "bf16-mixed"},
     ),
     "wgan, k = 3": (partial(gan, loss=Wasserstein(), constraint=WeightClipping(), n_critic=3), {}),
+    "by class, spectral norm, average, standing statistics": (
+        partial(
+            conditional,
+            penalty=R1(1.0, every=3),
+            generator_penalty=OrthogonalRegularization(),
+            augment=DiffAugment(),
+            accumulation=2,
+        ),
+        {"callbacks": lambda: [GeneratorAverage(decay=0.9, start=2, batches=2)]},
+    ),
     "bigan": (bigan, {}),
     "vae_gan": (vae_gan, {}),
 }

@@ -7,8 +7,9 @@ import random
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest, norm, truncnorm
 
-from lightloom.ops.rng import mix, mix_tensor, mixer, seed_everything, uniform
+from lightloom.ops.rng import latents, mix, mix_tensor, mixer, seed_everything, truncated_latents, uniform
 
 N = 200_000
 EDGES = [0, 1, -1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, -(2**63)]
@@ -117,3 +118,17 @@ def test_seeding_decides_all_generators():
     assert draw(mix(0, 2)) != first
     assert draw(mix(0, 1)) == first
     assert all(a != b for a, b in zip(first, draw(mix(0, 2)), strict=True))
+
+
+def test_truncation_of_1_is_none():
+    assert torch.equal(truncated_latents(3, 50, 7, 1.0), latents(3, 50, 7))
+
+
+@pytest.mark.parametrize("truncation", [0.95, 0.5, 0.01])
+def test_truncated_latents_are_a_truncated_normal_in_the_same_order(truncation):
+    """Kolmogorov and Smirnov's test against scipy's truncated normal; the first n of more are the same."""
+    whole, part = latents(3, 2000, 3).flatten(), truncated_latents(3, 2000, 3, truncation)
+    bound = norm.ppf((1 + truncation) / 2)
+    assert kstest(part.flatten().numpy(), truncnorm(-bound, bound).cdf).pvalue > 0.01
+    assert (part.flatten()[whole.argsort()].diff() >= 0).all()
+    assert torch.equal(truncated_latents(3, 20, 3, truncation), part[:20])

@@ -190,6 +190,8 @@ EXPECTED = {  # by task
     "classification": {"classes"},
     "detection": {"boxes"},
     "generation": {"samples"},
+    "conditional_generation": {"samples"},
+    "averaged_generation": {"samples"},
     "bidirectional": {"reconstructions", "samples"},
     "latent_variable": {"reconstructions", "samples"},
     "reconstruction": {"reconstructions"},

@@ -42,6 +42,19 @@ class DrawsLastDigits(Draws):
         return super().decode(z).mul(1e6).frac()
 
 
+class DrawsByClass(Draws):
+    """A class is a brightness."""
+
+    num_classes = 10
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        labels = self.classes_of(z) if labels is None else labels
+        return super().decode(z) * (labels + 1).view(-1, 1, 1, 1) / 10
+
+    def classes_of(self, z: Tensor) -> Tensor:
+        return (z[:, 0] > 0).long()
+
+
 class Rebuilds(pl.LightningModule):
     """Halves the brightness."""
 
@@ -116,6 +129,29 @@ def test_samples_are_the_decoded_latents_and_the_page_shows_the_first(tmp_path):
     single = torch.stack([grid.read_png(tmp_path / f"samples/{i:05d}.png")[0] for i in range(70)])
     assert (single.float() - expected * 255).abs().max() <= 0.51
     assert torch.equal(page, grid.grid(single[:64], 8))
+
+
+def test_samples_of_classes_are_the_same_latents_row_by_row(tmp_path):
+    module = DrawsByClass()
+    predict(tmp_path, module, "num_samples=9", "seed=3", "classes=[5,2]", "batch_size=4")
+    with torch.no_grad():
+        expected = {k: grid.to_uint8(module.decode(latents(3, 9, 7), torch.full((9,), k))) for k in (5, 2)}
+    for k, images in expected.items():
+        found = [grid.read_png(tmp_path / f"samples/{k}-{i:05d}.png")[0] for i in range(9)]
+        assert (torch.stack(found).int() - images.int()).abs().max() <= 1
+    page, _ = grid.read_png(tmp_path / "samples.png")
+    cells = grid.tiles(page[:, -2 * (4 + grid.MARGIN) - grid.MARGIN :, -8 * (6 + grid.MARGIN) - grid.MARGIN :], 4, 6)
+    assert (cells.int() - torch.cat([x[:8] for x in expected.values()]).int()).abs().max() <= 1
+
+
+def test_truncated_samples_are_of_truncated_latents(tmp_path):
+    module = DrawsByClass()
+    whole, same, half = (
+        files(predict(tmp_path / str(i), module, "num_samples=5", *options) / "samples")
+        for i, options in enumerate([[], ["truncation=1"], ["truncation=0.5"]])
+    )
+    assert whole == same
+    assert not set(whole.values()) & set(half.values())
 
 
 def test_many_samples_are_one_file(tmp_path):
@@ -245,6 +281,8 @@ def test_a_submission_says_that_it_lacks_rows(tmp_path, kaggle, caplog):
             ["data=digits"],
             ["data=digits: Draws classifies nothing and reconstructs nothing", "say num_samples=<"],
         ),
+        (Draws(), ["num_samples=3", "classes=[1]"], ["classes=: Draws makes images of no class that is asked for"]),
+        (DrawsByClass(), ["num_samples=3", "classes=[x]"], ["classes=x: the generator has no such class", "0, 1, 2"]),
         (Both(), ["input=here", "num_samples=3"], ["input=here and num_samples=3 are two things", "say one:"]),
         (Classifies(), ["input=here", "data=digits"], ["input=here and data=digits are two things"]),
         (

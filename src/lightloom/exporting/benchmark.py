@@ -6,7 +6,7 @@ import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from lightloom.core.errors import UserError, message_of
 from lightloom.core.screen import show_table
 from lightloom.core.text import megabytes
 from lightloom.exporting import steps
-from lightloom.exporting.contract import Graph
+from lightloom.exporting.contract import Graph, several
 from lightloom.exporting.formats import FORMATS, Run
 
 log = logging.getLogger("lightloom")
@@ -31,7 +31,7 @@ def compare(graph: Graph, seed: int) -> None:
 
     They take turns, so that a machine whose speed drifts slows all alike; all on the CPU, with torch's threads.
     """
-    x = graph.draw(seed, graph.sizes()[0])
+    x = several(graph.draw(seed, graph.sizes()[0]))
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         ways: dict[str, Run] = {MODEL: graph}
         sizes: dict[str, str] = {}
@@ -44,17 +44,17 @@ def compare(graph: Graph, seed: int) -> None:
                 continue
             sizes[name] = megabytes(path.stat().st_size)
             ways[name] = chosen.open(path, graph)
-        apart = {name: graph.difference(tuple(way(x)), graph(x)) for name, way in ways.items()}
+        apart = {name: graph.difference(tuple(way(*x)), graph(*x)) for name, way in ways.items()}
         rows(measured(ways, x), apart, sizes)
 
 
-def measured(ways: Mapping[str, Run], x: Tensor) -> dict[str, list[Cost]]:
+def measured(ways: Mapping[str, Run], x: Sequence[Tensor]) -> dict[str, list[Cost]]:
     """Milliseconds of wall time and of the process's CPU time, of each round; the first is not counted."""
     taken: dict[str, list[Cost]] = {name: [] for name in ways}
     for _ in range(ROUNDS + 1):
         for name, way in ways.items():
             wall, cpu = time.perf_counter(), time.process_time()
-            way(x)
+            way(*x)
             taken[name].append(((time.perf_counter() - wall) * 1e3, (time.process_time() - cpu) * 1e3))
     return {name: costs[1:] for name, costs in taken.items()}
 

@@ -16,25 +16,27 @@ from lightloom.core.discovery import discover
 from lightloom.exporting.checks import of_values
 
 Shape = tuple[int | str, ...]
+Input = Tensor | tuple[Tensor, ...]  # what a graph takes: one tensor, or one for each of its inputs
 EXAMPLES = 8  # inputs that are drawn to know their shape and their values
 
 
 class Graph(nn.Module):
-    """A module's answers to one tensor. A capability is a subclass in a file of `lightloom.exporting.graphs`.
+    """A module's answers to inputs. A capability is a subclass in a file of `lightloom.exporting.graphs`.
 
-    shape: of that tensor; a dimension with a name may be of any size. outputs: names of the answers, whose first
+    shape: of the first input; a dimension with a name may be of any size. outputs: names of the answers, whose first
     dimension may be of any size. example: sizes of the named dimensions while the graph is recorded, two at least: a
     size of one would be taken for a constant.
 
-    Of the class: use: its name for `use=`. needs: the method that a module must have, in words. traced: what it does
-    depends on what it sees, which only ONNX's older exporter records. refused: format -> why it cannot say it.
-    of_data: its inputs are those of the data, with which a file is checked too. facts: of the data, for whoever asks
-    the file.
+    Of the class: input: name of the first input. labels: of further ones, int64 (B,). use: its name for `use=`. needs:
+    the method that a module must have, in words. traced: what it does depends on what it sees, which only ONNX's older
+    exporter records. refused: format -> why it cannot say it. of_data: its inputs are those of the data, with which a
+    file is checked too. facts: of the data, for whoever asks the file.
     """
 
     use: str
     needs: str
     input = "inputs"
+    labels: tuple[str, ...] = ()
     meaning = "float32 in [0, 1]"
     outputs: tuple[str, ...]
     facts: tuple[str, ...] = ("kind", "classes")
@@ -58,6 +60,11 @@ class Graph(nn.Module):
         return cls(module, batch_shape(module, data) or ())
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of all inputs."""
+        return (self.input, *self.labels)
+
+    @property
     def free(self) -> dict[int, str]:
         """The dimensions that may be of any size, with their names."""
         return {i: size for i, size in enumerate(self.shape) if isinstance(size, str)}
@@ -66,7 +73,7 @@ class Graph(nn.Module):
         """Sizes of the free dimensions, other than the example's, that a recorded graph must be right at."""
         return [(1,), (3,)]
 
-    def draw(self, seed: int, sizes: tuple[int, ...]) -> Tensor:
+    def draw(self, seed: int, sizes: tuple[int, ...]) -> Input:
         """A random input, a function of the seed and the sizes of the free dimensions."""
         return torch.rand(*self.filled(sizes), generator=torch.Generator().manual_seed(seed))
 
@@ -88,9 +95,14 @@ class Graph(nn.Module):
         """Between a file's answers and these, relative to the largest value; infinite where their shapes differ."""
         return of_values(found, expected)
 
-    def remark(self, inputs: Iterable[Tensor]) -> str | None:
+    def remark(self, inputs: Iterable[Any]) -> str | None:
         """What a comparison on these inputs does not tell."""
         return None
+
+
+def several(x: Input) -> tuple[Tensor, ...]:
+    """What a graph is called with."""
+    return x if isinstance(x, tuple) else (x,)
 
 
 def graphs() -> list[type[Graph]]:

@@ -20,9 +20,9 @@ from lightloom.config.untrusted import check_plain
 from lightloom.core.errors import UserError
 from lightloom.engine.checkpoint import check_state, without_weights
 from lightloom.engine.trust import build_trusted
-from lightloom.exporting.contract import Graph
+from lightloom.exporting.contract import Graph, several
 
-Run = Callable[[Tensor], tuple[Tensor, ...]]
+Run = Callable[..., tuple[Tensor, ...]]
 OPSET = 18  # of ONNX, for what is traced; the others get the exporter's own
 METADATA = "metadata.json"  # the name of the facts in a file of torch.export
 
@@ -48,8 +48,8 @@ def write_onnx(graph: Graph, path: Path, facts: Mapping[str, str]) -> None:
     """One file, weights inside."""
     import onnx
 
-    named: dict[str, Any] = {"input_names": [graph.input], "output_names": list(graph.outputs), "verbose": False}
-    example = (graph.draw(0, graph.example),)
+    named: dict[str, Any] = {"input_names": list(graph.inputs), "output_names": list(graph.outputs), "verbose": False}
+    example = several(graph.draw(0, graph.example))
     if graph.traced:
         axes = {graph.input: graph.free, **{name: {0: "found"} for name in graph.outputs}}
         with graph.recording():
@@ -71,14 +71,17 @@ def open_onnx(path: Path, graph: Graph) -> Run:
     options.log_severity_level, options.intra_op_num_threads = 3, torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def run(x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(map(torch.from_numpy, session.run(None, {graph.input: x.numpy()})))
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+        named = {name: x.numpy() for name, x in zip(graph.inputs, inputs, strict=True)}
+        return tuple(map(torch.from_numpy, session.run(None, named)))
 
     return run
 
 
-def _dynamic(graph: Graph) -> tuple[dict[int, Any]]:
-    return ({i: torch.export.Dim(name) for i, name in graph.free.items()},)
+def _dynamic(graph: Graph) -> tuple[dict[int, Any], ...]:
+    """Of each input; labels are as many as the first dimension says."""
+    free = {i: torch.export.Dim(name) for i, name in graph.free.items()}
+    return (free, *({0: free[0]} for _ in graph.labels))
 
 
 # --- torch.export
@@ -86,7 +89,7 @@ def _dynamic(graph: Graph) -> tuple[dict[int, Any]]:
 
 def write_torch_export(graph: Graph, path: Path, facts: Mapping[str, str]) -> None:
     """A program that runs without the classes it was made of."""
-    program = torch.export.export(graph, (graph.draw(0, graph.example),), dynamic_shapes=_dynamic(graph))
+    program = torch.export.export(graph, several(graph.draw(0, graph.example)), dynamic_shapes=_dynamic(graph))
     torch.export.save(program, path, extra_files={METADATA: json.dumps(dict(facts))})
 
 

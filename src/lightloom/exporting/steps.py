@@ -22,7 +22,7 @@ from lightloom.data import contract
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine import evaluate
 from lightloom.engine.trust import check_trusted
-from lightloom.exporting.contract import Graph, graphs
+from lightloom.exporting.contract import Graph, Input, graphs, several
 from lightloom.exporting.formats import FORMATS, Format, Run
 
 log = logging.getLogger("lightloom")
@@ -59,10 +59,11 @@ def choose_graph(cfg: DictConfig, trained: DictConfig, module: pl.LightningModul
 def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -> Path:
     """Write the file, ask it the inputs and keep it where its answers are the model's. Returns its path."""
     path = place(cfg, trained) / f"{file_name(trained.run_name)}{f'-{cfg.use}' if cfg.use else ''}{chosen.suffix}"
-    inputs = {"random": [graph.draw(cfg.seed + i, sizes) for i, sizes in enumerate(graph.sizes())]}
+    random: list[Input] = [graph.draw(cfg.seed + i, sizes) for i, sizes in enumerate(graph.sizes())]
+    inputs = {"random": random}
     if real := real_inputs(cfg, trained, graph):
         check_shapes(graph, real, trained.data.name)
-        inputs["real"] = real
+        inputs["real"] = [*real]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".saving-{path.name}")
     try:
@@ -91,9 +92,9 @@ def export(cfg: DictConfig, trained: DictConfig, graph: Graph, chosen: Format) -
 
 
 @torch.inference_mode()
-def largest_difference(graph: Graph, run: Run, inputs: Iterable[Tensor]) -> float:
+def largest_difference(graph: Graph, run: Run, inputs: Iterable[Input]) -> float:
     """Over all inputs and answers; infinite where an answer is of another shape, or is not a number."""
-    return max(graph.difference(tuple(run(x)), graph(x)) for x in inputs)
+    return max(graph.difference(tuple(run(*several(x))), graph(*several(x))) for x in inputs)
 
 
 def write(graph: Graph, chosen: Format, path: Path, about: Mapping[str, str]) -> None:

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from lightloom.core.parts import part
-from lightloom.core.ranges import NotNegative, Positive, checked
+from lightloom.core.ranges import Count, NotNegative, Positive, checked
 from lightloom.ops.torch_internals import clamp_
 
 Critic = Callable[[Tensor], Tensor]  # images (B, C, H, W) to scores (B,)
 
 
 class Penalty(Protocol):
-    """A scalar for the discriminator to minimise, besides its loss."""
+    """A scalar for the discriminator to minimise, besides its loss.
+
+    One with an attribute `every` is asked at every so many of its steps, and weighs as much more there.
+    """
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor: ...
 
@@ -45,10 +48,14 @@ class GradientPenalty:
 
 @part
 class R1:
-    """weight / 2 * ||grad D(x)||_2^2, a scalar, on real images (B, C, H, W).  Mescheder et al. 2018, eq. 9."""
+    """weight / 2 * ||grad D(x)||_2^2, a scalar, on real images (B, C, H, W).  Mescheder et al. 2018, eq. 9.
 
-    def __init__(self, weight: NotNegative = 10.0) -> None:
-        self.weight = weight
+    every: steps of the discriminator for one with the penalty (lazily, Karras et al. 2020, appendix B: 16).
+    """
+
+    @checked
+    def __init__(self, weight: NotNegative = 10.0, every: Count = 1) -> None:
+        self.weight, self.every = weight, every
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         return self.weight / 2 * input_gradient(critic, real).flatten(1).square().sum(1).mean()

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.core.optimizer import LightningOptimizer, do_nothing_closure
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.optim import Optimizer
 
 from lightloom.core.errors import UserError
 from lightloom.modules.optimization import optimizer_of
+from lightloom.modules.standing_statistics import BATCH_NORMS
 from lightloom.ops.typed_trainer import typed
 from lightloom.optim.param_groups import OptimizerFactory
-
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 REMEDY = "lower the players' lr (model.discriminator_optimizer.lr, ...) or set model.gradient_clip_val"
 
 
-def is_generators_turn(trainer: pl.Trainer, n_critic: int) -> bool:
-    """After every `n_critic` batches, counted over the ends of epochs; Lightning saves that count."""
-    return trainer.fit_loop.epoch_loop.batch_progress.total.ready % n_critic == 0
+def is_turn(trainer: pl.Trainer, every: int) -> bool:
+    """After every so many batches, counted over the ends of epochs; Lightning saves that count."""
+    return trainer.fit_loop.epoch_loop.batch_progress.total.ready % every == 0
 
 
 def check_turns(trainer: pl.Trainer, n_critic: int) -> None:
@@ -38,19 +39,36 @@ def check_turns(trainer: pl.Trainer, n_critic: int) -> None:
 
 
 def descend(
-    module: pl.LightningModule, optimizer: LightningOptimizer, loss: Callable[[], Tensor], counts: bool = False
+    module: pl.LightningModule, optimizer: LightningOptimizer, *losses: Callable[[], Tensor], counts: bool = False
 ) -> None:
-    """One step of one optimizer down its loss; the weights of the others take no part in it.
+    """One step of one optimizer down its loss, or the sum of several, of which one at a time is in memory.
+
+    The weights of the other optimizers take no part in it.
 
     counts: is this the step that `global_step` counts? Lightning would count every optimizer's (its issue #17958).
     """
     with module.toggled_optimizer(optimizer):
         optimizer.zero_grad()
-        module.manual_backward(loss())
+        for loss in losses:
+            module.manual_backward(loss())
         if counts:
             optimizer.step()
         else:  # the same, without Lightning's count
             module.trainer.strategy.optimizer_step(optimizer.optimizer, do_nothing_closure)
+
+
+def by_parts(loss: Callable[..., Tensor], inputs: Sequence[Tensor], count: int) -> list[Callable[[], Tensor]]:
+    """The loss of each of `count` parts of a batch, times the part's share of it.
+
+    inputs: of the loss, (B, ...) each. For a loss that is a mean over images their sum is the loss of the batch.
+    """
+    size = len(inputs[0])
+    parts = zip(*(x.tensor_split(min(count, size)) for x in inputs), strict=True)
+    return [partial(_weighted, loss, part, len(part[0]) / size) for part in parts]
+
+
+def _weighted(loss: Callable[..., Tensor], inputs: Sequence[Tensor], share: float) -> Tensor:
+    return loss(*inputs) * share
 
 
 def player(module: Any, name: str, factory: OptimizerFactory, *networks: nn.Module) -> Optimizer:
@@ -100,4 +118,13 @@ def check_critic(critic: nn.Module, penalized: bool) -> None:
         raise UserError(
             f"model.penalty is on the gradient of each image's score, but batch norm ({mixes[0]}) mixes the images of "
             f"a batch; set model.discriminator.norm=none or layer."
+        )
+
+
+def check_constraint(critic: nn.Module, constrained: bool) -> None:
+    """Raise UserError where a constraint would change weights that spectral norm computes from others."""
+    if constrained and any(map(is_parametrized, critic.modules())):
+        raise UserError(
+            "model.constraint changes the discriminator's weights, but spectral norm makes them from others, whose "
+            "size it ignores; set model.discriminator.spectral_norm=false, or leave out model.constraint."
         )

@@ -16,7 +16,7 @@ from lightloom.modules.adversarial import (
     REMEDY,
     check_turns,
     descend,
-    is_generators_turn,
+    is_turn,
     log_error,
     player,
     symmetric,
@@ -74,7 +74,7 @@ class BiGAN(pl.LightningModule):
         real = symmetric(batch[0])
         discriminator, generator = self.optimizers()  # type: ignore[attr-defined]
         descend(self, discriminator, lambda: self.discriminator_loss(real))
-        if is_generators_turn(self.trainer, self.n_critic):
+        if is_turn(self.trainer, self.n_critic):
             descend(self, generator, lambda: self.generator_loss(real), counts=True)
 
     def discriminator_loss(self, real: Tensor) -> Tensor:

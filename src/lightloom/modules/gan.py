@@ -5,7 +5,7 @@ Goodfellow et al. 2014, Generative Adversarial Nets, Algorithm 1; Arjovsky et al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,12 +16,15 @@ from torch.optim import Optimizer
 from lightloom.core.ranges import Count, Positive, checked
 from lightloom.losses.adversarial import AdversarialLoss
 from lightloom.losses.lipschitz import Constraint, Penalty
+from lightloom.losses.orthogonal import GeneratorPenalty
 from lightloom.modules.adversarial import (
     REMEDY,
+    by_parts,
+    check_constraint,
     check_critic,
     check_turns,
     descend,
-    is_generators_turn,
+    is_turn,
     player,
     symmetric,
     unit,
@@ -37,7 +40,10 @@ class GAN(pl.LightningModule):
 
     generator: z (B, latent_dim) to images in [-1, 1]. discriminator: such images to scores (B,). The members of the
     family differ in `loss`, in a `penalty` added to the discriminator's loss, and in a `constraint` on its weights.
-    gradient_clip_val: largest norm of a player's gradient.
+    A penalty that states `every` n is taken at every n-th step of the discriminator, times n (Karras et al. 2020,
+    appendix B). generator_penalty: added to the generator's loss. augment: images to images, of all that the
+    discriminator sees in training, real and generated. gradient_clip_val: largest norm of a player's gradient.
+    accumulation: parts that a batch is taken in, one after the other, for one step; batch norm is by part.
     """
 
     @checked
@@ -53,13 +59,18 @@ class GAN(pl.LightningModule):
         constraint: Constraint | None = None,
         gradient_clip_val: Positive | None = None,
         optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
+        generator_penalty: GeneratorPenalty | None = None,
+        augment: nn.Module | None = None,
+        accumulation: Count = 1,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         check_critic(discriminator, penalized=penalty is not None)
+        check_constraint(discriminator, constrained=constraint is not None)
         self.generator, self.discriminator, self.loss = generator, discriminator, loss
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.n_critic, self.penalty, self.constraint = n_critic, penalty, constraint
+        self.generator_penalty, self.augment, self.accumulation = generator_penalty, augment, accumulation
         self.gradient_clip_val = gradient_clip_val
         self.latent_dim: int = generator.latent_dim  # type: ignore[assignment]
         players = ("discriminator", "generator")
@@ -75,30 +86,45 @@ class GAN(pl.LightningModule):
     def on_train_start(self) -> None:
         check_turns(self.trainer, self.n_critic)
 
+    def inputs(self, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What the losses take of a batch: images in [-1, 1], and what both networks are told besides."""
+        return (symmetric(batch[0]),)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        real = symmetric(batch[0])
+        inputs = self.inputs(batch)
         discriminator, generator = self.optimizers()  # type: ignore[attr-defined]
-        descend(self, discriminator, lambda: self.discriminator_loss(real))
+        descend(self, discriminator, *by_parts(self.discriminator_loss, inputs, self.accumulation))
         if self.constraint is not None:
             self.constraint(self.discriminator)
-        if is_generators_turn(self.trainer, self.n_critic):
-            descend(self, generator, lambda: self.generator_loss(real), counts=True)
+        if is_turn(self.trainer, self.n_critic):
+            descend(self, generator, *by_parts(self.generator_loss, inputs, self.accumulation), counts=True)
 
-    def discriminator_loss(self, real: Tensor) -> Tensor:
+    def discriminator_loss(self, real: Tensor, *condition: Tensor) -> Tensor:
         with torch.no_grad():
-            fake = self.generator(self.noise(real))
-        real_scores, fake_scores = self.discriminator(real), self.discriminator(fake)
+            fake = self.generator(self.noise(real), *condition)
+        real_scores, fake_scores = self.score(real, *condition), self.score(fake, *condition)
         loss = self.loss.discriminator(real_scores, fake_scores)
-        if self.penalty is not None:
-            loss = loss + self.penalty(self.discriminator, real, fake)
+        if self.penalty is not None and self._is_due(every := getattr(self.penalty, "every", 1)):
+            loss = loss + every * self.penalty(lambda images: self.score(images, *condition), real, fake)
         judged = {"d_real": self.loss.judgement(real_scores).mean(), "d_fake": self.loss.judgement(fake_scores).mean()}
         self.means.add(discriminator_loss=loss, **judged)
         return loss
 
-    def generator_loss(self, real: Tensor) -> Tensor:
-        loss = self.loss.generator(self.discriminator(self.generator(self.noise(real))))
+    def generator_loss(self, real: Tensor, *condition: Tensor) -> Tensor:
+        loss = self.loss.generator(self.score(self.generator(self.noise(real), *condition), *condition))
+        if self.generator_penalty is not None:
+            loss = loss + self.generator_penalty(self.generator)
         self.means.add(generator_loss=loss)
         return loss
+
+    def score(self, images: Tensor, *condition: Tensor) -> Tensor:
+        """The discriminator's scores (B,) of images in [-1, 1], in training of augmented ones."""
+        seen = self.augment(images) if self.augment is not None and self.training else images
+        scores: Tensor = self.discriminator(seen, *condition)
+        return scores
+
+    def _is_due(self, every: int) -> bool:
+        return every == 1 or is_turn(self.trainer, every)
 
     def noise(self, real: Tensor) -> Tensor:
         """z ~ N(0, I), one for each real image: others on each process, whose steps are seeded by its rank."""
@@ -125,12 +151,12 @@ class GAN(pl.LightningModule):
         return unit(self.generator(z))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._judge("val", batch[0])
+        self._judge("val", batch)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._judge("test", batch[0])
+        self._judge("test", batch)
 
-    def _judge(self, stage: str, images: Tensor) -> None:
+    def _judge(self, stage: str, batch: Sequence[Tensor]) -> None:
         """What the discriminator thinks of real images it was not trained on."""
-        judged = self.loss.judgement(self.discriminator(symmetric(images))).mean()
-        self.log(f"{stage}/d_real", judged, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+        judged = self.loss.judgement(self.score(*self.inputs(batch))).mean()
+        self.log(f"{stage}/d_real", judged, on_step=False, on_epoch=True, batch_size=len(batch[0]), sync_dist=True)

@@ -20,6 +20,27 @@ class Generates(Protocol):
 
 
 @runtime_checkable
+class GeneratesByClass(Protocol):
+    """Makes images of a class that is asked for; without one, of classes in the shares that its data has."""
+
+    latent_dim: int
+
+    @property
+    def num_classes(self) -> int: ...
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] for latents z (B, latent_dim).
+
+        labels: int64 (B,), or the weights of classes that are mixed, float (B, num_classes).
+        """
+        ...
+
+    def classes_of(self, z: Tensor) -> Tensor:
+        """The classes, int64 (B,), that `decode` takes where none are given."""
+        ...
+
+
+@runtime_checkable
 class Detects(Protocol):
     """Finds objects in images of any size."""
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Share
 from lightloom.networks.choices import one_of
+from lightloom.networks.spectral_norm import normalize
 
 SIZES = range(16, 129, 4)
 Norm = Literal["none", "batch", "layer"]
@@ -85,10 +86,18 @@ class Generator(Decoder):
     """z (B, latent_dim) -> images (B, C, H, W) in [-1, 1]."""
 
     def __init__(
-        self, latent_dim: Count, channels: Count, image_size: Count, width: Count = 64, norm: Norm = "batch"
+        self,
+        latent_dim: Count,
+        channels: Count,
+        image_size: Count,
+        width: Count = 64,
+        norm: Norm = "batch",
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__(latent_dim, channels, image_size, width, norm)
         initialize(self)
+        if spectral_norm:
+            normalize(self)
 
     def forward(self, z: Tensor) -> Tensor:
         return super().forward(z).tanh()
@@ -98,10 +107,18 @@ class Discriminator(Encoder):
     """Images (B, C, H, W) in [-1, 1] -> scores (B,)."""
 
     def __init__(
-        self, channels: Count, image_size: Count, width: Count = 64, norm: Norm = "batch", dropout: Share = 0.0
+        self,
+        channels: Count,
+        image_size: Count,
+        width: Count = 64,
+        norm: Norm = "batch",
+        dropout: Share = 0.0,
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__(channels, image_size, 1, width, norm, dropout)
         initialize(self)
+        if spectral_norm:
+            normalize(self)
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images).squeeze(1)

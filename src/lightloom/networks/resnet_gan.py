@@ -12,12 +12,20 @@ from torch.nn import functional as F
 from lightloom.core.ranges import Count
 from lightloom.networks.dcgan import halvings
 from lightloom.networks.initialization import initialize
+from lightloom.networks.spectral_norm import normalize
 
 
 class Generator(nn.Module):
     """z (B, latent_dim) -> images (B, C, H, W) in [-1, 1]."""
 
-    def __init__(self, latent_dim: Count, channels: Count, image_size: Count, width: Count = 128) -> None:
+    def __init__(
+        self,
+        latent_dim: Count,
+        channels: Count,
+        image_size: Count,
+        width: Count = 128,
+        spectral_norm: bool = False,
+    ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         count = halvings(image_size)
@@ -26,6 +34,8 @@ class Generator(nn.Module):
         self.blocks = nn.Sequential(*(Up(width) for _ in range(count)))
         self.image = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True), conv3x3(width, channels), nn.Tanh())
         initialize(self, "he")
+        if spectral_norm:
+            normalize(self)
 
     def forward(self, z: Tensor) -> Tensor:
         images: Tensor = self.image(self.blocks(self.project(z)))
@@ -35,12 +45,14 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """Images (B, C, H, W) in [-1, 1] -> scores (B,). Without batch norm, which the gradient penalty forbids."""
 
-    def __init__(self, channels: Count, image_size: Count, width: Count = 128) -> None:
+    def __init__(self, channels: Count, image_size: Count, width: Count = 128, spectral_norm: bool = False) -> None:
         super().__init__()
         downs = (Down(width, width) for _ in range(halvings(image_size, smallest=8) - 1))
         self.blocks = nn.Sequential(Down(channels, width, first=True), *downs, Same(width), Same(width))
         self.head = nn.Linear(width, 1)
         initialize(self, "he")
+        if spectral_norm:
+            normalize(self)
 
     def forward(self, images: Tensor) -> Tensor:
         scores: Tensor = self.head(self.blocks(images).relu().mean((2, 3)))

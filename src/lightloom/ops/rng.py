@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 _GOLDEN, _MUL1, _MUL2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_CLASSES = 3  # the seed by which a latent's class is drawn
 _MASK = (1 << 64) - 1
 
 
@@ -63,6 +64,26 @@ def normals(keys: Tensor, count: int) -> Tensor:
 def latents(seed: int, count: int, latent_dim: int, device: torch.device | str = "cpu") -> Tensor:
     """z (count, latent_dim) ~ N(0, I), where z[i] depends on nothing but the seed and i."""
     return normals(mix_tensor(seed, torch.arange(count, device=device)), latent_dim)
+
+
+def truncated_latents(seed: int, count: int, latent_dim: int, truncation: float) -> Tensor:
+    """As `latents`, each value of the central share `truncation` of N(0, 1) only; with 1 exactly those.
+
+    The i-th latent's values are moved, in their order, to where a truncated normal distribution has them: 0.5 leaves
+    none beyond 0.67, 0.95 none beyond 1.96.  The truncation trick (Brock et al. 2019, section 3.1).
+    """
+    z = latents(seed, count, latent_dim)
+    if truncation == 1:
+        return z
+    ranks = torch.special.ndtr(z.double())
+    truncated: Tensor = torch.special.ndtri(0.5 + truncation * (ranks - 0.5))
+    return truncated.float()
+
+
+def latent_classes(z: Tensor, shares: Tensor) -> Tensor:
+    """A class for each latent (B, latent_dim), int64 (B,), a function of its values. shares: (K,), which sum to 1."""
+    bounds = shares.double().cumsum(0)[:-1]
+    return torch.bucketize(uniform(content_keys(z, _CLASSES), 0).double(), bounds, right=True)
 
 
 def content_keys(x: Tensor, seed: int) -> Tensor:

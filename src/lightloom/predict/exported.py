@@ -38,10 +38,10 @@ class Exported(pl.LightningModule):
         self.session, self.outputs = session, list(about["outputs"])
         self.shape: Sequence[int | str] = about["input"]["shape"]
 
-    def answers(self, x: Tensor) -> dict[str, Tensor]:
-        """The file's answers to an input, by their names."""
-        (first, *_) = self.session.get_inputs()
-        found = self.session.run(self.outputs, {first.name: x.cpu().numpy()})
+    def answers(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """The file's answers to its inputs, by their names."""
+        named = {one.name: x.cpu().numpy() for one, x in zip(self.session.get_inputs(), inputs, strict=True)}
+        found = self.session.run(self.outputs, named)
         return dict(zip(self.outputs, map(torch.from_numpy, found), strict=True))
 
 

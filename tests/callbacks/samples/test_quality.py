@@ -18,6 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
 from lightloom.callbacks.run.ema import WeightAverage
+from lightloom.callbacks.samples.by_class import ClassQuality
 from lightloom.callbacks.samples.neighbours import NearestNeighbours
 from lightloom.callbacks.samples.quality import SampleQuality, in_order
 from lightloom.core.errors import UserError
@@ -25,7 +26,9 @@ from lightloom.data.images.augment import Augment
 from lightloom.data.images.datamodule import ImageDataModule
 from lightloom.data.images.readers import Digits, Split
 from lightloom.data.sampling import EvenBatches
+from lightloom.metrics.distances import frechet_distance
 from lightloom.metrics.extractors import Pixels
+from lightloom.ops.rng import content_keys, latents, mix
 
 
 class Source(pl.LightningModule):
@@ -63,6 +66,22 @@ class Real(Source):
         return found[(z[:, 0].abs() * 1e4).long() % len(found)]
 
 
+class OfClass(Source):
+    """Training images of the class that is asked for; of an odd one those of the class before."""
+
+    num_classes = 10
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        labels = self.classes_of(z) if labels is None else labels
+        found = digits().read("train")
+        rows = [(found.labels == int(k) // 2 * 2).nonzero().flatten() for k in labels]
+        chosen = [row[int(v) % len(row)] for row, v in zip(rows, z[:, 0].abs() * 1e4, strict=True)]
+        return found.images[torch.stack(chosen)] / 255
+
+    def classes_of(self, z: Tensor) -> Tensor:
+        return content_keys(z, 0) % 10
+
+
 class Constant(Source):
     value = 0.5
 
@@ -75,6 +94,15 @@ class Bands(Pixels):
 
     def classify(self, features: Tensor) -> Tensor:
         return features.view(-1, 4, 16).sum(2).softmax(1)
+
+
+class Nearest(Pixels):
+    """Pixels, and the class of the nearest training image."""
+
+    def classify(self, features: Tensor) -> Tensor:
+        found = digits().read("train")
+        nearest = torch.cdist(features, found.images.flatten(1) / 255).argmin(1)
+        return torch.nn.functional.one_hot(found.labels[nearest], 10).float()
 
 
 class Unlabelled(Digits):
@@ -117,6 +145,28 @@ def figures() -> dict[str, float]:
 
 
 # --- what the figures say
+
+
+def test_each_class_is_compared_with_its_own_images(tmp_path):
+    """Fakes of an odd class are images of the one before: half are what they were asked to be."""
+    by_class = ClassQuality(str(tmp_path), Nearest(), seed=0, samples_per_class=20)
+    found = measure(OfClass(), by_class)
+    assert found["test/class_accuracy_pixels"] == 0.5
+    with (tmp_path / "by_class.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["accuracy"]) for row in rows] == [1.0, 0.0] * 5
+    frechet = [float(row["frechet"]) for row in rows]
+    assert found["test/frechet_by_class_pixels"] == pytest.approx(sum(frechet) / 10)
+    test = digits().read("test")
+    real = test.images[test.labels == 3].flatten(1) / 255
+    fake = OfClass().decode(latents(mix(0, -4), 20, 5), torch.full((20,), 3)).flatten(1)
+    assert frechet[3] == pytest.approx(frechet_distance(real, fake), rel=1e-4)
+    assert (tmp_path / "by_class.png").is_file()
+
+
+def test_a_module_that_makes_no_classes_is_left_out(tmp_path):
+    assert not [name for name in measure(Source(), ClassQuality(str(tmp_path), Pixels(), seed=0)) if "class" in name]
+    assert not list(tmp_path.iterdir())
 
 
 def test_they_have_the_names_that_are_promised(figures):

@@ -21,8 +21,8 @@ FILM_PAGES, FILM_SECONDS = 40, 8.0
 class Filmstrip(pl.Callback):
     """Writes filmstrip.png and filmstrip.gif into `dirpath`, from the pages that `SampleGrid` has left there.
 
-    So that of a resumed run is whole. The strip has a row for each of the first latents and a column for each of some
-    epochs; the film shows the whole page.
+    So that of a resumed run is whole. The strip has a row for each of some images of a page and a column for each of
+    some epochs; the film shows the whole page.
     """
 
     only_shows = True  # a run that is resumed may have it otherwise, or not at all
@@ -48,11 +48,12 @@ def pages_of(folder: Path) -> list[Path]:
 
 
 def strip(files: list[Path], rows: int) -> Tensor:
-    """A page with a column for each file, headed by its epoch, of its first images."""
+    """A page with a column for each file, headed by its epoch, of some of its images, evenly taken."""
     columns = []
     for file in files:
         page, size = read_png(file)
-        columns.append(tiles(page, size["height"], size["width"])[:rows])
+        shown = tiles(page, size["height"], size["width"])
+        columns.append(shown[evenly(len(shown), rows)])
     images = torch.stack(columns, dim=1).flatten(0, 1)
     return captioned(grid(images, len(files)), top=[str(_epoch(file)) for file in files])
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.offers import lacks_samples
 from lightloom.core.ranges import Count, Seed
-from lightloom.modules.protocols import Generates
+from lightloom.modules.protocols import Generates, GeneratesByClass
 from lightloom.ops.images.grid import grid, write_png
+from lightloom.ops.indices import evenly
 from lightloom.ops.rng import latents
 from lightloom.ops.typed_trainer import typed
 
@@ -25,7 +26,8 @@ FOLDER, COLUMNS = "samples", 8
 class SampleGrid(pl.Callback):
     """Writes `samples/epoch-0001.png` and so on into `dirpath`: images from latents 0, 1, ... of the seed.
 
-    After the validation of the first epoch and of every n-th, with the weights that validation has.
+    Of a module that makes images by class, row i is of class i, or of one of those evenly taken, with the same latents
+    in each row. After the validation of the first epoch and of every n-th, with the weights that validation has.
     """
 
     only_shows = True  # a run that is resumed may have it otherwise, or not at all
@@ -42,11 +44,23 @@ class SampleGrid(pl.Callback):
         epoch = trainer.current_epoch + 1
         if self._left_out or not is_shown(trainer) or (epoch > 1 and epoch % self.every_n_epochs):
             return
-        images = draw(module, latents(self.seed, self.num_samples, as_generator(module).latent_dim))
+        images = draw(module, *self._drawn(module))
         if trainer.is_global_zero:
             page = grid(images, COLUMNS)
             write_png(epoch_file(self.folder, epoch), page, height=images.shape[-2], width=images.shape[-1])
             log_image(trainer, "val/samples", page)
+
+    def _drawn(self, module: pl.LightningModule) -> tuple[Tensor, ...]:
+        """The latents, and where they are given any, their classes."""
+        if not isinstance(module, GeneratesByClass):
+            return (latents(self.seed, self.num_samples, as_generator(module).latent_dim),)
+        shown = torch.tensor(evenly(module.num_classes, max(self.num_samples // COLUMNS, 1)))
+        return by_class(latents(self.seed, COLUMNS, module.latent_dim), shown)
+
+
+def by_class(z: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """All latents z (N, latent_dim) for each class, int64 (K,), in turn: (K N, latent_dim) and (K N,)."""
+    return z.repeat(len(classes), 1), classes.repeat_interleave(len(z))
 
 
 def is_shown(trainer: pl.Trainer) -> bool:
@@ -65,10 +79,14 @@ def as_generator(module: pl.LightningModule) -> Generates:
 
 
 @torch.no_grad()
-def draw(module: Any, z: Tensor) -> Tensor:
-    """Images (B, C, H, W) in [0, 1] for latents z (B, latent_dim), float32 on the CPU, in evaluation mode."""
+def draw(module: Any, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Images (B, C, H, W) in [0, 1] for latents z (B, latent_dim), float32 on the CPU, in evaluation mode.
+
+    labels: as `GeneratesByClass` takes them.
+    """
+    given = () if labels is None else (labels.to(module.device),)
     with evaluating(module):
-        return module.decode(z.to(module.device, module.dtype)).float().cpu()
+        return module.decode(z.to(module.device, module.dtype), *given).float().cpu()
 
 
 @contextmanager

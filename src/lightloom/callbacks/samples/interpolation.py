@@ -8,11 +8,14 @@ from typing import Annotated
 import pytorch_lightning as pl
 import torch
 from annotated_types import Ge
+from torch import Tensor
+from torch.nn.functional import one_hot
 
 from lightloom.callbacks.images.log import log_image
 from lightloom.callbacks.offers import lacks_samples
 from lightloom.callbacks.samples.grid import as_generator, draw, is_shown
 from lightloom.core.ranges import Count, Seed
+from lightloom.modules.protocols import GeneratesByClass
 from lightloom.ops.images.grid import captioned, grid, write_png
 from lightloom.ops.interpolation import lerp, slerp
 from lightloom.ops.rng import latents
@@ -21,7 +24,8 @@ from lightloom.ops.rng import latents
 class Interpolation(pl.Callback):
     """Writes interpolation.png into `dirpath` at a test: for each pair of latents its great arc and its straight line.
 
-    The pairs are the seed's latents 0 and 1, 2 and 3, ..., as in the pages of `SampleGrid`.
+    The pairs are the seed's latents 0 and 1, 2 and 3, .... Of a module that makes images by class, all are of the class
+    of a pair's first latent; a third row keeps that latent and goes on to the next class.
     """
 
     only_shows = True  # a run that is resumed may have it otherwise, or not at all
@@ -39,9 +43,22 @@ class Interpolation(pl.Callback):
             return
         ends = latents(self.seed, 2 * self.pairs, as_generator(module).latent_dim)
         t = torch.linspace(0, 1, self.steps)
-        paths = torch.stack([slerp(ends[::2], ends[1::2], t), lerp(ends[::2], ends[1::2], t)], dim=1)
-        images = draw(module, paths.flatten(0, 2))
+        paths = {"spherical": slerp(ends[::2], ends[1::2], t), "linear": lerp(ends[::2], ends[1::2], t)}
+        mixed: list[Tensor] = []
+        if isinstance(module, GeneratesByClass):
+            paths["classes"] = ends[::2, None].expand_as(paths["linear"])
+            mixed = [mixtures(module, ends[::2], t)]
+        images = draw(module, *(x.flatten(0, 2) for x in (torch.stack([*paths.values()], dim=1), *mixed)))
         if trainer.is_global_zero:
-            page = captioned(grid(images, self.steps), left=["spherical", "linear"] * self.pairs)
+            page = captioned(grid(images, self.steps), left=[*paths] * self.pairs)
             write_png(self.folder / "interpolation.png", page)
             log_image(trainer, "test/interpolation", page)
+
+
+def mixtures(module: GeneratesByClass, z: Tensor, t: Tensor) -> Tensor:
+    """Weights of classes, (B, 3, T, num_classes), for latents z (B, latent_dim) and t (T,): twice the latent's class
+    all the way, then from it to the next."""
+    first = module.classes_of(z.to(getattr(module, "device", z.device))).cpu()
+    own, following = (one_hot((first + i) % module.num_classes, module.num_classes).float() for i in (0, 1))
+    stays = lerp(own, own, t)
+    return torch.stack([stays, stays, lerp(own, following, t)], dim=1)

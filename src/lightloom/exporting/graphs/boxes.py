@@ -64,7 +64,7 @@ class Detection(Graph):
         return difference(found, expected)
 
     @torch.inference_mode()
-    def remark(self, inputs: Iterable[Tensor]) -> str | None:
+    def remark(self, inputs: Iterable[Any]) -> str | None:
         if any(len(self(image)[0]) for image in inputs):
             return None
         return "The model found nothing on any input: its boxes were not compared. Train it longer."

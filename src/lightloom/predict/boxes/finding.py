@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torchvision.ops import batched_nms, box_area, box_iou, nms
 
-from lightloom.core.errors import UserError, did_you_mean
+from lightloom.core.errors import UserError
 from lightloom.metrics.detection import Boxes, confident
 from lightloom.predict.boxes.predictor import Predictor
+from lightloom.predict.choices import numbers_of
 
 Find = Callable[[Sequence[Tensor]], list[Boxes]]
 BATCH = 8  # images at a time: they are photographs, in their own size
@@ -64,16 +65,7 @@ def limit(module: nn.Module, min_score: float, iou: float | None, most: int | No
 
 def chosen_classes(names: Sequence[str] | None, classes: Sequence[str]) -> list[int] | None:
     """The labels of the classes that `classes=` names, or None for all; UserError for one that the detector lacks."""
-    if names is None:
-        return None
-    listed = [names] if isinstance(names, str | int) else list(names)
-    unknown = [str(name) for name in listed if str(name) not in classes]
-    if unknown:
-        raise UserError(
-            f"classes={unknown[0]}: the detector has no such class.{did_you_mean(unknown[0], classes)} It knows "
-            f"{', '.join(classes)}."
-        )
-    return [classes.index(str(name)) + 1 for name in listed]
+    return None if names is None else [number + 1 for number in numbers_of(names, classes, "the detector")]
 
 
 def of_classes(found: Boxes, labels: list[int] | None) -> Boxes:

@@ -5,19 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from lightloom.ops.rng import latent_classes
 from lightloom.predict.exported import Exported
 
 
 class Generator(Exported):
-    """Images (B, C, H, W) of latents (B, latent_dim)."""
+    """Images (B, C, H, W) of latents (B, latent_dim), and of labels (B,) where the file takes them.
+
+    Of classes that nobody asks for each is as likely.
+    """
 
     use = "sample"
 
     def __init__(self, session: Any, about: Mapping[str, Any]) -> None:
         super().__init__(session, about)
         self.latent_dim = int(self.shape[-1])
+        if len(session.get_inputs()) > 1:
+            self.num_classes = len(about["facts"]["classes"])
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        if hasattr(self, "num_classes"):
+            return self.answers(z, self.classes_of(z) if labels is None else labels)["images"]
         return self.answers(z)["images"]
+
+    def classes_of(self, z: Tensor) -> Tensor:
+        return latent_classes(z, torch.full((self.num_classes,), 1 / self.num_classes))

@@ -12,13 +12,14 @@ class Samples(OfImages):
     """What generative models leave."""
 
     place = 10
-    tasks = ("generation", "bidirectional", "latent variable")
+    tasks = ("generation", "conditional generation", "bidirectional", "latent variable")
     pipeline = "unconditional-image-generation"
     example = "num_samples=64 seed=1"
     links = ("filmstrip.gif", "samples")
 
     def pictures(self, run: Run) -> Mapping[str, str]:
         return {
+            "by_class.png": "A row for each class, the same latents in all",
             "interpolation.png": "Between two latents: along the great arc, and along the straight line",
             "filmstrip.png": "The same latents over the epochs",
             "health.png": "Losses, outputs of the discriminator, gradients and diversity",
