@@ -128,6 +128,52 @@ def test_bounds_are_those_of_a_slow_computation(likelihood):
         assert {name: float(value[i]) for name, value in found.items()} == pytest.approx(expected, abs=1e-4)
 
 
+def slow_weights(module: VAE, x: Tensor, draws: Tensor) -> Tensor:
+    """log p(x, z) / q(z|x) of each image and draw, (draws, B), by torch's distributions."""
+    mu, log_var = module(x)
+    q, prior = d.Normal(mu, (log_var / 2).exp()), d.Normal(0.0, 1.0)
+    found = []
+    for eps in draws:
+        z = mu + q.stddev * eps
+        likelihood = d.Bernoulli(logits=module.decoder(z)).log_prob(x).flatten(1).sum(1)
+        found.append(likelihood + (prior.log_prob(z) - q.log_prob(z)).sum(1))
+    return torch.stack(found)
+
+
+def test_training_with_several_draws_descends_the_importance_weighted_bound():
+    """The loss is -log of the mean weight (eq. 8); the gradient of it by a weight that no draw moves is eq. 14's."""
+    module = perceptron(train_samples=4)
+    x = (images() > 0.5).float()  # 0 and 1 stay what they are when they are binarised
+    torch.manual_seed(5)
+    loss = module.training_step((x, torch.zeros(7)), 0)
+    gradients = torch.autograd.grad(loss, list(module.parameters()))
+    torch.manual_seed(5)
+    torch.rand_like(x)
+    weights = slow_weights(module, x, torch.randn(4 * 7, 3).view(4, 7, 3))
+    torch.testing.assert_close(loss, -(weights.exp().mean(0)).log().mean())
+    normalised = weights.detach().softmax(0)
+    expected = torch.autograd.grad(-(normalised * weights).sum(0).mean(), list(module.parameters()))
+    for a, b in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_more_draws_in_training_tighten_the_bound():
+    """L_1 <= L_2 <= L_8 <= log p(x) (Burda et al., theorem 1), the means of many images; no law for a single draw."""
+    x = images(2000, (1, 1, PIXELS))
+    torch.manual_seed(1)
+    losses = []
+    for samples in (1, 2, 8):
+        module = linear(shift=0.3, widen=0.5)
+        module.train_samples = samples
+        losses.append(float(module.training_step((x, x), 0).detach()))
+    assert losses[0] > losses[1] > losses[2] > float(-log_evidence(module, x).detach().mean())
+
+
+def test_several_draws_have_no_beta():
+    with pytest.raises(UserError, match=r"model\.beta is 2, .* set model\.beta=1 or model\.train_samples=1"):
+        perceptron(beta=2.0, train_samples=5)
+
+
 @pytest.mark.parametrize("beta", [1.0, 4.0])
 def test_training_descends_minus_the_elbo(beta):
     """Loss and gradient of a step are those of the slow loop with the same draws."""

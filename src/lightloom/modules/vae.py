@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, NotNegative, checked
 from lightloom.losses.likelihoods import Likelihood, kl_divergence
 from lightloom.modules.freezing import freezing
@@ -34,7 +35,8 @@ class VAE(pl.LightningModule):
     encoder: x to (B, 2 latent_dim), mu and log_var. decoder: z (B, latent_dim) to what the likelihood takes.
     Everything is in nats per image: elbo = reconstruction - kl, where reconstruction = E log p(x|z). Evaluation draws
     its pixels and latents by the image's content, so a figure depends neither on batches nor on processes.
-    beta: weight of the KL in training. iwae_samples: draws of z per image in a test.
+    beta: weight of the KL in training. train_samples: draws of z per image in training, which descends the bound of
+    eq. 8 (Burda et al.), with one draw the evidence lower bound. iwae_samples: draws of z per image in a test.
     """
 
     better: ClassVar[dict[str, str]] = {"loss": "min", "elbo": "max", "iwae": "max"}
@@ -50,8 +52,15 @@ class VAE(pl.LightningModule):
         beta: NotNegative = 1.0,
         iwae_samples: Count = 50,
         optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
+        train_samples: Count = 1,
     ) -> None:
         super().__init__()
+        if train_samples > 1 and beta != 1:
+            raise UserError(
+                f"model.beta is {beta:g}, but the bound of model.train_samples={train_samples} draws has no KL to "
+                f"weigh; set model.beta=1 or model.train_samples=1."
+            )
+        self.train_samples = train_samples
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.optimizer, self.scheduler = optimizer, scheduler
         self.beta, self.iwae_samples = beta, iwae_samples
@@ -70,10 +79,23 @@ class VAE(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x = self.likelihood.target(batch[0])
         mu, log_var = self(x)
+        if self.train_samples > 1:
+            return self._importance_weighted(x, mu, log_var)
         z = mu + (log_var / 2).exp() * torch.randn_like(mu)
         reconstruction, kl = self.log_likelihood(x, z).mean(), kl_divergence(mu, log_var).mean()
         loss = self.beta * kl - reconstruction
         self.means.add(loss=loss, reconstruction=reconstruction, kl=kl)
+        return loss
+
+    def _importance_weighted(self, x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+        """Minus the bound of eq. 8, a scalar; its gradient is that of eq. 14: each draw's, by its normalised weight."""
+        mu, log_var = (value.repeat(self.train_samples, 1) for value in (mu, log_var))
+        eps = torch.randn_like(mu)
+        z = mu + (log_var / 2).exp() * eps
+        likelihoods = self.log_likelihood(x.repeat(self.train_samples, *[1] * (x.ndim - 1)), z)
+        weights = (likelihoods + log_ratio(eps, log_var, z)).view(self.train_samples, -1)
+        loss = math.log(self.train_samples) - weights.logsumexp(0).mean()
+        self.means.add(loss=loss, reconstruction=likelihoods.mean(), kl=kl_divergence(mu, log_var).mean())
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -121,7 +143,7 @@ class VAE(pl.LightningModule):
         for eps in draws.unbind(1):  # no more images at once than an ordinary batch has
             z = mu + (log_var / 2).exp() * eps
             likelihoods.append(self.log_likelihood(x, z))
-            weights.append(likelihoods[-1] + (eps.square() + log_var - z.square()).sum(1) / 2)  # log p(x, z) / q(z|x)
+            weights.append(likelihoods[-1] + log_ratio(eps, log_var, z))
         reconstruction, kl = torch.stack(likelihoods).mean(0), kl_divergence(mu, log_var)
         iwae = torch.stack(weights).logsumexp(0) - math.log(samples)
         return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, "iwae": iwae}
@@ -129,3 +151,8 @@ class VAE(pl.LightningModule):
     def _log(self, stage: str, count: int, bounds: dict[str, Tensor]) -> None:
         means = {name: bounds[name[len(stage) + 1 :]].mean() for name in self.logged if name.startswith(f"{stage}/")}
         self.log_dict(means, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+
+
+def log_ratio(eps: Tensor, log_var: Tensor, z: Tensor) -> Tensor:
+    """log p(z) / q(z|x), (B,), of draws z = mu + exp(log_var / 2) eps, all (B, latent_dim)."""
+    return (eps.square() + log_var - z.square()).sum(1) / 2

@@ -1,14 +1,24 @@
 """Multilayer perceptron (Rumelhart, Hinton & Williams 1986, Learning Representations by Back-propagating Errors)."""
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 from torch import nn
 
 from lightloom.core.ranges import Count, Share
+from lightloom.networks.choices import one_of
+
+Activation = Literal["relu", "tanh"]
+
+
+def activated(name: str) -> nn.Module:
+    """The layer of that name."""
+    one_of("activation", name, get_args(Activation), "the network's activation")
+    return nn.Tanh() if name == "tanh" else nn.ReLU(inplace=True)
 
 
 class MLP(nn.Sequential):
-    """Linear layers with ReLU between them. (B, C, H, W) -> (B, num_classes)."""
+    """Linear layers with ReLU, or another activation, between them. (B, C, H, W) -> (B, num_classes)."""
 
     def __init__(
         self,
@@ -17,10 +27,11 @@ class MLP(nn.Sequential):
         image_size: Count,
         hidden: Sequence[Count] = (64, 128, 64),
         dropout: Share = 0.0,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__(nn.Flatten())
         width = in_channels * image_size**2
         for units in hidden:
-            self.extend([nn.Linear(width, units), nn.ReLU(inplace=True), nn.Dropout(dropout)])
+            self.extend([nn.Linear(width, units), activated(activation), nn.Dropout(dropout)])
             width = units
         self.append(nn.Linear(width, num_classes))
