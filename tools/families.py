@@ -18,9 +18,10 @@ FAMILIES = {
         *("configs/predict/boxes.yaml", "configs/smooth.yaml", "src/smooth.py", "docs/detector-for-your-video.md"),
     ),
     "gan": (
-        *(f"{PACKAGE}/modules/{name}.py" for name in ("adversarial", "bigan", "conditional_gan", "gan", "vae_gan")),
+        *(f"{PACKAGE}/modules/{name}.py" for name in ("adversarial", "bigan", "bigbigan", "conditional_gan", "gan")),
+        *(f"{PACKAGE}/modules/vae_gan.py", f"{PACKAGE}/networks/class_embedding.py"),
         *(f"{PACKAGE}/losses/{name}.py" for name in ("adversarial", "lipschitz", "orthogonal")),
-        *(f"{PACKAGE}/networks/{name}.py" for name in ("bigan", "biggan", "cgan", "class_embedding", "diff_augment")),
+        *(f"{PACKAGE}/networks/{name}.py" for name in ("bigan", "bigbigan", "biggan", "cgan", "diff_augment")),
         *(f"{PACKAGE}/networks/{name}.py" for name in ("goodfellow", "resnet_gan")),
         *(f"{PACKAGE}/callbacks/samples/health.py", "docs/gans-that-work.md"),
     ),

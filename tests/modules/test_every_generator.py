@@ -17,6 +17,7 @@ MODELS = [
         "conditional_generation",
         "averaged_generation",
         "bidirectional",
+        "representation",
         "latent_variable",
         "reconstruction",
         "denoising",
@@ -24,7 +25,8 @@ MODELS = [
     for m in models_for(task)
 ]
 NARROW = ["model.generator.width=8", "model.discriminator.width=8"]
-SMALL = dict.fromkeys(("wgan_gp_resnet", "sngan", "biggan", "biggan_small"), NARROW)  # the same code, less arithmetic
+WIDE = ("wgan_gp_resnet", "sngan", "biggan", "biggan_small", "bigbigan")
+SMALL = dict.fromkeys(WIDE, NARROW)  # the same code, less arithmetic
 
 
 @pytest.mark.parametrize(("model", "data"), in_turn(MODELS, IMAGE_DATA, "digits"))

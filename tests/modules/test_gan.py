@@ -27,6 +27,7 @@ from lightloom.losses.adversarial import Hinge, NonSaturating, Wasserstein
 from lightloom.losses.lipschitz import R1, GradientPenalty, WeightClipping
 from lightloom.losses.orthogonal import OrthogonalRegularization
 from lightloom.modules.bigan import BiGAN
+from lightloom.modules.bigbigan import BigBiGAN
 from lightloom.modules.conditional_gan import ConditionalGAN
 from lightloom.modules.gan import GAN
 from lightloom.modules.standing_statistics import BATCH, measure_norms
@@ -112,6 +113,21 @@ def gan(**options: Any) -> GAN:
 def bigan(**options: Any) -> BiGAN:
     defaults = {"loss": NonSaturating(), "generator_optimizer": adam, "discriminator_optimizer": adam, "n_critic": 2}
     return BiGAN(Generator(), Discriminator(4), Joint(), **{**defaults, **options})
+
+
+class ThreeScores(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.image, self.latent, self.pair = nn.Linear(64, 1), nn.Linear(4, 1), nn.Linear(68, 1)
+
+    def forward(self, images: Tensor, z: Tensor) -> Tensor:
+        x = images.flatten(1)
+        return torch.cat([self.image(x), self.latent(z), self.pair(torch.cat([x, z], dim=1))], dim=1)
+
+
+def bigbigan(**options: Any) -> BigBiGAN:
+    defaults = {"loss": Hinge(), "generator_optimizer": adam, "discriminator_optimizer": adam, "n_critic": 2}
+    return BigBiGAN(Generator(), Discriminator(8), ThreeScores(), **{**defaults, **options})
 
 
 def vae_gan(**options: Any) -> VAEGAN:
@@ -213,7 +229,7 @@ def test_k_discriminator_steps_then_one_of_the_generator_over_the_ends_of_epochs
     assert trainer.global_step == 21 // k
 
 
-@pytest.mark.parametrize("make", [gan, bigan, vae_gan])
+@pytest.mark.parametrize("make", [gan, bigan, bigbigan, vae_gan])
 def test_the_idle_players_weights_stay_and_the_movers_move(tmp_path, make):
     watch = Watch()
     trainer = fit(seeded(make), tmp_path, callbacks=[watch])
@@ -342,6 +358,23 @@ def test_bigan_players_want_opposite_things():
     d_real, d_fake = module._scores(*module._pairs(real))
     assert torch.allclose(module.discriminator_loss(real), NonSaturating().discriminator(d_real, d_fake))
     assert torch.allclose(module.generator_loss(real), NonSaturating().discriminator(d_fake, d_real))
+
+
+def test_bigbigan_losses_are_the_papers():
+    """Section 2, one pair and one score after another: l_D = sum h(y s), l_EG = sum y s, with h(t) = max(0, 1 - t)."""
+    module = seeded(bigbigan).eval()
+    module.log = module.means.add = lambda *_, **__: None
+    x, z = torch.rand(6, 1, 8, 8) * 2 - 1, torch.randn(6, 4)
+    module.noise = lambda _: z
+    mu, log_var = module.encoder(x).chunk(2, 1)
+    real, fake = (x, mu + (log_var / 2).exp() * z), (module.generator(z), z)
+    l_d, l_eg = torch.zeros(()), torch.zeros(())
+    for pair, y in ((real, 1), (fake, -1)):
+        for score in module.discriminator(*pair).flatten():
+            l_d, l_eg = l_d + (1 - y * score).clamp(min=0) / 6, l_eg + y * score / 6
+    torch.testing.assert_close(module.discriminator_loss(x), l_d)
+    torch.testing.assert_close(module.generator_loss(x), l_eg)
+    torch.testing.assert_close(module.features((x + 1) / 2), mu)
 
 
 def test_vae_gan_losses_are_the_papers(tmp_path):
@@ -562,6 +595,7 @@ RESUMED: dict[str, Any] = {
         {"callbacks": lambda: [GeneratorAverage(decay=0.9, start=2, batches=2)]},
     ),
     "bigan": (bigan, {}),
+    "bigbigan": (bigbigan, {}),
     "vae_gan": (vae_gan, {}),
 }
 

@@ -11,6 +11,7 @@ from torch import nn
 from lightloom.core.errors import UserError
 from lightloom.networks import autoencoder, dcgan, goodfellow, resnet_gan, signal_autoencoder
 from lightloom.networks.bigan import JointDiscriminator
+from lightloom.networks.bigbigan import Discriminator as ThreeScores
 from lightloom.networks.dcgan import SIZES, halvings
 
 GENERATORS = {
@@ -25,11 +26,23 @@ CRITICS = {
     "resnet": lambda channels, size: resnet_gan.Critic(channels, size, width=4),
     "joint_none": lambda channels, size: Joined(channels, size, norm="none"),
     "joint_layer": lambda channels, size: Joined(channels, size, norm="layer"),
+    "bigbigan": lambda channels, size: Third(channels, size),
 }
 MIXING = {
     "dcgan_batch": lambda channels, size: dcgan.Discriminator(channels, size, width=4),
     "joint_batch": lambda channels, size: Joined(channels, size, norm="batch"),
 }
+
+
+class Third(nn.Module):
+    """The score s_xz of BigBiGAN's discriminator, of latents that are the first five pixels."""
+
+    def __init__(self, channels, size):
+        super().__init__()
+        self.scores = ThreeScores(channels, size, latent_dim=5, width=4, hidden=6, spectral_norm=False)
+
+    def forward(self, images):
+        return self.scores(images, images.flatten(1)[:, :5])[:, 2]
 
 
 class Joined(nn.Module):

@@ -193,6 +193,7 @@ EXPECTED = {  # by task
     "conditional_generation": {"samples"},
     "averaged_generation": {"samples"},
     "bidirectional": {"reconstructions", "samples"},
+    "representation": {"reconstructions", "samples"},
     "latent_variable": {"reconstructions", "samples"},
     "reconstruction": {"reconstructions"},
     "denoising": {"reconstructions"},

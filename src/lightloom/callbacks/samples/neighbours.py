@@ -1,4 +1,6 @@
-"""Evaluate unsupervised features by 1-nearest-neighbour classification (Donahue et al. 2017, section 4.2)."""
+"""Evaluate unsupervised features by 1-nearest-neighbour classification (Donahue et al. 2017, section 4.2) and a linear
+one (Donahue & Simonyan 2019, section 4).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,12 @@ from torch import Tensor
 
 from lightloom.callbacks.offers import lacks, lacks_parts, parts_of
 from lightloom.callbacks.samples.quality import gather
-from lightloom.core.ranges import Count
+from lightloom.core.ranges import Count, Positive
 from lightloom.data.subset import images_of
+from lightloom.metrics.linear_probe import linear_probe_accuracy
 from lightloom.metrics.neighbours import nearest_neighbour_accuracy
 from lightloom.ops.typed_trainer import typed
 
-ACCURACY = "test/nearest_neighbour_acc"
-NEIGHBOURS = "test/nearest_neighbour_of"  # images with labels among which the nearest is looked for
 Kept = tuple[list[Tensor], list[Tensor]]  # features (B, D) and labels (B,) of each batch
 
 
@@ -27,6 +28,7 @@ class NearestNeighbours(pl.Callback):
     is logged. The same figure whatever the number of processes.
     """
 
+    accuracy, number = "test/nearest_neighbour_acc", "test/nearest_neighbour_of"
     only_shows = True  # a run that is resumed may have it otherwise, or not at all
     at_test = True  # of use when a checkpoint is tested, too
 
@@ -37,12 +39,12 @@ class NearestNeighbours(pl.Callback):
         self._left_out = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        self._left_out = lacks(module, "features", ACCURACY, self._left_out)
+        self._left_out = lacks(module, "features", self.accuracy, self._left_out)
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        self._left_out = self._left_out or lacks_parts(batch, 2, ACCURACY)
+        self._left_out = self._left_out or lacks_parts(batch, 2, self.accuracy)
         if self._left_out:
             return
         if batch_idx == 0:
@@ -59,9 +61,13 @@ class NearestNeighbours(pl.Callback):
         train, test = (self._known(trainer, module, kept) for kept in (self._train, self._test))
         self._train, self._test = ([], []), ([], [])
         if len(train[1]) and len(test[1]):
-            accuracy = nearest_neighbour_accuracy(*train, *test)
-            module.log(ACCURACY, accuracy, rank_zero_only=False, sync_dist=False)
-            module.log(NEIGHBOURS, float(len(train[1])), rank_zero_only=False, sync_dist=False)
+            accuracy = self.measure(*train, *test)
+            module.log(self.accuracy, accuracy, rank_zero_only=False, sync_dist=False)
+            module.log(self.number, float(len(train[1])), rank_zero_only=False, sync_dist=False)
+
+    def measure(self, features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor) -> float:
+        """Of features (N, D) and labels (N,) of training, and (M, D) and (M,) of the test, which are known."""
+        return nearest_neighbour_accuracy(features, labels, test_features, test_labels)
 
     def _most(self, trainer: pl.Trainer) -> int:
         return self.batch_size if typed(trainer).fast_dev_run else self.most
@@ -73,3 +79,20 @@ class NearestNeighbours(pl.Callback):
     def _known(self, trainer: pl.Trainer, module: pl.LightningModule, kept: Kept) -> tuple[Tensor, Tensor]:
         features, labels = (gather(trainer, part, module.device) for part in kept)
         return features[labels >= 0], labels[labels >= 0]
+
+
+class LinearProbe(NearestNeighbours):
+    """Logs test/linear_probe_acc: the accuracy on test images of a linear classifier, fitted in closed form to the
+    features of `most` training images; and test/linear_probe_of, how many there were. As `NearestNeighbours`.
+
+    ridge: weight of the squared norm of the classifier, in images.
+    """
+
+    accuracy, number = "test/linear_probe_acc", "test/linear_probe_of"
+
+    def __init__(self, most: Count = 10_000, batch_size: Count = 500, ridge: Positive = 1.0) -> None:
+        super().__init__(most, batch_size)
+        self.ridge = ridge
+
+    def measure(self, features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor) -> float:
+        return linear_probe_accuracy(features, labels, test_features, test_labels, self.ridge)
