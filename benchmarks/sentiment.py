@@ -1,6 +1,6 @@
 """Texts: classifiers of rt-polarity beside each other, a task that needs order, and how far gradients reach.
 
-    python benchmarks/sentiment.py table [--data rt_polarity] [--seeds 3] [--epochs 5] [--models bag lstm]
+    python benchmarks/sentiment.py table [--data rt_polarity] [--seeds 3] [--epochs 5] [--models ...] [--options ...]
     python benchmarks/sentiment.py adding [--lengths 10 50 100] [--steps 2000] [--cells rnn lstm gru]
     python benchmarks/sentiment.py gradients [--seeds 20]
 
@@ -38,6 +38,7 @@ def main() -> None:
     table.add_argument("--seeds", type=int, default=3)
     table.add_argument("--epochs", type=int, default=5)
     table.add_argument("--models", nargs="+", default=MODELS)
+    table.add_argument("--options", nargs="+", default=[])
     adding = commands.add_parser("adding")
     adding.add_argument("--lengths", nargs="+", type=int, default=[10, 50, 100])
     adding.add_argument("--steps", type=int, default=2000)
@@ -55,11 +56,10 @@ def measure_table(args: argparse.Namespace) -> None:
     found: dict[str, list[tuple[float, float, int]]] = {}
     for seed in range(args.seeds):
         for model in args.models:
-            found.setdefault(model, []).append(one := trained(model, args.data, seed, args.epochs))
+            found.setdefault(model, []).append(one := trained(model, args, seed))
             print(f"seed {seed}, {model}: {100 * one[0]:.1f} %, {one[1]:.0f} s", flush=True)
-    print(
-        f"\n{args.data}, {args.epochs} epochs\n| model | weights | test accuracy | CPU s |\n| --- | --- | --- | --- |"
-    )
+    print(f"\n{' '.join([args.data, *args.options])}, {args.epochs} epochs")
+    print("| model | weights | test accuracy | CPU s |\n| --- | --- | --- | --- |")
     for model, rows in found.items():
         accuracies, seconds, weights = zip(*rows, strict=True)
         spread = f" ± {100 * statistics.stdev(accuracies):.1f}" if len(rows) > 1 else ""
@@ -67,9 +67,9 @@ def measure_table(args: argparse.Namespace) -> None:
         print(f"| {model} | {weights[0]:,} | {mean:.1f}{spread} % | {statistics.mean(seconds):.0f} |")
 
 
-def trained(model: str, data: str, seed: int, epochs: int) -> tuple[float, float, int]:
+def trained(model: str, args: argparse.Namespace, seed: int) -> tuple[float, float, int]:
     """Test accuracy after the last epoch, CPU seconds of the training, and the number of weights."""
-    cfg = without_hydra(compose("train", [f"model={model}", f"data={data}", f"seed={seed}"]))
+    cfg = without_hydra(compose("train", [f"model={model}", f"data={args.data}", f"seed={seed}", *args.options]))
     datamodule = train.build_data(cfg)[1]
     cfg.data.update(known := contract.facts(datamodule))
     facts.fill_in(cfg, known)
@@ -78,7 +78,7 @@ def trained(model: str, data: str, seed: int, epochs: int) -> tuple[float, float
     quiet = ("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing", "use_distributed_sampler")
     trainer = pl.Trainer(
         accelerator="cpu",
-        max_epochs=epochs,
+        max_epochs=args.epochs,
         limit_val_batches=0,
         **dict.fromkeys(quiet, False),  # type: ignore[arg-type]
     )

@@ -12,14 +12,14 @@ from annotated_types import Ge, Le
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from lightloom.core.errors import UserError
-from lightloom.core.ranges import Count, Natural, Seed
+from lightloom.core.ranges import Count, Natural, Positive, Seed, Workers
 from lightloom.core.text import first_of
 from lightloom.data.contract import WHOLE, Summary
 from lightloom.data.images.layout import PARTS
-from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, training_order
+from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.stated import check_classes
 from lightloom.data.text.texts import Reader, Texts, divided, joined, left_out
 from lightloom.data.text.vectors import read_vectors
@@ -66,6 +66,8 @@ class TextDataModule(KeyedDataModule):
         folds: Annotated[int, Ge(2)] | None = None,
         fold: Natural = 0,
         seed: Seed = 0,
+        num_workers: Workers = 0,
+        worker_timeout: Positive = TIMEOUT,
         shuffle: bool = True,
         bucketed: bool = True,
     ) -> None:
@@ -78,6 +80,7 @@ class TextDataModule(KeyedDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_fraction, self.folds, self.fold = val_fraction, folds, fold
         self.seed, self.shuffle, self.bucketed, self.vectors = seed, shuffle, bucketed, vectors
+        self.num_workers, self.worker_timeout = num_workers, worker_timeout
         self.splits: dict[str, Texts] = {}
         self.encoded: dict[str, Encoded] = {}
         self.learned = False
@@ -229,16 +232,18 @@ class TextDataModule(KeyedDataModule):
             self.encoded[name] = Encoded(self.split(name), self.tokens, self.max_length)
         return self.encoded[name]
 
-    def train_dataloader(self) -> Batches:
+    def train_dataloader(self) -> DataLoader[Any] | Batches:
         self.split("train")
         self._check_batch_size()
         train = self._encoded("train")
-        return Batches(train, training_order(self, len(train), lengths=train.lengths if self.bucketed else None))
+        order = training_order(self, len(train), lengths=train.lengths if self.bucketed else None)
+        return loader(train, order, self.num_workers, self.seed, self.worker_timeout)
 
-    def eval_loader(self, name: str) -> Batches:
+    def eval_loader(self, name: str) -> DataLoader[Any] | Batches:
         """Any split once, the classes by turns."""
         split = self._encoded(name)
-        return Batches(split, evaluation_order(self, len(split), name))
+        order = evaluation_order(self, len(split), name)
+        return loader(split, order, self.num_workers, self.seed, self.worker_timeout)
 
 
 class Encoded(Dataset[tuple[Tensor, Tensor]]):
