@@ -175,10 +175,12 @@ DATA = {
         "data.target_mean=[0,0,0,0,0,0,0,0,0,0]",
         "data.target_std=[1,1,1,1,1,1,1,1,1,1]",
     ),
+    "language_modelling": ("data=tales", "data.vocab_size=40"),
 }
 USES = {
     "boxes": "find",
     "classes": "classify",
+    "language": "write",
     "masks": "segment",
     "reconstructions": "reconstruct",
     "samples": "sample",
@@ -203,6 +205,7 @@ EXPECTED = {  # by task
     "text_classification": {"text"},
     "tagging": {"targets"},
     "regression": {"targets"},
+    "language_modelling": {"language"},
 }
 
 

@@ -42,6 +42,7 @@ from lightloom.core.run_dir import RUN_TIME
 
 PARTS = {"optimizer": "model", "scheduler": "model", "tokens": "data"}  # groups that choose a part of any such
 PUBLISHED = {name: {"model": "published"} for name in ("predict", "serve")}  # which train nothing
+PUBLISHED["predict"] |= {"tokens": "num_tokens"}  # how many are written
 NEEDED = ("model", "data", "trainer", "paths", "optimizer")  # groups of which a run has exactly one
 PLACED = re.compile(r"^ *- /(\w+)(@[\w.]+): ", re.MULTILINE)  # a part in the defaults of a YAML file
 UNJUDGED = ("hydra", "sweep.space")  # Hydra judges its own; a space holds what values may be, no values

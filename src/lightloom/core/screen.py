@@ -9,9 +9,9 @@ from lightloom.core.redaction import redact
 from lightloom.core.text import line, printable
 
 
-def say(text: object) -> None:
-    """Print a text of one line or several."""
-    print(printable(redact(str(text))), flush=True)
+def say(text: object, end: str = "\n") -> None:
+    """Print a text of one line or several. end: what follows it; nothing where it is a part of a longer one."""
+    print(printable(redact(str(text))), end=end, flush=True)
 
 
 def show_table(columns: Sequence[object], rows: Iterable[Sequence[object]], title: object = "", left: int = 1) -> None:

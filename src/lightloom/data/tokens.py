@@ -12,6 +12,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
 from annotated_types import Ge
@@ -78,6 +79,10 @@ class Tokenizer(ABC):
         found = (self.unknown if i == UNKNOWN else self.names[i] for i in ids if i == UNKNOWN or i >= self.reserved)
         return self._join(found)
 
+    def characters(self) -> list[int]:
+        """How many characters of a text each id stands for; none of the reserved ones, but for one that is unknown."""
+        return [int(i == UNKNOWN) for i in range(self.reserved)] + [self._characters(name) for name in self._parts()]
+
     def to_state(self) -> str:
         """All that `encode` and `decode` depend on, as JSON."""
         own = {"tokens": self.name, "specials": self.specials, **self._kept(), "vocabulary": self.learned}
@@ -88,6 +93,9 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def _join(self, names: Iterable[str]) -> str: ...
+
+    def _characters(self, name: str) -> int:
+        return len(name)
 
     def _parts(self) -> list[str]:
         return self.learned
@@ -116,6 +124,9 @@ class Words(Tokenizer):
     def split(self, text: str) -> list[str]:
         text = unicodedata.normalize("NFC", text).replace("\u2019", "'")
         return WORD.findall(text.lower() if self.lower else text)
+
+    def _characters(self, name: str) -> int:
+        return len(name) + 1  # with what is between it and the next
 
     def _learn(self, texts: Iterable[str]) -> list[str]:
         return by_count((word for text in texts for word in self.split(text)), self.min_count)[: self.most]
@@ -180,6 +191,9 @@ class Bpe(Tokenizer):
         )
         return [" ".join(pair) for pair in documents.parse_json(coder.to_str(), self.name)["model"]["merges"]]
 
+    def _characters(self, name: str) -> int:
+        return sum(letter not in _later_bytes() for letter in name)
+
     def _parts(self) -> list[str]:
         return list(dict.fromkeys([*_bytes(), *(merge.replace(" ", "") for merge in self.learned)]))
 
@@ -214,6 +228,15 @@ def _bytes() -> list[str]:
     from tokenizers import pre_tokenizers
 
     return sorted(pre_tokenizers.ByteLevel.alphabet())
+
+
+@cache
+def _later_bytes() -> frozenset[str]:
+    """Of these characters those for bytes with which none of a text's begins (UTF-8: 0x80 to 0xBF)."""
+    from tokenizers import pre_tokenizers
+
+    coder = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return frozenset("".join(piece for piece, _ in coder.pre_tokenize_str(chr(0x80 + i)))[1] for i in range(0x40))
 
 
 def _coder(pieces: Sequence[str], merges: Sequence[str]) -> Any:

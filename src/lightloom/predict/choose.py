@@ -57,7 +57,7 @@ def choose(cfg: DictConfig, trained: DictConfig, module: pl.LightningModule) -> 
     able = [one for one in known if one.predictor.accepts(module, request)]
     if not able:
         raise UserError(_unknown(module, trained, known))
-    option = _asked(request.given, able)
+    option = _asked({name: value for name, value in request.given.items() if name not in _details(able)}, able)
     chosen = next((one for one in able if option in one.predictor.ways), None)
     if chosen is None:
         lacks = _joined([one.predictor.lacks for one in known if option in one.predictor.ways])
@@ -97,6 +97,12 @@ def _given(cfg: DictConfig, known: Sequence[Capability]) -> Iterator[tuple[str, 
 def _name_of_data(cfg: DictConfig) -> str | None:
     """As its YAML calls it, or its class; None where no data set was chosen."""
     return (cfg.data.get("name") or str(cfg.data["_target_"])) if is_swapped(cfg) else None
+
+
+def _details(able: Sequence[Capability]) -> set[str]:
+    """Options that are ways to predict with others, and with these say more of what is asked by another."""
+    details = {name for one in able for name in getattr(one.predictor, "details", ())}
+    return details.difference(*(one.predictor.ways for one in able))
 
 
 def _asked(given: Mapping[str, Any], able: Sequence[Capability]) -> str:

@@ -26,7 +26,8 @@ class Predictor(Protocol):
     does not have is known to predict.py as it stands here, in a dictionary written out. One of them may be `verbatim`,
     a tuple written out: options whose value is a text as it is typed, with commas and brackets. needs: the method that
     a module must have, in words. lacks: what is said of a module that is not accepted, after its name. formats: names
-    for `format=`, of the files that the command writes.
+    for `format=`, of the files that the command writes. It may have `details`: ways
+    of others that with it only say more, as num_samples beside a prompt.
     """
 
     ways: Mapping[str, str]

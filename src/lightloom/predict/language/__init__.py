@@ -1,0 +1,1 @@
+"""Texts of language models, and how well they predict those of others."""

@@ -1,0 +1,67 @@
+"""Prompts to what may come after them; texts to how well they are predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lightloom.core.errors import UserError
+from lightloom.data.language.datamodule import VOCABULARY
+from lightloom.data.language.windows import Stream
+from lightloom.data.tokens import from_state
+from lightloom.modules.writing import TOGETHER, continuations, pieces, texts
+from lightloom.predict.contract import Request
+
+LENGTH = 200  # ids that a notebook gets
+WINDOWS = 32  # of a text, at a time
+
+
+class Predictor:
+    """What a language model writes. See `lightloom.predict.contract`."""
+
+    ways: Mapping[str, str] = {
+        "prompt": 'prompt="a text" to be continued',
+        "input": "input=<text file | folder of .txt files> for their perplexity",
+    }
+    verbatim = ("prompt",)
+    details = ("num_samples",)
+    needs = "write, of ids"
+    lacks = "writes no text"
+    formats = ()
+
+    def __init__(self, module: Any, data: Mapping[str, Any]) -> None:
+        if VOCABULARY not in data:
+            raise UserError(f"The checkpoint of {data.get('name')} has no vocabulary; train it again.")
+        self.module, self.tokens = module, from_state(data[VOCABULARY])
+        self.block_size = int(data["block_size"])
+
+    @staticmethod
+    def accepts(module: Any, request: Request) -> bool:
+        return hasattr(module, "write") and request.data.get("kind") == "language"
+
+    def predict(self, inputs: Sequence[str], seed: int = 0) -> list[str]:
+        """What comes after each text, a function of it, the seed, and nothing else."""
+        return [texts(self.module, self.tokens, prompt, seed, 1, LENGTH)[0] for prompt in inputs]
+
+    def streamed(self, prompt: str, seed: int, number: int, count: int, **how: Any) -> Iterator[list[str]]:
+        """What each of `number` texts has more, piece by piece. how: see `lightloom.modules.writing`."""
+        for first in range(0, number, TOGETHER):
+            numbers = range(first, min(first + TOGETHER, number))
+            rows = continuations(self.module, self.tokens, prompt, seed, numbers, count, **how)
+            for new in pieces(self.tokens, rows, len(numbers)):
+                yield [""] * first + new + [""] * (number - first - len(new))
+
+    @torch.inference_mode()
+    def measured(self, text: str) -> tuple[int, float, int]:
+        """How many ids of a text are predicted, all but the first; their mean -ln p in nats, and their characters.
+
+        By windows side by side, as an evaluation has them.
+        """
+        ids = torch.tensor(self.tokens.encode(text), dtype=torch.int64)
+        stream, device = Stream.of(ids, self.block_size), self.module.device
+        rows = [stream[part, part] for part in torch.arange(len(stream)).split(WINDOWS)]
+        nats = [self.module.nats(seen.to(device), following.to(device)).cpu() for seen, following in rows]
+        characters = torch.tensor(self.tokens.characters())[ids[1:]].sum()
+        return len(ids) - 1, float(torch.cat(nats).mean()) if nats else float("nan"), int(characters)
