@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import ROOT
 
 from lightloom.core.errors import UserError
 from lightloom.data import contract
@@ -138,6 +139,11 @@ def test_a_file_a_folder_and_its_parts(tmp_path):
 
 
 # --- tales
+
+
+def test_the_manual_says_what_no_model_can_do_better_than():
+    page = (ROOT / "docs/train-a-small-gpt.md").read_text(encoding="utf-8")
+    assert f"{tales.entropy() / tales.mean_length():.4f} nats per character" in page
 
 
 def test_tales_are_as_long_and_as_surprising_as_it_is_said():
