@@ -208,6 +208,15 @@ def test_a_test_part_that_is_not_there_is_said():
         texts(Given(train=numbered(20))).split("test")
 
 
+def test_all_texts_that_have_labels_are_a_split_whatever_their_part():
+    reader = Given(train=numbered(6), test=[("x", 1), ("y", 0)])
+    data = texts(reader, val_fraction=0.0)
+    data.adopt({"vocabulary": Words().learn(["w0_0"]).to_state()})
+    found = data.split("all")
+    assert sorted(found.texts) == sorted([text for text, _ in numbered(6)] + ["x", "y"])
+    assert len(found.names) == len(found.labels) == 8
+
+
 def test_classes_are_numbered_as_the_model_knows_them():
     data = texts(Given(("neg", "pos"), train=numbered(20)))
     data.match({"classes": ["pos", "other", "neg"]}, labelled=True)

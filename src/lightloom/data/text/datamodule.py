@@ -130,7 +130,7 @@ class TextDataModule(KeyedDataModule):
         """The texts of `train`, `val` or `test`, or `all` that have labels."""
         if name in ("train", "val") or (name == "test" and self.folds):
             self._training()
-        elif name not in self.splits and (found := self._whole() if name == WHOLE else self._read("test")) is not None:
+        elif name not in self.splits and (found := self.whole() if name == WHOLE else self._read("test")) is not None:
             self.splits[name] = found.dealt()
         if name not in self.splits:
             raise UserError(
@@ -204,7 +204,9 @@ class TextDataModule(KeyedDataModule):
             )
         return rest, part
 
-    def _whole(self) -> Texts:
+    def whole(self) -> Texts:
+        """Every text that has a label, whatever its part."""
+        self.facts()
         found = [part for name in PARTS if (part := self._read(name)) is not None and part.labelled]
         if not found:
             raise UserError(f"{self.name} has no texts with labels to measure on; use predict.py.")
