@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from conftest import real
+from PIL import Image
 
 from lightloom.core.errors import UserError
+from lightloom.data.auto import recognise
 from lightloom.data.text.readers import TextFolder, TextLines, TextTable
 
 
@@ -148,3 +150,16 @@ def test_sentences_of_reviews():
     found = reader.read("train")
     assert found.labels.bincount().tolist() == [5331, 5331]
     assert len({*found.texts}) == 10662
+
+
+def test_texts_are_recognised(tmp_path):
+    files(tmp_path, folders__train__pos__0_txt="x", folders__train__neg__0_txt="y", folders__test__pos__0_txt="z")
+    files(tmp_path, table__train_csv='\ufeffid,"text",label\n1,a,b\n', other__train_csv="id,words,label\n1,a,b\n")
+    found = recognise(tmp_path / "folders")
+    assert (found.choice, found.seen) == ("text_folder", "3 .txt files in folders of 2 classes, in parts test, train")
+    assert recognise(tmp_path / "table").choice == "text_table"
+    with pytest.raises(UserError, match=r"nothing in .* is known"):
+        recognise(tmp_path / "other")
+    Image.new("RGB", (8, 8)).save(tmp_path / "folders/train/pos/0.png")  # texts beside images are no texts
+    with pytest.raises(UserError, match=r"nothing in .* is known"):
+        recognise(tmp_path / "folders")
