@@ -1,15 +1,14 @@
 """How a capability is asked over a network: found by its place, without torch, its fields bounded."""
 
-import json
 import subprocess
 import sys
 
 import numpy as np
 import onnx_files
 import pytest
-from conftest import ROOT, compose
+from asking import loaded, said
+from conftest import ROOT
 
-from lightloom.config.foreign import plain
 from lightloom.ops import rng
 from lightloom.predict import choose
 from lightloom.predict.samples.latents import latents
@@ -82,7 +81,6 @@ def test_between_two_seeds_lengths_go_from_one_to_the_other():
     assert lengths.min() > 0.95 * min(lengths[0], lengths[-1])
 
 
-TRAINER = {part: plain(compose("trainer=cpu", config_name="serve")[part]) for part in ("trainer", "paths")}
 OLD = {
     "classifier": "classes",
     "detector": "boxes",
@@ -94,13 +92,7 @@ OLD = {
 
 @pytest.mark.parametrize("family", OLD)
 def test_a_checkpoint_is_asked_as_its_predictor_is(family):
-    cfg = {"ckpt_path": str(ROOT / f"tests/old_checkpoints/{family}.ckpt"), "threads": 1, "trust": [], **TRAINER}
-    engine = engines.load(cfg)
+    engine = loaded(ROOT / f"tests/old_checkpoints/{family}.ckpt")
     assert OLD[family] in engine.able
-    for web, find in engine.able.values():
-        options = options_of(web.fields, {})
-        item = web.read(_picture(np.full((20, 20), 204, np.uint8)), options)
-        first, second = find([item, item])
-        answer = json.dumps(web.say(item, first, options))
-        assert answer == json.dumps(web.say(item, second, options))
-        assert len(answer) > 10
+    for what in engine.able:
+        assert said(engine, what, _picture(np.full((20, 20), 204, np.uint8)))

@@ -65,9 +65,8 @@ def of_checkpoint(cfg: Mapping[str, Any], threads: int) -> Engine:
     asked = as_config({**cfg, "ckpt_path": cfg["ckpt_path"] or (None if cfg.get("model") else "last")})
     trained, module = choose.untrained(asked) if cfg.get("model") else evaluate.restore(asked)
     module = choose.settle(asked, module)
-    facts = plain(trained.data)
-    if not cfg.get("model"):
-        facts = {**facts, **checkpoints.state_for(trained, asked.ckpt_path)}
+    state = {} if cfg.get("model") else checkpoints.state_for(trained, asked.ckpt_path)
+    facts = {**plain(trained.data), **state}
     known, able = webs(), {}
     request = Request({}, trained.data)
     for one in choose.capabilities():
@@ -98,7 +97,7 @@ def _of_arrays(predictor: Any) -> Callable[[Any], Any]:
             return found.numpy()
         if isinstance(found, dict):
             return {name: to_arrays(value) for name, value in found.items()}
-        return [to_arrays(value) for value in found]
+        return [to_arrays(value) for value in found] if isinstance(found, list | tuple) else found
 
     return lambda given: to_arrays(predictor.predict(to_tensors(given)))
 

@@ -58,6 +58,7 @@ ERRORS: dict[str, str] = {  # Chinese, by code; English is what the server says
     "bad_field": "某个选项超出范围。",
     "refused": "模型不接受此输入的尺寸或格式。",
     "token": "需要令牌。",
+    "bad_text": "需要非空的 UTF-8 文本，且不能过长。",
     "no_film": "无法识别为视频。",
     "too_long": "视频过长。",
     "no_memory": "内存不足，请缩小输入或稍后再试。",

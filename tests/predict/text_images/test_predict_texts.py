@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import commands
 import numpy as np
 import pytest
 import torch
+from asking import loaded, said
 from page_data_text_images import fill
 from PIL import Image
 
@@ -47,6 +49,14 @@ def test_each_picture_has_a_text_with_the_confidence_of_each_symbol(trained):
             sure = list(map(float, row["of_each_symbol"].split()))
             assert len(sure) == len(row["text"])
             assert all(0 <= value <= 1 for value in [*sure, float(row["confidence"])])
+
+
+def test_a_page_reads_as_the_command_does(trained):
+    folder, run = trained
+    (row, *_) = predicted(folder, f"input={folder / 'data/captchas/test'}")
+    answer = said(loaded(run), "text_images", Path(folder, "data/captchas/test", row["file"]).read_bytes())
+    assert answer["text"] == row["text"]
+    assert "".join(bar["name"] for bar in answer["bars"]) == row["text"]
 
 
 def test_pictures_that_cannot_be_read_are_named_and_the_others_written(trained):

@@ -40,10 +40,10 @@ async function ask(path, options) {
 
 const drawers = {
   size: (answer, source) => (source ? [drawn(answer, source)] : []),
+  text: (answer) => [element("p", { className: "text", textContent: answer.text })],
   bars: (answer) => [bars(answer.bars)],
   pictures: (answer) => [pictures(answer.pictures)],
   figures: (answer) => [element("table", {}, ...Object.entries(answer.figures).map(([name, value]) => row([name, value])))],
-  text: (answer) => [element("pre", { textContent: answer.text })],
   boxes: (answer) => [answer.boxes.length ? boxTable(answer.boxes) : element("p", { textContent: words.nothing })],
 };
 
