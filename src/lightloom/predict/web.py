@@ -74,7 +74,14 @@ class Stream(Protocol):
     """What is known of one camera or film from picture to picture."""
 
     def update(self, found: Any, seconds: float) -> Any:
-        """What was found, followed and steadied. seconds: since the picture before."""
+        """What was found, followed and steadied, in this picture or in one before it; None where none is ready yet.
+
+        seconds: since the picture before.
+        """
+        ...
+
+    def flush(self) -> Sequence[Any]:
+        """Of the pictures that are still waited for, at the end."""
         ...
 
 
@@ -84,6 +91,10 @@ class Alone:
     def update(self, found: Any, seconds: float) -> Any:
         """As it was found."""
         return found
+
+    def flush(self) -> Sequence[Any]:
+        """Nothing is waited for."""
+        return ()
 
 
 class Web(Protocol):
@@ -114,8 +125,8 @@ class Web(Protocol):
         """The same, by an exported file."""
         ...
 
-    def follow(self, options: Mapping[str, Any]) -> Stream:
-        """For a new camera or film; asked only where it `streams`."""
+    def follow(self, options: Mapping[str, Any], is_film: bool) -> Stream:
+        """For a new camera, which is answered at once, or film; asked only where it `streams`."""
         ...
 
     def say(self, item: Any, found: Any, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from lightloom.serve.drawing import head, painted, rows
 from lightloom.tracking.film import FilmReader, FilmWriter
 
 MOST_SIDE, MOST_SECONDS = 4096, 600.0  # pixels, and the length of a film
-AHEAD = 3  # pictures that have been asked about and not answered
+AHEAD = 16  # pictures that have been asked about and not answered: more than a film is steadied with
 LOOKED_AT = 1600  # pixels of the long side that is sent and written
 
 

@@ -27,7 +27,7 @@ from lightloom.core.schema import entries, number, text, whole
 from lightloom.predict.web import Refused
 from lightloom.serve.bodies import MOST_FILM, chunks
 from lightloom.serve.inference import FILM, SOURCE, Inference
-from lightloom.serve.messages import Ask
+from lightloom.serve.messages import LATER, Ask
 
 log = logging.getLogger("lightloom")
 WAITING, RUNNING, DONE, FAILED, CANCELLED, INTERRUPTED = (
@@ -203,28 +203,35 @@ class Films:
 
     async def _relay(self, job: Job, link: Connection) -> None:
         """Hand the film's pictures to the model, and the answers back."""
-        place, started = self.folder / job.id, time.monotonic()
+        place, started, restarts = self.folder / job.id, time.monotonic(), self.inference.counts.restarts
         link.send((str(place / UPLOAD), str(place)))
         coming = asyncio.create_task(asyncio.to_thread(_received, link))
         while True:
             kind, *rest = await coming
             if job.is_over:
                 return
+            if restarts != self.inference.counts.restarts:  # what the model's process knew of the film is lost
+                return self._fail(job, "died")
             if kind == "end":
                 return self._ended(job, rest[0])
             coming = asyncio.create_task(asyncio.to_thread(_received, link))
             if kind == "of":
                 job.of = rest[0]
             elif kind == "last":
-                await asyncio.to_thread(_sent, link, None)
+                rest = (await self.inference.end(job.id)).get("rest", ())
+                for answer in (*rest, None):
+                    await asyncio.to_thread(_sent, link, answer)
             else:
                 body, seconds = rest
                 try:
-                    answer = await self.inference.ask(Ask(job.what, body, job.options, job.id, seconds), FILM)
+                    answer = await self.inference.ask(
+                        Ask(job.what, body, job.options, job.id, seconds, is_film=True), FILM
+                    )
                 except Refused as refused:
                     self._fail(job, "refused" if refused.status == 422 else "died")
                     return
-                await asyncio.to_thread(_sent, link, answer)
+                if answer != LATER:
+                    await asyncio.to_thread(_sent, link, answer)
                 job.done += 1
                 job.rate = job.done / (time.monotonic() - started)
                 job.left = max(job.of - job.done, 0) / job.rate if job.of else None

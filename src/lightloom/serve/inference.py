@@ -122,10 +122,12 @@ class Inference:
             raise Refused(answer.status, answer.name, answer.words)
         return answer  # type: ignore[no-any-return]
 
-    def end(self, stream: str) -> None:
-        """Forget a camera or film."""
-        self._queues[LIVE].append(_Waiting(Ended(stream), asyncio.get_running_loop().create_future()))
+    def end(self, stream: str) -> asyncio.Future[dict[str, Any]]:
+        """Forget a camera or film; the answers that it still waits for."""
+        waiting = _Waiting(Ended(stream), asyncio.get_running_loop().create_future())
+        self._queues[LIVE].append(waiting)
         self._news.set()
+        return waiting.answer
 
     async def work(self) -> None:
         """Give the process one batch after another, for as long as the front lives."""

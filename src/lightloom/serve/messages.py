@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+LATER: Mapping[str, Any] = {"later": True}
+
 
 @dataclass(frozen=True)
 class Ask:
     """One input. what: the capability. stream: of the camera or film that it is a picture of, `seconds` after the one
-    before.
+    before. The answer is LATER where it is that of no picture yet.
     """
 
     what: str
@@ -18,11 +20,12 @@ class Ask:
     options: Mapping[str, Any]
     stream: str | None = None
     seconds: float = 0.0
+    is_film: bool = False
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A camera or film is over: what is known of it may be forgotten."""
+    """A camera or film is over: what is known of it may be forgotten. The answers that were waited for come back."""
 
     stream: str
 

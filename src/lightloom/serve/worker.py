@@ -19,7 +19,7 @@ from lightloom.core.errors import UserError, message_of
 from lightloom.core.log_format import FULL, LogFormat
 from lightloom.predict.web import Refused, Stream
 from lightloom.serve.engines import Engine, load
-from lightloom.serve.messages import Ask, Ended, Failed, Hello, Refusal
+from lightloom.serve.messages import LATER, Ask, Ended, Failed, Hello, Refusal
 
 log = logging.getLogger("lightloom")
 LARGE = 1_000_000  # bytes of what came, after which memory is given back
@@ -30,7 +30,7 @@ class Worker:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._streams: dict[str, Stream] = {}
+        self._streams: dict[str, tuple[Stream, Callable[[Any], dict[str, Any]]]] = {}
 
     def hello(self) -> Hello:
         """What the front has to know of the model."""
@@ -57,7 +57,7 @@ class Worker:
         read: dict[str, list[tuple[int, Any]]] = {}
         for i, ask in enumerate(asks):
             if isinstance(ask, Ended):
-                self._streams.pop(ask.stream, None)
+                answers[i] = self._rest(ask.stream)
                 continue
             web, _ = self.engine.able[ask.what]
             answers[i] = _refusing(partial(web.read, ask.body, ask.options))
@@ -87,9 +87,15 @@ class Worker:
         web, _ = self.engine.able[ask.what]
         if ask.stream is not None:
             if ask.stream not in self._streams:
-                self._streams[ask.stream] = web.follow(ask.options)
-            found = self._streams[ask.stream].update(found, ask.seconds)
-        return web.say(item, found, ask.options)
+                stream = web.follow(ask.options, ask.is_film)
+                self._streams[ask.stream] = stream, partial(web.say, item, options=ask.options)
+            found = self._streams[ask.stream][0].update(found, ask.seconds)
+        return LATER if found is None else web.say(item, found, ask.options)
+
+    def _rest(self, name: str) -> dict[str, Any]:
+        """What a camera or film still waits for; then it is forgotten. Its pictures are all of one size."""
+        stream, say = self._streams.pop(name, (None, None))
+        return {"rest": [say(found) for found in stream.flush()] if stream and say else []}
 
 
 def _refusing(do: Callable[[], Any]) -> Any:

@@ -5,9 +5,7 @@ The tracks of a frame are a dict as of torchvision's detections, with `ids` (N,)
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +16,9 @@ from torchvision.ops import nms
 from lightloom.core.errors import UserError, install
 from lightloom.core.ranges import NotNegative, Positive, Share
 from lightloom.metrics.detection import Boxes, confident
-from lightloom.tracking.smoothing import Method
+from lightloom.tracking import steady
 
 FADING = 0.9  # of a vote for a track's class, from box to box
-FORGOTTEN = 30  # frames without a box, after which a path is begun anew
 
 
 class ByteTrack:
@@ -90,71 +87,11 @@ class ByteTrack:
         return torch.tensor(labels, dtype=torch.int64)
 
 
-@dataclass
-class _Path:
-    """A track's last lag + 1 frames, or those since it began: filter states and detections."""
+class Steady(steady.Steady):
+    """As tensors."""
 
-    states: deque[Any]
-    seen: deque[tuple[int, float] | None]  # label and score, None where it was not found
-    unseen: int = 0  # frames up to the newest one
-    last: tuple[int, float] = (0, 0.0)  # what was seen up to the frame that is shown next
-    gap: int = 0  # frames unseen up to that one
-
-
-class Steady:
-    """Smooth tracks frame by frame by a method of `smoothing`, with a delay of `method.lag` frames.
-
-    A track that was not found in up to `lag` frames is shown there all the same, between its boxes before and after,
-    with the score of the one before. Memory does not grow with the video.
-    """
-
-    def __init__(self, method: Method) -> None:
-        self.method = method
-        self._paths: dict[int, _Path] = {}
-        self._waiting = 0
-
-    def update(self, tracked: Boxes, seconds: float) -> Boxes | None:
-        """Take in a frame, `seconds` after the one before; the steady tracks of the frame `lag` before it, if any."""
-        found = zip(*(tracked[name].tolist() for name in ("ids", "boxes", "labels", "scores")), strict=True)
-        news = {number: (np.array(box), label, score) for number, box, label, score in found}
-        for number in news.keys() - self._paths.keys():
-            length = self.method.lag + 1
-            self._paths[number] = _Path(deque(maxlen=length), deque(maxlen=length))
-        for number, path in list(self._paths.items()):
-            box, *facts = news.get(number, (None,))
-            before, score = path.states[-1] if path.states else None, facts[1] if facts else 0.0
-            path.states.append(self.method.step(before, box, seconds, score))
-            path.seen.append(tuple(facts) if facts else None)
-            path.unseen = 0 if facts else path.unseen + 1
-            if path.unseen > max(FORGOTTEN, self.method.lag):
-                del self._paths[number]
-        self._waiting += 1
-        return self._oldest(self.method.lag + 1) if self._waiting > self.method.lag else None
-
-    def flush(self) -> Iterator[Boxes]:
-        """The tracks of the frames that are still waited for, with what has been seen by now."""
-        while self._waiting:
-            yield self._oldest(self._waiting)
-
-    def _oldest(self, age: int) -> Boxes:
-        """The tracks of the frame that came `age` frames ago, 1 for the newest; it is then done with."""
-        rows = []
-        for number, path in sorted(self._paths.items()):
-            if len(path.states) < age:
-                continue
-            states, seen = list(path.states)[-age:], list(path.seen)[-age:]
-            path.last, path.gap = seen[0] or path.last, 0 if seen[0] else path.gap + 1
-            until = next((i for i, facts in enumerate(seen) if facts), None)
-            if until is not None and path.gap + until - 1 <= self.method.lag:
-                rows.append((number, self.method.smoothed(states), *path.last))
-        self._waiting -= 1
-        ids, boxes, labels, scores = zip(*rows, strict=True) if rows else ((), np.empty((0, 4)), (), ())
-        return {
-            "boxes": torch.as_tensor(np.array(boxes), dtype=torch.float32),
-            "labels": torch.tensor(labels, dtype=torch.int64),
-            "scores": torch.tensor(scores, dtype=torch.float32),
-            "ids": torch.tensor(ids, dtype=torch.int64),
-        }
+    def _columns(self, rows: Sequence[tuple[Any, ...]]) -> Boxes:
+        return {name: torch.from_numpy(values) for name, values in super()._columns(rows).items()}
 
 
 def libraries() -> Any:

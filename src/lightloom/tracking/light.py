@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lightloom.tracking.smoothing import Method, OneEuro, Unsmoothed
+from lightloom.tracking.steady import Steady
 
 FADING = 0.9  # of a vote for a track's class, from box to box
 PATIENCE = 1.0  # seconds without a box, after which a track is given up
@@ -35,12 +36,12 @@ class LightTrack:
     their overlap with where each track is expected, the largest first; constant velocity stands for the Kalman filter.
 
     min_score: of a box that begins a track. low_score: of one that may continue it. A track is told from its second
-    box on. Boxes have the time that is given, so pictures may be left out. steady: by the one-euro filter.
+    box on. Boxes have the time that is given, so pictures may be left out. method: steadies them, without a lag.
     """
 
-    def __init__(self, min_score: float, low_score: float = 0.1, steady: bool = True) -> None:
+    def __init__(self, min_score: float, low_score: float = 0.1, method: Method | None = None) -> None:
         self.min_score, self.low_score = min_score, min(low_score, min_score)
-        self.method: Method = OneEuro() if steady else Unsmoothed()
+        self.method: Method = method or OneEuro()
         self._tracks: list[_Track] = []
         self._last = 0
 
@@ -70,6 +71,10 @@ class LightTrack:
         self._tracks = [track for track in self._tracks if track.unseen <= (PATIENCE if track.seen > 1 else 0)]
         return _columns([row for row in rows if row is not None])
 
+    def flush(self) -> list[dict[str, np.ndarray]]:
+        """No picture is waited for."""
+        return []
+
     def _seen(self, track: _Track, box: np.ndarray, label: int, score: float, seconds: float) -> tuple | None:
         box, since = box.astype(float), max(track.unseen + seconds, 1e-3)
         if track.seen:
@@ -80,6 +85,24 @@ class LightTrack:
         track.state = self.method.step(track.state, box, since, float(score))
         best = max(track.votes, key=track.votes.__getitem__)
         return (self.method.smoothed([track.state]), best, float(score), track.number)
+
+
+class LaggedTrack:
+    """Tracks of a film, steadied by a method that also looks at later pictures: `method.lag` of them are waited for.
+
+    min_score, low_score: see `LightTrack`.
+    """
+
+    def __init__(self, min_score: float, low_score: float, method: Method) -> None:
+        self._track, self._steady = LightTrack(min_score, low_score, Unsmoothed()), Steady(method)
+
+    def update(self, found: Mapping[str, np.ndarray], seconds: float) -> Any:
+        """The steady tracks of the picture `lag` before this one, None where there is none yet."""
+        return self._steady.update(self._track.update(found, seconds), seconds)
+
+    def flush(self) -> list[dict[str, np.ndarray]]:
+        """Those of the pictures that are still waited for."""
+        return list(self._steady.flush())
 
 
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from lightloom.predict.pictures.uploads import Picture, decoded, to_float
-from lightloom.predict.web import Answers, Choice, Number, Predict, Takes
-from lightloom.tracking.light import LightTrack
+from lightloom.predict.web import Answers, Choice, Number, Predict, Stream, Takes
+from lightloom.tracking.light import LaggedTrack, LightTrack
+from lightloom.tracking.smoothing import KalmanSmoother, Method, OneEuro, Unsmoothed
 
 ALL = "all"
 LOW = 0.1  # the score of a box that may continue a track
+AUTO = "auto"  # a film is steadied by what comes later too, a camera by what was before
+METHODS: Mapping[str, Callable[[], Method]] = MappingProxyType(
+    {AUTO: OneEuro, "kalman": partial(KalmanSmoother, lag=0), "one_euro": OneEuro, "none": Unsmoothed}
+)
+LAGGED = (AUTO, "kalman")
 Found = Mapping[str, np.ndarray]
 
 
@@ -30,7 +37,7 @@ class Web:
         self.fields = (
             Number("min_score", {"en": "least score", "zh": "最低得分"}, 0, 1, 0.05, 0.5),
             Choice("class", {"en": "class", "zh": "类别"}, (ALL, *self.classes), ALL),
-            Choice("smoothing", {"en": "steadying", "zh": "平滑"}, ("one_euro", "none"), "one_euro"),
+            Choice("smoothing", {"en": "steadying", "zh": "平滑"}, tuple(METHODS), AUTO),
         )
 
     def read(self, body: bytes, options: Mapping[str, Any]) -> Picture:
@@ -42,8 +49,11 @@ class Web:
     def by_file(self, answers: Answers, items: Sequence[Picture]) -> Sequence[Found]:
         return [answers(to_float(item.pixels)) for item in items]
 
-    def follow(self, options: Mapping[str, Any]) -> LightTrack:
-        return LightTrack(float(options["min_score"]), LOW, steady=options["smoothing"] != "none")
+    def follow(self, options: Mapping[str, Any], is_film: bool) -> Stream:
+        least, smoothing = float(options["min_score"]), options["smoothing"]
+        if is_film and smoothing in LAGGED:
+            return LaggedTrack(least, LOW, KalmanSmoother())
+        return LightTrack(least, LOW, METHODS[smoothing]())
 
     def say(self, item: Picture, found: Found, options: Mapping[str, Any]) -> dict[str, Any]:
         scale = np.tile(item.scale, 2)

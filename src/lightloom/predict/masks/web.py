@@ -46,7 +46,7 @@ class Web:
             logits = np.stack([_scaled(plane, (width, height)) for plane in logits])
         return logits.argmax(0).astype(np.uint8)
 
-    def follow(self, options: Mapping[str, Any]) -> Stream:
+    def follow(self, options: Mapping[str, Any], is_film: bool) -> Stream:
         return Alone()
 
     def say(self, item: Picture, found: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,6 @@ class Square:
         """See `lightloom.predict.web`."""
         return decoded(body, self.channels, self.read_side)
 
-    def follow(self, options: Mapping[str, Any]) -> Stream:
+    def follow(self, options: Mapping[str, Any], is_film: bool) -> Stream:
         """See `lightloom.predict.web`."""
         return Alone()

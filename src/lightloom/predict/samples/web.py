@@ -59,7 +59,7 @@ class Web:
     def by_file(self, answers: Answers, items: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         return [answers(item)["images"] for item in items]
 
-    def follow(self, options: Mapping[str, Any]) -> Stream:
+    def follow(self, options: Mapping[str, Any], is_film: bool) -> Stream:
         return Alone()
 
     def say(self, item: np.ndarray, found: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any]:

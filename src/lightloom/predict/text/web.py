@@ -10,7 +10,7 @@ import numpy as np
 
 from lightloom.core.errors import UserError
 from lightloom.data.tokens import PAD, UNKNOWN, from_state
-from lightloom.predict.web import Answers, Number, Predict, Refused, Stream, Takes
+from lightloom.predict.web import Alone, Answers, Number, Predict, Refused, Stream, Takes
 
 MOST = 20_000  # characters
 
@@ -50,9 +50,8 @@ class Web:
             row[: len(own)] = own
         return list(answers(ids)["probabilities"])
 
-    def follow(self, options: Mapping[str, Any]) -> Stream:
-        """Texts are looked at one by one."""
-        raise NotImplementedError
+    def follow(self, options: Mapping[str, Any], is_film: bool) -> Stream:
+        return Alone()
 
     def say(self, item: str, found: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any]:
         order = np.argsort(-found, kind="stable")[: int(options["top"])]

@@ -34,7 +34,7 @@ class Web:
     def by_file(self, answers: Answers, items: Sequence[Picture]) -> Sequence[Any]:
         raise NotImplementedError  # no file gets here
 
-    def follow(self, options: Mapping[str, Any]) -> Stream:
+    def follow(self, options: Mapping[str, Any], is_film: bool) -> Stream:
         return Alone()
 
     def say(self, item: Picture, found: Any, options: Mapping[str, Any]) -> dict[str, Any]:
