@@ -71,6 +71,7 @@ BORDERS: dict[str, tuple[str, dict[str, str]]] = {
             "core/lock.py": "its own lock, any fault of which is met there",
             "exporting/formats.py": "the header of an export, whose model is built through the gate",
             "predict/onnx_file.py": "the metadata of an export, checked to be plain and as its schema says",
+            "serve/label_studio.py": "tasks, whose form is checked as they are read",
             "serve/live.py": "a camera's options, each of which its field checks",
             "sweeps/search.py": "a copy of its own",
         },

@@ -1,6 +1,7 @@
 """A server as it is started, with an exported detector: who is let in, what is answered, and what ends it."""
 
 import asyncio
+import base64
 import contextlib
 import io
 import json
@@ -24,7 +25,7 @@ from starlette.requests import Request
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from lightloom.predict.web import Refused
-from lightloom.serve import bodies
+from lightloom.serve import bodies, label_studio
 from lightloom.serve.films import Films
 from lightloom.tracking.film import FilmReader, FilmWriter
 
@@ -258,6 +259,44 @@ def test_the_client_of_the_docs_works(server, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(client.replace("http://127.0.0.1:8000", server.address).replace('"..."', repr(TOKEN)))
     assert capsys.readouterr().out == "light 0.9 [12.0, 0.0, 18.0, 6.0]\n"
+
+
+LABELS = '<View><Image name="pic" value="$image"/><RectangleLabels name="tag" toName="pic"/></View>'
+
+
+def test_label_studio_gets_boxes_in_its_form(server):
+    client = server.asking({"authorization": "Basic " + base64.b64encode(f"me:{TOKEN}".encode()).decode()})
+    assert client.post("/setup", json={"project": "1"}).json() == {"model_version": "detector"}
+    address = "data:image/png;base64," + base64.b64encode(lit(16)).decode()
+    (found,) = client.post("/predict", json={"tasks": [{"data": {"image": address}}], "label_config": LABELS}).json()[
+        "results"
+    ]
+    (region,) = found["result"]
+    assert (region["from_name"], region["to_name"], region["type"]) == ("tag", "pic", "rectanglelabels")
+    assert region["value"] == {
+        "x": 25.0, "y": 0.0, "width": 9.375, "height": 18.75, "rotation": 0, "rectanglelabels": ["light"]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ({"image": "http://169.254.169.254/latest"}, (422, "no_home")),
+        ({"image": "/data/upload/1.png"}, (422, "no_home")),
+        ({"image": "file:///etc/passwd"}, (422, "no_picture")),
+        ({"text": "hello"}, (422, "no_picture")),
+        ({"image": "data:image/png;base64,$$"}, (422, "no_picture")),
+        ("image", (422, "no_tasks")),
+    ],
+)
+def test_what_label_studio_may_not_ask_is_refused(server, task, expected):
+    assert code(server.client.post("/predict", json={"tasks": [{"data": task}]})) == expected
+
+
+def test_pictures_are_fetched_from_label_studio_alone():
+    for address in ("http://other/1.png", "https://studio:8080/1.png", "http://studio:8080@evil/1.png", "//evil/1.png"):
+        with pytest.raises(Refused, match="elsewhere"):
+            asyncio.run(label_studio.picture({"image": address}, "http://studio:8080"))
 
 
 def test_a_body_that_trickles_is_given_up(monkeypatch):

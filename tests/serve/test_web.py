@@ -15,6 +15,7 @@ from lightloom.predict.samples.latents import latents
 from lightloom.predict.samples.web import between
 from lightloom.predict.web import LANGUAGES, Choice, Number, Refused, options_of, webs
 from lightloom.serve import engines
+from lightloom.serve.drawing import painted
 
 
 def test_none_of_them_loads_torch():
@@ -65,6 +66,20 @@ def _picture(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 128), (40, 33)])
+def test_masks_of_a_file_lie_where_the_picture_has_them(size, tmp_path):
+    height, width = size
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, : width // 4] = 255
+    answer = said(loaded(onnx_files.segmenter(tmp_path)), "masks", _picture(pixels))
+    assert answer["size"] == [width, height]
+    shares = {bar["name"]: bar["value"] for bar in answer["bars"]}
+    assert shares["light"] == pytest.approx(width // 4 / width, abs=0.02)
+    shown = painted(pixels, answer)
+    assert shown[:, -1].tolist() == (pixels[:, -1] // 2).tolist()
+    assert (shown[:, 0, 0] > shown[:, 0, 1]).all()  # class 1 is red
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64])

@@ -54,6 +54,24 @@ def detector(folder: Path) -> Path:
     return _written(folder / "detector.onnx", "find", "image", shape, nodes, values, outputs, facts)
 
 
+def segmenter(folder: Path, side: int = 32) -> Path:
+    """A pixel is of `light` where an image of three channels is bright, else of `dark`."""
+    nodes = [
+        helper.make_node("ReduceMean", ["images", "axes"], ["bright"], keepdims=1),
+        helper.make_node("Sub", ["one", "bright"], ["dark"]),
+        helper.make_node("Concat", ["dark", "bright"], ["logits"], axis=1),
+        helper.make_node("ArgMax", ["logits"], ["masks"], axis=1, keepdims=0),
+    ]
+    values = [
+        helper.make_tensor("axes", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("one", TensorProto.FLOAT, [], [1.0]),
+    ]
+    shape: list[Any] = ["batch", 3, "height", "width"]
+    outputs = {"logits": ["batch", 2, "height", "width"], "masks": ["batch", "height", "width"]}
+    facts = {"kind": "segmentation", "classes": ["dark", "light"], "channels": 3, "image_size": side}
+    return _written(folder / "segmenter.onnx", "segment", "images", shape, nodes, values, outputs, facts)
+
+
 def _written(
     path: Path,
     use: str,
@@ -64,7 +82,7 @@ def _written(
     outputs: dict[str, list[Any]],
     facts: dict[str, Any],
 ) -> Path:
-    kinds = {"labels": TensorProto.INT64}
+    kinds = {"labels": TensorProto.INT64, "masks": TensorProto.INT64}
     begin = helper.make_tensor_value_info(given, TensorProto.FLOAT, shape)
     ends = [
         helper.make_tensor_value_info(name, kinds.get(name, TensorProto.FLOAT), sizes)

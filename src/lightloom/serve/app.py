@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from lightloom.predict.web import Choice, Refused, options_of
-from lightloom.serve import live, pages
-from lightloom.serve.bodies import Budget, picture
+from lightloom.serve import label_studio, live, pages
+from lightloom.serve.bodies import MOST_PICTURE, Budget, chunks, picture
 from lightloom.serve.films import Films, shown
 from lightloom.serve.inference import PICTURE, Inference
 from lightloom.serve.measures import Measures
@@ -57,6 +57,7 @@ def front(cfg: Mapping[str, Any], inference: Inference) -> FastAPI:
     _add_state(app, inference, measures)
     _add_pages(app, cfg, inference)
     _add_films(app, inference, films)
+    _add_label_studio(app, inference, budget, cfg["label_studio"])
 
     @app.get(f"{API}/models", summary="The model, and what it can be asked")
     async def models() -> dict[str, Any]:
@@ -114,7 +115,7 @@ def _add_handlers(app: FastAPI, measures: Measures) -> None:
 def _add_state(app: FastAPI, inference: Inference, measures: Measures) -> None:
     @app.get("/health", summary="Is the front there?")
     async def health() -> dict[str, str]:
-        return {"status": "ok"}
+        return {"status": "UP"}
 
     @app.get("/ready", summary="Is the model there?")
     async def ready() -> dict[str, str]:
@@ -174,6 +175,28 @@ def _add_films(app: FastAPI, inference: Inference, films: Films) -> None:
     async def cancel(job: str) -> Response:
         films.cancel(films.get(job))
         return Response(status_code=204)
+
+
+def _add_label_studio(app: FastAPI, inference: Inference, budget: Budget, home: str | None) -> None:
+    """The addresses that Label Studio asks of a backend."""
+
+    @app.post("/setup", summary="Label Studio: which model is it?")
+    async def setup(request: Request) -> dict[str, str]:
+        async for _ in chunks(request, MOST_PICTURE):
+            pass
+        return {"model_version": inference.hello.model["name"]}
+
+    @app.post("/predict", summary="Label Studio: predictions for its tasks")
+    async def tasks(request: Request) -> dict[str, Any]:
+        what, options = asked(inference, {})
+        results = []
+        with budget.share() as sizes:
+            given, controls = label_studio.read(await picture(request, budget, sizes))
+            for task in given:
+                body = await label_studio.picture(task, home)
+                answer = await inference.ask(Ask(what, body, options), PICTURE)
+                results.append(label_studio.result(answer, controls, inference.hello.model["name"]))
+        return {"results": results}
 
 
 def _openapi(inference: Inference) -> dict[str, Any]:

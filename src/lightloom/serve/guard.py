@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hmac
 import ipaddress
 import time
@@ -127,6 +129,9 @@ def _given(scope: Any, headers: Mapping[str, str]) -> Iterator[str]:
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         yield value.strip()
+    if scheme.lower() == "basic":  # of Label Studio, whose backends have a user and a password
+        with contextlib.suppress(ValueError):
+            yield base64.b64decode(value, validate=True).decode("utf-8").partition(":")[2]
     try:
         cookies = SimpleCookie(headers.get("cookie", ""))
     except CookieError:

@@ -14,8 +14,9 @@ from lightloom.core.ranges import Count, Natural, Positive
 @dataclass(frozen=True)
 class Options:
     """host, port: to listen at; 0 is any free port. token: who may ask, null for a new one where others can. ssl:
-    `self`, or a folder with cert.pem and key.pem. hosts: names that the server has. most_waiting: pictures that wait.
-    most_live: cameras at a time. most_films: that wait or run. keep_hours: of films and what was made of them.
+    `self`, or a folder with cert.pem and key.pem. hosts: names that the server has. label_studio: its address, whose
+    pictures may be fetched. most_waiting: pictures that wait. most_live: cameras at a time. most_films: that wait or
+    run. keep_hours: of films and what was made of them.
     """
 
     host: str
@@ -23,6 +24,7 @@ class Options:
     token: str | None
     ssl: str | None
     hosts: Sequence[str]
+    label_studio: str | None
     most_waiting: Count
     most_live: Natural
     most_films: Natural
