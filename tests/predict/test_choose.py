@@ -176,11 +176,13 @@ DATA = {
         "data.target_std=[1,1,1,1,1,1,1,1,1,1]",
     ),
     "language_modelling": ("data=tales", "data.vocab_size=40"),
+    "masked_language_modelling": ("data=reviews_toy", "data.vocab_size=9", "data.num_classes=2"),
 }
 USES = {
     "boxes": "find",
     "classes": "classify",
     "language": "write",
+    "masked_words": "fill",
     "masks": "segment",
     "reconstructions": "reconstruct",
     "samples": "sample",
@@ -206,6 +208,7 @@ EXPECTED = {  # by task
     "tagging": {"targets"},
     "regression": {"targets"},
     "language_modelling": {"language"},
+    "masked_language_modelling": {"masked_words"},
 }
 
 

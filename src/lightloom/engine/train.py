@@ -132,6 +132,7 @@ def build_data(cfg: DictConfig) -> tuple[DictConfig, pl.LightningDataModule]:
     started = time.monotonic()
     datamodule = build_datamodule(cfg.data)
     checkpoints.check_hyperparameters(datamodule, "data")
+    _adopt(cfg, datamodule)
     facts.prepare(datamodule)
     found = contract.facts(datamodule)
     cfg.data.update(literal({"name": contract.name(datamodule), **found}))
@@ -144,6 +145,17 @@ def build_data(cfg: DictConfig) -> tuple[DictConfig, pl.LightningDataModule]:
     facts.tell(datamodule, *([_untested(cfg)] if tests and not _is_testable(cfg, datamodule) else []))
     log.debug("data: read in %.1f s", time.monotonic() - started)
     return cfg, datamodule
+
+
+def _adopt(cfg: DictConfig, datamodule: pl.LightningDataModule) -> None:
+    """Of a run that begins with weights of another, on data of the same kind: a word has the id that these know."""
+    if not (cfg.get("weights_only_init") and cfg.get("ckpt_path")):
+        return
+    content = checkpoints.load(Path(str(cfg.ckpt_path)))
+    kept, known = content["data_state"], content["config"].get("data", {})
+    if kept and known.get("kind") == cfg.data.get("kind"):
+        contract.adopt(datamodule, kept)
+        log.info("The data takes over the %s of %s.", " and ".join(kept), cfg.ckpt_path)
 
 
 def _is_testable(cfg: DictConfig, datamodule: pl.LightningDataModule) -> bool:

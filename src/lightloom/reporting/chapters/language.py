@@ -38,6 +38,25 @@ class Language(Chapter):
         return [Section("continuations", "Texts", render("continuations.html.jinja", epochs=found))] if found else []
 
 
+class MaskedLanguage(Chapter):
+    """What fills in hidden words."""
+
+    place = 61
+    tasks = ("masked language modelling",)
+    pipeline = "fill-mask"
+    example = 'text="a <mask> film"'
+    hyperparameters = ("data.max_length", "model.share")
+
+    def facts(self, run: Run) -> list[tuple[str, Any]]:
+        return [("vocabulary", run.data.get("vocab_size"))]
+
+    def inputs(self, run: Run) -> str | None:
+        return (
+            f"Texts are int64 (B, T), places in a vocabulary of {run.data.get('vocab_size')}, 0 after the end of each; "
+            f"{run.data.get('vocab_size')} is the mask."
+        )
+
+
 def few(epochs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The first, the last, and some between, each farther from the last than the one after it."""
     places = {0, *(len(epochs) - 2**i for i in range(SHOWN - 1))}
