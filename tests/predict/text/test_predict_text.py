@@ -15,11 +15,14 @@ from torch import nn
 
 from lightloom.config.compose import expand_shorthand
 from lightloom.core.errors import UserError
+from lightloom.data.text.datamodule import TextDataModule
+from lightloom.data.text.readers import TextLines
 from lightloom.data.text.reviews_toy import BLAME, PRAISE, SUBJECTS
 from lightloom.data.tokens import Words
 from lightloom.networks.bag import BagOfWords
 from lightloom.predict.loading import load
 from lightloom.predict.text.command import texts_of
+from lightloom.predict.text.inspection import inspect
 from lightloom.predict.text.predictor import Predictor
 from lightloom.predict.text.web import Web
 from lightloom.predict.web import Refused
@@ -178,3 +181,27 @@ def test_of_a_linear_model_the_words_are_all_of_the_answer():
         weights = [abs(weight) for _, weight in found]
         assert weights == sorted(weights, reverse=True)
     assert not any(parameter.grad is not None for parameter in module.network.embedding.parameters())
+
+
+def test_what_is_in_a_set_of_texts_is_told(tmp_path, capsys):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "test").mkdir()
+    for part, name, lines in (
+        ("train", "neg", ["dull", "dull", "a b c", *(f"n {i}" for i in range(20))]),
+        ("train", "pos", ["fine", "dull", *(f"p {i}" for i in range(20))]),
+        ("test", "neg", ["dull", "never seen"]),
+        ("test", "pos", ["fine"]),
+    ):
+        (tmp_path / part / f"{name}.txt").write_text("\n".join(lines))
+    facts = {"name": "mine", "kind": "text", "num_classes": None, "classes": None, "vocab_size": None}
+    sizes = {"max_length": 8, "batch_size": 4, "eval_batch_size": 4}
+    data = TextDataModule(TextLines(tmp_path), Words(), **facts, **sizes)
+    data.setup("test")
+    found = inspect(data, OmegaConf.create({"data": {"name": "mine"}}))
+    lengths, classes = (table.rows for table in found.tables)
+    assert [row[0] for row in lengths] == ["train", "val", "test"]
+    assert lengths[2][1:] == ("3", "1", "1", "2", "0", "50.0%")
+    assert [sum(int(n) for n in row[1:]) for row in classes] == [25, 23]
+    assert "2 texts are in more than one part: 'dull', 'fine'." in found.notes
+    assert "1 texts are of more than one class: 'dull'." in found.notes
+    assert "ids of a text" in capsys.readouterr().out

@@ -150,7 +150,7 @@ class TextDataModule(KeyedDataModule):
     def summary(self) -> Summary:
         """With the number of classes and ids, what was left out or cut off, and how much is unknown."""
         notes = [note for split in self.splits.values() for note in split.notes]
-        notes += [note for name in self.splits if (note := self._encoded(name).note(name, self.max_length))]
+        notes += [note for name in self.splits if (note := self.encoded_split(name).note(name, self.max_length))]
         of = f"{self.num_classes:,} classes, {self.vocab_size:,} ids"
         return replace(super().summary(), of=of, notes=tuple(dict.fromkeys(notes)))
 
@@ -229,7 +229,8 @@ class TextDataModule(KeyedDataModule):
 
     # --- batches
 
-    def _encoded(self, name: str) -> Encoded:
+    def encoded_split(self, name: str) -> Encoded:
+        """A split as ids, encoded once."""
         if name not in self.encoded:
             self.encoded[name] = Encoded(self.split(name), self.tokens, self.max_length)
         return self.encoded[name]
@@ -237,13 +238,13 @@ class TextDataModule(KeyedDataModule):
     def train_dataloader(self) -> DataLoader[Any] | Batches:
         self.split("train")
         self._check_batch_size()
-        train = self._encoded("train")
+        train = self.encoded_split("train")
         order = training_order(self, len(train), lengths=train.lengths if self.bucketed else None)
         return loader(train, order, self.num_workers, self.seed, self.worker_timeout)
 
     def eval_loader(self, name: str) -> DataLoader[Any] | Batches:
         """Any split once, the classes by turns."""
-        split = self._encoded(name)
+        split = self.encoded_split(name)
         order = evaluation_order(self, len(split), name)
         return loader(split, order, self.num_workers, self.seed, self.worker_timeout)
 
