@@ -30,8 +30,8 @@ KNOWN_TO_LEAVES = ("lightloom.core.errors", "lightloom.core.parts", "lightloom.c
 WITHOUT_TORCH = ("core", "config", "cli")
 # Folders and files named after a kind of data may know it; what they stand beside may not.
 # (config/aliases.py names what has moved, and so knows all of them by name.)
-KINDS = {"images", "pictures", "boxes", "masks", "signals", "text", "graphs"}
-KINDS |= {"samples", "classes", "reconstructions", "latents", "text_images", "targets"}
+KINDS = {*re.findall(r"\w+", "images pictures boxes masks signals text")}
+KINDS |= {*re.findall(r"\w+", "graphs samples classes reconstructions latents text_images targets")}
 SHARED = ("core", "config", "cli", "ops", "engine", "loggers", "callbacks/run", "reporting", "exporting", "predict")
 KIND_WORDS = re.compile(r"\bimages?\b|\bchannels\b|num_classes|\bkind ==|\.kind\b.*==")
 FILES = sorted(PACKAGE.rglob("*.py"))

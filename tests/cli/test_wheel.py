@@ -59,10 +59,9 @@ def test_yaml_files_of_the_folder_come_before_those_of_the_wheel(installed, tmp_
         (folder / f"configs/{name}.yaml").write_text(text)
     assert "seed: 7" in lightloom(installed, folder, "train", "experiment=first", "--cfg", "job")[1]
     code, text = lightloom(installed, folder, "train", "model=mlp")
-    assert (code, text.strip()) == (
-        2,
-        "error: model=mlp: its YAML makes no model, it has no _target_; begin it with `defaults: [base/<one of "
-        "autoencoder, classifier, detector, gan, pyramid, segmenter, vae>, _self_]`.",
+    assert code == 2
+    assert text.startswith(
+        "error: model=mlp: its YAML makes no model, it has no _target_; begin it with `defaults: [base/<"
     )
 
 
@@ -70,10 +69,8 @@ def test_help_and_mistakes_name_the_command_as_it_is_called(installed, tmp_path)
     (folder := tmp_path / "empty").mkdir()
     code, text = lightloom(installed, folder, "train", "--help")
     assert (code, "Usage: lightloom train [model=NAME]" in text, "python src/" in text) == (0, True, False)
-    assert lightloom(installed, folder, "trai") == (
-        2,
-        "error: trai is no command. Did you mean train? Known: eval, export, inspect_data, predict, report, runs, "
-        "smooth, sweep, train.\n",
-    )
+    known = ", ".join(sorted(path.stem for path in (ROOT / "src").glob("*.py")))
+    said = f"error: trai is no command. Did you mean train? Known: {known}.\n"
+    assert lightloom(installed, folder, "trai") == (2, said)
     assert "lightloom <command> --help shows" in lightloom(installed, folder, "train", "--no-such-flag")[1]
     assert list(folder.iterdir()) == []

@@ -52,6 +52,7 @@ def names(capsys) -> set[str]:
         (("tag=paper",), {"good", "fair"}),
         (("data.name=digits", "state=finished"), {"good", "fair"}),
         (("state=ended",), {"broken"}),
+        (("tag=none",), set()),
         (("name=*o*", "model.network.width=8"), {"good", "other", "broken"}),
     ],
 )
@@ -111,7 +112,6 @@ def test_a_run_that_runs_is_left_alone(logs):
         (["clean=everything"], "clean=everything: it is one of unfinished, previous, last, all."),
         (["sort=sice"], "Did you mean size or score?"),
         (["paper"], "paper: write option=pattern"),
-        (["tag=none"], "none of 4 runs"),
     ],
 )
 def test_a_mistake_is_one_sentence(logs, asked, said):

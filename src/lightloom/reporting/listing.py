@@ -62,8 +62,8 @@ def listed(arguments: Sequence[str], log_dir: Path) -> int:
     kept = [one for one in entries if all(fits(one, k, v) for k, v in given.items() if k not in OWN)]
     kept.sort(key=SORTS[_one_of("sort", given.get("sort", "age"), SORTS)])
     if not kept:
-        raise UserError(f"none of {len(entries)} runs in {where} is as asked: {' '.join(arguments)}.")
-    if given.get("compare") == "true":
+        say(f"None of {len(entries)} runs in {where} is as asked: {' '.join(arguments)}.")
+    elif given.get("compare") == "true":
         _compare([one.run for one in kept])
     elif "clean" in given:
         clean(kept, _one_of("clean", given["clean"], CLEANINGS), given.get("yes") == "true")
