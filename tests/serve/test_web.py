@@ -111,3 +111,32 @@ def test_a_checkpoint_is_asked_as_its_predictor_is(family):
     assert OLD[family] in engine.able
     for what in engine.able:
         assert said(engine, what, _picture(np.full((20, 20), 204, np.uint8)))
+
+
+class ByClass:
+    """A session of a generator by class: an image is all its label, over ten."""
+
+    @staticmethod
+    def answers(z: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+        return {"images": np.broadcast_to(labels[:, None, None, None] / 10, (len(z), 1, 2, 2))}
+
+
+def test_images_are_made_of_the_class_that_is_asked_for():
+    web = webs()["samples"]({"latent_dim": 4, "by_class": True, "classes": ["a", "b", "c"]})
+    for chosen, names in (("c", "cccc"), ("each in turn", "abca")):
+        options = options_of(web.fields, {"count": "4", "class": chosen})
+        item = web.read(b"", options)
+        (found,) = web.by_file(ByClass.answers, [item])
+        assert "".join(one["name"] for one in web.say(item, found, options)["pictures"]) == names
+        assert [round(10 * float(image.max())) for image in found] == ["abc".index(name) for name in names]
+
+
+def test_labels_are_bars_and_numbers_are_figures():
+    picture = _picture(np.full((20, 20), 204, np.uint8))
+    for kind, shown in (("image_tags", "bars"), ("image_values", "figures")):
+        web = webs()["targets"]({"kind": kind, "channels": 1, "image_size": 8, "classes": ["x", "y"]})
+        item = web.read(picture, {})
+        (found,) = web.by_file(lambda batch: {"estimates": batch.reshape(len(batch), -1)[:, :2]}, [item])
+        answer = web.say(item, found, {})
+        assert list(answer) == [shown]
+        assert "0.8" in str(answer)

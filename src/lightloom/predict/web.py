@@ -66,8 +66,8 @@ class Choice:
 
 
 Field = Number | Choice
-Predict = Callable[[Any], Any]  # the predictor's `predict`, arrays for tensors
-Answers = Callable[[Any], Mapping[str, Any]]  # an exported file's answers by name to an array
+Predict = Callable[..., Any]  # the predictor's `predict`, arrays for tensors
+Answers = Callable[..., Mapping[str, Any]]  # an exported file's answers by name, to its inputs
 
 
 class Stream(Protocol):

@@ -42,11 +42,12 @@ def of_file(cfg: Mapping[str, Any], threads: int) -> Engine:
     known = {web.use: (name, web) for name, web in webs().items()}
     about = onnx_file.about(session, path, known)
     name, web = known[about["use"]]
-    asked = web({**about["facts"], "input": about["input"]["shape"]})
-    (first, *_) = session.get_inputs()
+    inputs = [one.name for one in session.get_inputs()]
+    asked = web({**about["facts"], "input": about["input"]["shape"], "by_class": len(inputs) > 1})
 
-    def answers(x: Any) -> dict[str, Any]:
-        return dict(zip(about["outputs"], session.run(about["outputs"], {first.name: x}), strict=True))
+    def answers(*given: Any) -> dict[str, Any]:
+        found = session.run(about["outputs"], dict(zip(inputs, given, strict=True)))
+        return dict(zip(about["outputs"], found, strict=True))
 
     return Engine(about["run_name"], about["data"], "onnxruntime", {name: (asked, partial(asked.by_file, answers))})
 
@@ -72,7 +73,8 @@ def of_checkpoint(cfg: Mapping[str, Any], threads: int) -> Engine:
     for one in choose.capabilities():
         if one.name in known and one.predictor.accepts(module, request):
             predictor = one.predictor(module, as_config(facts))
-            web = known[one.name]({**facts, "latent_dim": getattr(module, "latent_dim", None)})
+            own = {"latent_dim": getattr(module, "latent_dim", None), "by_class": getattr(predictor, "by_class", False)}
+            web = known[one.name]({**facts, **own})
             able[one.name] = (web, partial(web.by_predictor, _of_arrays(predictor)))
     if not able:
         raise UserError(
@@ -82,15 +84,15 @@ def of_checkpoint(cfg: Mapping[str, Any], threads: int) -> Engine:
     return Engine(trained.run_name, str(trained.data.get("name")), str(module.device), able)
 
 
-def _of_arrays(predictor: Any) -> Callable[[Any], Any]:
+def _of_arrays(predictor: Any) -> Callable[..., Any]:
     """The predictor's `predict` of arrays, or texts, to arrays."""
     import numpy as np
     import torch
 
     def to_tensors(given: Any) -> Any:
-        if isinstance(given, str | np.ndarray):
-            return torch.from_numpy(given) if isinstance(given, np.ndarray) else given
-        return [to_tensors(one) for one in given]
+        if isinstance(given, list):
+            return [to_tensors(one) for one in given]
+        return torch.from_numpy(given) if isinstance(given, np.ndarray) else given
 
     def to_arrays(found: Any) -> Any:
         if isinstance(found, torch.Tensor):
@@ -99,7 +101,7 @@ def _of_arrays(predictor: Any) -> Callable[[Any], Any]:
             return {name: to_arrays(value) for name, value in found.items()}
         return [to_arrays(value) for value in found] if isinstance(found, list | tuple) else found
 
-    return lambda given: to_arrays(predictor.predict(to_tensors(given)))
+    return lambda *given: to_arrays(predictor.predict(*map(to_tensors, given)))
 
 
 def _cores() -> int:

@@ -8,6 +8,7 @@ import math
 
 import commands
 import pytest
+from asking import loaded, said
 from markupsafe import escape
 
 from lightloom.core.errors import UserError
@@ -33,6 +34,12 @@ def trained(tmp_path_factory):
 def predictor(trained):
     loaded = load(trained[1])
     return Predictor(loaded.module, {**loaded.config.data, **loaded.state})
+
+
+def test_a_page_writes_as_the_command_does(trained, predictor):
+    prompt = "the fox"
+    found = predictor.predict([prompt], 3)[0]
+    assert said(loaded(trained[1]), "language", prompt.encode(), seed="3") == {"text": prompt + found}
 
 
 def newest(folder):

@@ -14,7 +14,9 @@ from lightloom.predict.samples.latents import latents
 from lightloom.predict.web import Alone, Answers, Choice, Field, Number, Predict, Stream, Takes
 
 NEW, BETWEEN = "new", "between"
+ALL = "each in turn"
 SLIDERS = 6  # latents that can be moved
+Latents = tuple[np.ndarray, ...]  # (N, Z), and labels (N,) of a model that makes images by class
 
 
 class Web:
@@ -39,9 +41,12 @@ class Web:
         ]
         for i in range(1, min(self.size, SLIDERS) + 1):
             fields.append(Number(f"z{i}", {"en": f"latent {i}, moved by", "zh": f"潜变量 {i} 偏移"}, -3, 3, 0.1, 0))
+        self.classes = list(facts.get("classes") or ()) if facts.get("by_class") else []
+        if self.classes:
+            fields.append(Choice("class", {"en": "class", "zh": "类别"}, (ALL, *map(str, self.classes)), ALL))
         self.fields = tuple(fields)
 
-    def read(self, body: bytes, options: Mapping[str, Any]) -> np.ndarray:
+    def read(self, body: bytes, options: Mapping[str, Any]) -> Latents:
         seed, count = int(options["seed"]), int(options["count"])
         if options["what_of"] == NEW:
             z = latents(seed, count, self.size)
@@ -51,19 +56,27 @@ class Web:
         z = z * np.float32(options["truncation"])
         moved = np.array([options[f"z{i}"] for i in range(1, min(self.size, SLIDERS) + 1)], np.float32)
         z[:, : len(moved)] += moved
-        return z
+        if not self.classes:
+            return (z,)
+        chosen = options["class"]
+        labels = np.arange(len(z)) % len(self.classes) if chosen == ALL else np.full(len(z), self._label(chosen))
+        return z, labels.astype(np.int64)
 
-    def by_predictor(self, predict: Predict, items: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        return [predict(item) for item in items]
+    def _label(self, name: str) -> int:
+        return [str(one) for one in self.classes].index(name)
 
-    def by_file(self, answers: Answers, items: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        return [answers(item)["images"] for item in items]
+    def by_predictor(self, predict: Predict, items: Sequence[Latents]) -> Sequence[np.ndarray]:
+        return [predict(*item) for item in items]
+
+    def by_file(self, answers: Answers, items: Sequence[Latents]) -> Sequence[np.ndarray]:
+        return [answers(*item)["images"] for item in items]
 
     def follow(self, options: Mapping[str, Any], is_film: bool) -> Stream:
         return Alone()
 
-    def say(self, item: np.ndarray, found: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any]:
-        return {"pictures": [{"name": str(i), "src": png(image)} for i, image in enumerate(found, 1)]}
+    def say(self, item: Latents, found: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any]:
+        names = [str(self.classes[k]) for k in item[1]] if self.classes else [str(i + 1) for i in range(len(found))]
+        return {"pictures": [{"name": name, "src": png(image)} for name, image in zip(names, found, strict=True)]}
 
 
 def between(a: np.ndarray, b: np.ndarray, count: int) -> np.ndarray:
