@@ -70,7 +70,7 @@ def measure_cost(args: argparse.Namespace) -> None:
     images = torch.stack([drawn[i] for i in range(BATCH)]).float() / 255
     codes = encoded([text[:4] for text in drawn.texts[:BATCH]], cfg.data.alphabet)
     for name in MODELS:
-        options = [f"model={name}", "data=captchas", "data.max_length=4"]
+        options = [f"model={name}", "data=captchas", "data.max_length=4", "data.num_symbols=32"]
         module = build(plain(compose.without_hydra(compose.compose("train", options)).model), "model")
         count = sum(p.numel() for p in module.parameters())
         step = middle(args.rounds, lambda module=module: module._losses(module(images), codes).mean().backward())
@@ -78,7 +78,7 @@ def measure_cost(args: argparse.Namespace) -> None:
         with torch.inference_mode():
             read = middle(args.rounds, lambda module=module: module.read(images))
             beam = middle(1, lambda module=module: module.read(images, 10))
-        print(f"| {name} | {count:,} | {step / BATCH:.2f} | {read / BATCH:.2f} | {beam / BATCH:.1f} |")
+        print(f"| {name} | {count:,} | {step / BATCH:.2f} | {read / BATCH:.2f} | {beam / BATCH:.1f} |", flush=True)
 
 
 def measure_shift(args: argparse.Namespace) -> None:
