@@ -63,8 +63,11 @@ def test_predict_draws_the_same_images_for_the_same_seed(trained, tmp_path):
 
 
 NO_BATCH_NORM = ("model.generator.norm=layer",)
+AVERAGE = "+callbacks.average={_target_: lightloom.callbacks.samples.generator_average.GeneratorAverage}"
 ALIKE = {
     "GAN": ("model=hinge_gan", "GivenNoise", *NO_BATCH_NORM, "model.n_critic=2", *NARROW, "model.penalty.weight=1.0"),
+    "cGAN": ("model=cgan", "GivenConditional", "model.discriminator.dropout=0.0", AVERAGE),
+    "SN-GAN": ("model=hinge_gan", "GivenNoise", *NO_BATCH_NORM, *NARROW, "model.discriminator.spectral_norm=true"),
     "BiGAN": ("model=bigan", "GivenBiGAN", *NO_BATCH_NORM, "model.discriminator.norm=layer", *NARROW),
     "VAE": ("model=vae", "GivenVAE", "optimizer=sgd", "model.optimizer.lr=0.001"),
     "VAE+GAN": ("model=vae_gan", "GivenVAEGAN", "model.decoder.norm=layer", "model.discriminator.norm=layer"),
@@ -73,8 +76,10 @@ ALIKE = {
 
 
 # Adam and RMSprop divide by the gradient's size: of a gradient near 0 a rounding error would make a whole step.
+SMOOTH = [f"++model.{player}_optimizer.eps=0.1" for player in ("generator", "discriminator")]
 PLAIN = {
-    "BiGAN": [f"++model.{player}_optimizer.eps=0.1" for player in ("generator", "discriminator")],
+    "BiGAN": SMOOTH,
+    "cGAN": SMOOTH,
     "VAE+GAN": [
         option
         for player in ("encoder", "decoder", "discriminator")

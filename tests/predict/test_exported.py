@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from onnx import TensorProto, helper
 
 from lightloom.core.errors import UserError
-from lightloom.modules.protocols import Detects, Generates, Reconstructs, classifies
+from lightloom.modules.protocols import Detects, Generates, GeneratesByClass, Reconstructs, classifies
+from lightloom.ops.rng import latents
 from lightloom.predict import exported
 
 ABOUT = {
@@ -65,6 +66,44 @@ def test_what_it_says_is_checked(name, value, said, tmp_path):
     about = {key: text for key, text in {**ABOUT, name: value}.items() if text is not None}
     with pytest.raises(UserError, match=said):
         restored(written(tmp_path, about))
+
+
+def by_class(folder: Path, classes: list[str] | None) -> Path:
+    """A file that makes the latents, times the label, as images (batch, 2)."""
+    nodes = [
+        helper.make_node("Cast", ["labels"], ["factors"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["factors", "axis"], ["column"]),
+        helper.make_node("Mul", ["latents", "column"], ["images"]),
+    ]
+    axis = helper.make_tensor("axis", TensorProto.INT64, [1], [1])
+    latents = helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["batch", 2])
+    labels = helper.make_tensor_value_info("labels", TensorProto.INT64, ["batch"])
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 2])
+    graph = helper.make_graph(nodes, "times", [latents, labels], [images], [axis])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    facts = json.dumps({"kind": "image", "classes": classes})
+    said = {
+        "use": "sample",
+        "outputs": '["images"]',
+        "facts": facts,
+        "input": '{"shape": ["batch", 2], "labels": ["labels"]}',
+    }
+    helper.set_model_props(model, {**ABOUT, **said})
+    onnx.save(model, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+def test_a_file_with_labels_makes_images_by_class(tmp_path):
+    """Those that are asked for; else each latent's own, of all the same share."""
+    _, module = restored(by_class(tmp_path, ["a", "b", "c"]))
+    assert isinstance(module, GeneratesByClass)
+    z = latents(0, 600, 2)
+    assert torch.equal(module.decode(z, torch.full((600,), 2)), z * 2)
+    drawn = module.classes_of(z)
+    assert torch.equal(module.decode(z), z * drawn[:, None])
+    assert (drawn.bincount(minlength=3) / 600 - 1 / 3).abs().max() < 0.06
+    with pytest.raises(UserError, match="takes labels, but names no classes"):
+        restored(by_class(tmp_path, None))
 
 
 def test_a_file_that_is_none_is_refused_in_one_line(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightloom.modules.bigan import BiGAN
+from lightloom.modules.conditional_gan import ConditionalGAN
 from lightloom.modules.gan import GAN
 from lightloom.modules.vae import VAE
 from lightloom.modules.vae_gan import VAEGAN
@@ -24,6 +25,10 @@ class NotedNoise(GAN):
         z = super().noise(real)
         torch.save(z, f"{self.trainer.default_root_dir}/noise-{self.global_rank}.pt")
         return z
+
+
+class GivenConditional(ConditionalGAN):
+    noise = GivenNoise.noise
 
 
 class GivenBiGAN(BiGAN):

@@ -17,7 +17,7 @@ def weights(run_folder: Path) -> dict[str, torch.Tensor]:
 
 def results(run_folder: Path) -> dict[str, float]:
     found = json.loads((run_folder / "results.json").read_text())
-    return {k: v for k, v in found.items() if k != "train_seconds"}
+    return {k: v for k, v in found.items() if k != "train_seconds" and not isinstance(v, str)}
 
 
 def confusion(run_folder: Path) -> torch.Tensor:

@@ -179,7 +179,7 @@ def facts(cfg: DictConfig, trained: DictConfig, graph: Graph) -> dict[str, str]:
         "model": plain(trained.model),
         "data": trained.data.name,
         "classes": plain(trained.data.get("classes")),
-        "input": {"name": graph.input, "shape": graph.shape, "values": graph.meaning},
+        "input": {"name": graph.input, "shape": graph.shape, "values": graph.meaning, "labels": graph.labels},
         "outputs": list(graph.outputs),
         "description": str(type(graph).__doc__).strip(),
         "metrics": metrics_of(path),

@@ -20,7 +20,7 @@ ABOUT = schema.entries(
         "data": schema.text(),
         "outputs": schema.items(schema.text(), least=1),
         "facts": schema.table(schema.text(), FACT),
-        "input": schema.entries({"shape": SHAPE}, {}),
+        "input": schema.entries({"shape": SHAPE}, {"labels": schema.items(schema.text())}),
     },
     {},
 )

@@ -41,6 +41,10 @@ def of_file(cfg: Mapping[str, Any], threads: int) -> Engine:
     session = onnx_file.opened(path, threads, sparing=True)
     known = {web.use: (name, web) for name, web in webs().items()}
     about = onnx_file.about(session, path, known)
+    if labels := about["input"].get("labels"):
+        raise UserError(
+            f"{path}: it takes {', '.join(labels)} too, which serve.py does not send; serve its checkpoint."
+        )
     name, web = known[about["use"]]
     inputs = [one.name for one in session.get_inputs()]
     asked = web({**about["facts"], "input": about["input"]["shape"], "by_class": len(inputs) > 1})

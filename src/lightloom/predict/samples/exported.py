@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightloom.core.errors import UserError
 from lightloom.ops.rng import latent_classes
 from lightloom.predict.exported import Exported
 
@@ -23,8 +24,11 @@ class Generator(Exported):
     def __init__(self, session: Any, about: Mapping[str, Any]) -> None:
         super().__init__(session, about)
         self.latent_dim = int(self.shape[-1])
-        if len(session.get_inputs()) > 1:
-            self.num_classes = len(about["facts"]["classes"])
+        if about["input"].get("labels"):
+            classes = about["facts"].get("classes")
+            if not isinstance(classes, list) or not classes:
+                raise UserError(f"{about['run_name']}: the file takes labels, but names no classes; export it anew.")
+            self.num_classes = len(classes)
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         if hasattr(self, "num_classes"):
