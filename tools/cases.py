@@ -36,7 +36,7 @@ class Named:
 
     def is_in(self, text: str) -> bool:
         """Does the text ask for a removed thing: model=yolo, model/yolo, lightloom.tracking.video, or yolo alone?"""
-        if any(name == text and group.partition("/")[0] in ALONE for group, name in self.choices):
+        if any(name == text and group in ALONE for group, name in self.choices):
             return True
         if text.endswith(".py") and any(path.endswith(f"/{text}") for path in self.paths):
             return True

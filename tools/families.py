@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 PACKAGE = "src/lightloom"
-NEEDS = {
-    "masks": ("boxes",),
-    "texts": ("masks",),
-}  # it writes boxes; it splits as masks
+NEEDS = {"masks": ("boxes",)}  # a family that uses another's parts: it writes its boxes
 FAMILIES = {
     "boxes": (
         *(f"{PACKAGE}/*/boxes", f"{PACKAGE}/*/*/boxes.py", f"{PACKAGE}/networks/detection"),
-        *(f"{PACKAGE}/tracking/{name}.py" for name in ("byte_track", "light", "measures", "mot", "smoothing")),
+        *(
+            f"{PACKAGE}/tracking/{name}.py"
+            for name in ("byte_track", "light", "measures", "mot", "smoothing", "steady")
+        ),
         *(f"{PACKAGE}/modules/detector.py", f"{PACKAGE}/metrics/detection.py"),
         *(f"{PACKAGE}/integrations/bolts_detectors.py", f"{PACKAGE}/reporting/templates/detections.html.jinja"),
         *("configs/predict/boxes.yaml", "configs/smooth.yaml", "src/smooth.py", "docs/detector-for-your-video.md"),
@@ -30,7 +30,21 @@ FAMILIES = {
         *(f"{PACKAGE}/{room}/segmentation.py" for room in ("losses", "metrics")),
         *(f"{PACKAGE}/modules/segmenter.py", "configs/predict/masks.yaml", "docs/a-mask-for-your-river.md"),
     ),
-    "texts": (
+    "text": (
+        *(f"{PACKAGE}/{room}/{kind}" for room in ("data", "callbacks", "predict") for kind in ("text", "language")),
+        *(f"{PACKAGE}/predict/masked_words", f"{PACKAGE}/reporting/chapters/text.py"),
+        f"{PACKAGE}/reporting/chapters/language.py",
+        *(f"{PACKAGE}/exporting/graphs/{name}.py" for name in ("language", "masked_words", "texts")),
+        *(f"{PACKAGE}/modules/{name}.py" for name in ("language_model", "masked_language_model", "writing")),
+        *(f"configs/predict/{name}.yaml" for name in ("text", "language")),
+        f"{PACKAGE}/reporting/templates/texts.html.jinja",
+    ),
+    "graphs": (
+        *(f"{PACKAGE}/{room}/graphs" for room in ("data", "callbacks", "networks")),
+        *(f"{PACKAGE}/predict/nodes", f"{PACKAGE}/modules/node_classifier.py"),
+        f"{PACKAGE}/reporting/chapters/graphs.py",
+    ),
+    "text_images": (
         *(f"{PACKAGE}/*/text_images", f"{PACKAGE}/*/*/text_images.py", f"{PACKAGE}/networks/recognition"),
         *(f"{PACKAGE}/{room}/text_recognition.py" for room in ("losses", "metrics")),
         *(f"{PACKAGE}/modules/text_reader.py", f"{PACKAGE}/ops/ctc.py", "configs/predict/text_images.yaml"),
