@@ -20,8 +20,9 @@ class TextClassification(Graph):
     """
 
     use, needs = "classify_texts", "predict_step, of texts"
-    input, outputs, meaning = "ids", ("logits", "probabilities"), "int64, 0 after a text's last"
-    facts = ("kind", "classes", "num_classes", "max_length", "vocabulary")
+    input, meaning = "ids", "int64, 0 after a text's last"
+    outputs: tuple[str, ...] = ("logits", "probabilities")
+    facts: tuple[str, ...] = ("kind", "classes", "num_classes", "max_length", "vocabulary")
     traced = True  # torch.export unrolls a recurrent network, for one length only
     refused: Mapping[str, str] = MappingProxyType(
         {"torch_export": "it holds texts of one length only; use format=onnx"}
