@@ -14,7 +14,8 @@ import commands
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, compose, names
+from conftest import ROOT, _task, compose, names
+from data_of_task import DATA
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
@@ -29,8 +30,6 @@ from lightloom.exporting.graphs.boxes import Detection
 from lightloom.exporting.graphs.boxes import difference as detections_apart
 from lightloom.exporting.options import Options
 
-SIZES = {"detection": ("data=digit_scenes", "data.image_size=64"), "signal": ("data=signals",), "image": ()}
-KINDS = {"detection": "lightloom.modules.detector", "signal": "lightloom.networks.signal"}  # else of images
 TOLERANCE = 1e-4
 PARTS = ("network", "encoder", "generator")
 
@@ -60,13 +59,17 @@ MODELS = one_of_each()
 DETECTORS = [name for name in MODELS if "Detector" in classes(name)[0] and name != "ssd"]  # as ssdlite, but 100 MB
 
 
+def task_of(model: str) -> str:
+    return _task(ROOT / f"configs/model/{model}.yaml")
+
+
 def graph_of(model: str, use: str | None = None) -> Graph:
     """Of untrained weights."""
-    kind = next((kind for kind, part in KINDS.items() if any(c.startswith(part) for c in classes(model))), "image")
-    cfg = config.without_hydra(compose(f"model={model}", *SIZES[kind]))
+    task = task_of(model)
+    cfg = config.without_hydra(compose(f"model={model}", *DATA.get(task, ())))
     torch.manual_seed(0)
     module = build(cfg.model, "model")
-    if kind == "detection":
+    if task == "detection":
         find_something(module.network)
     return steps.choose_graph(OmegaConf.create({"use": use}), cfg, module.eval())
 
@@ -91,9 +94,17 @@ def difference(graph: Graph, name: str, folder: Path) -> float:
     return steps.largest_difference(graph, FORMATS[name].open(path, graph), inputs)
 
 
-@pytest.mark.parametrize("model", [name for name in MODELS if not classes(name)[0].endswith(("Detector", "Segmenter"))])
+@pytest.mark.parametrize("model", [name for name in MODELS if task_of(name) not in DATA or name == "signal_ae"])
 def test_each_kind_of_network_is_recorded_for_any_batch(model, tmp_path):
     assert difference(graph_of(model), "torch_export", tmp_path) <= TOLERANCE
+
+
+@pytest.mark.parametrize("model", ["gpt", "bert", "bert_classifier", "text_transformer"])
+def test_transformers_of_texts_are_recorded_for_any_number_and_length(model, tmp_path):
+    graph = graph_of(model)
+    assert difference(graph, "onnx", tmp_path) <= TOLERANCE
+    with pytest.raises(UserError, match="texts of one length only; use format=onnx"):
+        difference(graph, "torch_export", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import commands
 import pytest
 import pytorch_lightning as pl
 import torch
+from resumable import SCHEDULES, KeepAll, continue_each, state, train
 from torch import nn
 from torch.nn.functional import cross_entropy, pad
 
+from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.core.errors import UserError
+from lightloom.data.text.datamodule import TextDataModule
+from lightloom.data.text.reviews_toy import ReviewsToy
 from lightloom.data.tokens import Words
 from lightloom.engine import checkpoint
 from lightloom.engine.partial_init import load_parts
@@ -126,6 +132,28 @@ def test_a_step_is_that_of_the_mean_over_all_hidden_words(parts):
     for start, gradient, after in zip(before, gradients, module.parameters(), strict=True):
         expected = start if gradient is None else start - 0.1 * gradient
         torch.testing.assert_close(after.detach(), expected, rtol=1e-4, atol=1e-6)
+
+
+def run(
+    folder: Path, resume: Path | None = None, keeper: type[RunCheckpoint] = RunCheckpoint, **options: Any
+) -> dict[str, Any]:
+    """Two epochs of three steps with dropout, from `resume` on."""
+    pl.seed_everything(0, verbose=False)
+    facts = {"name": "toy", "kind": "text", "num_classes": None, "classes": None, "vocab_size": None, "max_length": 24}
+    data = TextDataModule(ReviewsToy(26, 6, 6), Words(), **facts, batch_size=8, eval_batch_size=4)  # type: ignore[arg-type]
+    size = data.facts()["vocab_size"]
+    network = Bert(Encoder(size, 24, dim=16, heads=2, layers=1, dropout=0.3))
+    module = MaskedLanguageModel(network, size, SGD, SCHEDULES["cosine"], share=0.4)
+    module.save_hyperparameters({"model": {}, "data": {}})
+    keep = keeper(str(folder / "checkpoints"), "val/loss", "min", every_n_steps=1)
+    return state(train(folder, module, data, keep, resume, **{"max_epochs": 2, **options}), folder, resume)
+
+
+@pytest.mark.parametrize("options", [{}, {"gradient_clip_val": 0.1}], ids=["plain", "clipped"])
+def test_resume_is_exact_with_what_is_hidden_in_each_epoch(tmp_path, options):
+    full = run(tmp_path / "full", keeper=KeepAll, **options)
+    assert full["steps"] == 6
+    assert continue_each(tmp_path, full, run=run, **options) >= 4
 
 
 SMALL = ("model=bert", "data=reviews_toy", "data.reader.train_size=64", "data.reader.val_size=20")

@@ -59,7 +59,7 @@ MODELS = models_for("text_classification")
 @pytest.mark.parametrize("model", MODELS)
 def test_one_step_saved_and_reloaded_gives_equal_outputs(model, tmp_path):
     data = toy()
-    small = ["data.batch_size=8", "data.max_length=32", "model.network.dim=8"]
+    small = ["data.batch_size=8", "data.max_length=32"]
     _, module, again = train_and_restore(model, "reviews_toy", small, data, tmp_path)
     ids = data.example(3, 0)
     with torch.inference_mode():

@@ -10,6 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import ROOT, compose, names
+from data_of_task import DATA
 from omegaconf import DictConfig, OmegaConf
 
 import lightloom.predict
@@ -163,22 +164,6 @@ def test_data_that_no_kind_knows_has_its_splits_told(capsys):
 # --- the shipped models
 
 
-DATA = {
-    "detection": ("data=digit_scenes", "data.image_size=64"),
-    "signal_reconstruction": ("data=signals",),
-    "segmentation": ("data=river_scenes",),
-    "text_recognition": ("data=captchas", "data.num_symbols=32"),
-    "text_classification": ("data=reviews_toy", "data.vocab_size=9", "data.num_classes=2"),
-    "tagging": ("data=digit_tags",),
-    "regression": (
-        "data=digit_counts",
-        "data.target_mean=[0,0,0,0,0,0,0,0,0,0]",
-        "data.target_std=[1,1,1,1,1,1,1,1,1,1]",
-    ),
-    "language_modelling": ("data=tales", "data.vocab_size=40"),
-    "masked_language_modelling": ("data=reviews_toy", "data.vocab_size=9", "data.num_classes=2"),
-    "node_classification": ("data=communities",),
-}
 USES = {
     "boxes": "find",
     "classes": "classify",

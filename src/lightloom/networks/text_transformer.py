@@ -42,7 +42,7 @@ class TextTransformer(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         x = self.embedding(ids) + self.places[:, : ids.shape[1]]
-        x = self.dropout(torch.cat([self.of_class.expand(len(x), -1, -1), x], 1))
+        x = self.dropout(torch.cat([self.of_class.expand(x.shape[0], -1, -1), x], 1))
         inside = counts(ids)
         seen = torch.cat([inside[:, :1], inside], 1)[:, None, None]  # by each query: (B, 1, 1, T + 1)
         for block in self.blocks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Self
 
 import torch
@@ -21,6 +22,7 @@ class Continuation(Graph):
     input, outputs, meaning = "ids", ("logits",), "int64, places in the vocabulary"
     facts = ("kind", "vocab_size", "block_size", "vocabulary")
     traced = True  # torch.export takes the number of learned positions for a bound that it cannot prove
+    refused = MappingProxyType({"torch_export": "it holds texts of one length only; use format=onnx"})
 
     def __init__(self, module: Any, shape: Shape, example: tuple[int, ...], vocab_size: int = 2) -> None:
         super().__init__(module, shape, example)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lightloom.core.ranges import BelowOne, Count
-from lightloom.networks.embedding import counts
+from lightloom.networks.embedding import PAD, counts
 from lightloom.networks.transformer.gpt import STD
 from lightloom.networks.transformer.layers import Activation, Layer, Norm
 from lightloom.networks.transformer.positions import Learned
@@ -34,7 +34,7 @@ class Encoder(nn.Module):
         activation: Activation = "gelu",
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size + 1, dim)
+        self.embedding = nn.Embedding(vocab_size + 1, dim, padding_idx=PAD)
         self.whole = nn.Parameter(torch.zeros(1, 1, dim))
         self.positions = Learned(max_length + LONGER, dim)
         self.dropout = nn.Dropout(dropout)
@@ -46,7 +46,7 @@ class Encoder(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         x = self.embedding(ids) + self.positions(ids.shape[1])
-        x = self.dropout(torch.cat([self.whole.expand(len(x), -1, -1), x], 1))
+        x = self.dropout(torch.cat([self.whole.expand(x.shape[0], -1, -1), x], 1))
         inside = counts(ids)
         seen = torch.cat([inside[:, :1], inside], 1)[:, None, None]  # by each query: (B, 1, 1, 1 + T)
         for layer in self.layers:
@@ -84,9 +84,11 @@ class BertClassifier(nn.Module):
 
 
 def initialize(network: nn.Module) -> None:
-    """Matrices N(0, 0.02^2), biases of linear layers 0."""
+    """Matrices N(0, 0.02^2), biases of linear layers and the vector of padding 0."""
     for part in network.modules():
         if isinstance(part, nn.Linear | nn.Embedding):
             nn.init.normal_(part.weight, std=STD)
         if isinstance(part, nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)
+        if isinstance(part, nn.Embedding):
+            nn.init.zeros_(part.weight[PAD])
