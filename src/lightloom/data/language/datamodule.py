@@ -30,8 +30,8 @@ class LanguageDataModule(KeyedDataModule):
     The vocabulary is that of the training text alone; it is the datamodule's state. Where the reader has no validation
     or test part, the last `val_fraction` and, after it, `test_fraction` of the training text are. Training windows
     begin at a phase of each epoch's own; an evaluation's are side by side, so that it measures each id but the first
-    once, whatever eval_batch_size. batch_size: windows per step over all processes. num_workers is what every
-    datamodule takes; a text in memory needs none.
+    once, whatever eval_batch_size. batch_size: windows per step over all processes. num_workers, augment:
+    what other data takes, as debug=overfit says it of all; a text in memory needs none.
     """
 
     items: ClassVar[str] = "windows"
@@ -54,6 +54,7 @@ class LanguageDataModule(KeyedDataModule):
         seed: Seed = 0,
         num_workers: Workers = 0,
         shuffle: bool = True,
+        augment: None = None,
     ) -> None:
         super().__init__()
         if val_fraction + test_fraction > 0.9:
