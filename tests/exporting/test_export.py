@@ -94,15 +94,21 @@ def difference(graph: Graph, name: str, folder: Path) -> float:
     return steps.largest_difference(graph, FORMATS[name].open(path, graph), inputs)
 
 
-@pytest.mark.parametrize("model", [name for name in MODELS if task_of(name) not in DATA or name == "signal_ae"])
+def is_recorded(model: str) -> bool:
+    """Detectors have a test of their own; nothing is recorded of what needs the whole graph."""
+    return task_of(model) not in ("detection", "node_classification")
+
+
+@pytest.mark.parametrize("model", filter(is_recorded, MODELS))
 def test_each_kind_of_network_is_recorded_for_any_batch(model, tmp_path):
-    assert difference(graph_of(model), "torch_export", tmp_path) <= TOLERANCE
+    """By the exporter that its graph names."""
+    graph = graph_of(model)
+    assert difference(graph, "onnx" if graph.traced else "torch_export", tmp_path) <= TOLERANCE
 
 
 @pytest.mark.parametrize("model", ["gpt", "bert", "bert_classifier", "text_transformer"])
-def test_transformers_of_texts_are_recorded_for_any_number_and_length(model, tmp_path):
+def test_texts_of_any_length_are_refused_by_the_exporter_that_unrolls(model, tmp_path):
     graph = graph_of(model)
-    assert difference(graph, "onnx", tmp_path) <= TOLERANCE
     with pytest.raises(UserError, match="texts of one length only; use format=onnx"):
         difference(graph, "torch_export", tmp_path)
 

@@ -355,7 +355,7 @@ def test_bigan_players_want_opposite_things():
     real = torch.rand(8, 1, 8, 8) * 2 - 1
     z = torch.randn(8, 4)
     module.noise = lambda _: z
-    d_real, d_fake = module._scores(*module._pairs(real))
+    d_real, d_fake = module.scores(*module._pairs(real))
     assert torch.allclose(module.discriminator_loss(real), NonSaturating().discriminator(d_real, d_fake))
     assert torch.allclose(module.generator_loss(real), NonSaturating().discriminator(d_fake, d_real))
 

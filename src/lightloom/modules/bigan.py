@@ -81,7 +81,7 @@ class BiGAN(pl.LightningModule):
         """V(D, E, G) of eq. 3, which the discriminator ascends."""
         with torch.no_grad():
             pairs = self._pairs(real)
-        real_scores, fake_scores = self._scores(*pairs)
+        real_scores, fake_scores = self.scores(*pairs)
         loss = self.loss.discriminator(real_scores, fake_scores)
         judged = {"d_real": self.loss.judgement(real_scores).mean(), "d_fake": self.loss.judgement(fake_scores).mean()}
         self.means.add(discriminator_loss=loss, **judged)
@@ -89,7 +89,7 @@ class BiGAN(pl.LightningModule):
 
     def generator_loss(self, real: Tensor) -> Tensor:
         """The discriminator's loss with real and fake exchanged: the inverse objective of section 3.4."""
-        real_scores, fake_scores = self._scores(*self._pairs(real))
+        real_scores, fake_scores = self.scores(*self._pairs(real))
         loss = self.loss.discriminator(fake_scores, real_scores)
         self.means.add(generator_loss=loss)
         return loss
@@ -98,7 +98,8 @@ class BiGAN(pl.LightningModule):
         z = self.noise(real)
         return (real, check_code(self.encoder(real), self.latent_dim)), (self.generator(z), z)
 
-    def _scores(self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def scores(self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """What the discriminator says of real pairs (image, code), and of made ones."""
         return self.discriminator(*real), self.discriminator(*fake)
 
     def noise(self, real: Tensor) -> Tensor:

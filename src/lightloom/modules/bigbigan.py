@@ -25,7 +25,7 @@ class BigBiGAN(BiGAN):
         """l_D of section 2, its mean over the batch."""
         with torch.no_grad():
             pairs = self._pairs(real)
-        of_real, of_fake = self._scores(*pairs)
+        of_real, of_fake = self.scores(*pairs)
         terms = zip(of_real.unbind(1), of_fake.unbind(1), strict=True)
         loss = torch.stack([self.loss.discriminator(*term) for term in terms]).sum()
         d_real, d_fake = (self.loss.judgement(scores[:, 2]).mean() for scores in (of_real, of_fake))
@@ -34,7 +34,7 @@ class BigBiGAN(BiGAN):
 
     def generator_loss(self, real: Tensor) -> Tensor:
         """l_EG of section 2: y (s_x + s_z + s_xz) with y = 1 for (x, E(x)) and -1 for (G(z), z)."""
-        of_real, of_fake = self._scores(*self._pairs(real))
+        of_real, of_fake = self.scores(*self._pairs(real))
         loss = of_real.sum(1).mean() - of_fake.sum(1).mean()
         self.means.add(generator_loss=loss)
         return loss

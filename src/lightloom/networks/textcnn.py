@@ -41,5 +41,5 @@ class TextCNN(nn.Module):
 def _largest(filters: nn.Module, x: Tensor, inside: Tensor) -> Tensor:
     """Over the places of x (B, D, T), where inside (B, T) is 1: (B, filters)."""
     (width,) = filters.kernel_size  # type: ignore[misc]
-    seen = max_pool1d(pad(inside, (width - 1, width - 1)), width, stride=1)
-    return (filters(x).relu() * seen[:, None]).amax(2)  # type: ignore[no-any-return]
+    seen = max_pool1d(pad(inside[:, None], (width - 1, width - 1)), width, stride=1)
+    return (filters(x).relu() * seen).amax(2)  # type: ignore[no-any-return]

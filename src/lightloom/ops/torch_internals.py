@@ -58,6 +58,16 @@ def leave_out_of_ddp(module: nn.Module, names: Sequence[str]) -> None:
     module._ddp_params_and_buffers_to_ignore = list(names)  # type: ignore[assignment]
 
 
+def average_of(averaging: Any) -> Any:
+    """The module with the averages of Lightning's WeightAveraging; None before it is set up."""
+    return averaging._average_model and averaging._average_model.module
+
+
+def last_update(averaging: Any) -> int:
+    """The step after which Lightning's WeightAveraging has averaged last."""
+    return averaging._latest_update_step  # type: ignore[no-any-return]
+
+
 class GathersAsWhole:
     """A torchmetrics.Metric, as its first base, that brings its states together itself."""
 

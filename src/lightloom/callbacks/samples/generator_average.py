@@ -11,6 +11,7 @@ from lightloom.callbacks.run.ema import WeightAverage
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Natural, Share, checked
 from lightloom.modules.standing_statistics import measure_norms
+from lightloom.ops.torch_internals import average_of, last_update
 
 
 class GeneratorAverage(WeightAverage):
@@ -45,9 +46,9 @@ class GeneratorAverage(WeightAverage):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        before = self._latest_update_step
+        before = last_update(self)
         super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
-        if self._latest_update_step != before:
+        if last_update(self) != before:
             self._is_measured = False
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -68,9 +69,9 @@ class GeneratorAverage(WeightAverage):
 
     def _make_ready(self, module: pl.LightningModule) -> None:
         """Before the average is used: all but the generator is as it is now, batch norms are measured."""
-        if self._average_model is None:
+        average = average_of(self)
+        if average is None:
             return
-        average = self._average_model.module
         for name, part in average.named_children():
             if name != "generator":
                 part.load_state_dict(module.get_submodule(name).state_dict())
