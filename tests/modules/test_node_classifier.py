@@ -120,6 +120,9 @@ def test_accuracy_by_degree_counts_each_node_once():
     ]  # fmt: skip
     low, high = wilson(0.5, 100)
     assert (round(low, 4), round(high, 4)) == (0.4038, 0.5962)  # Wilson's interval, as statsmodels has it
+    for count in range(1, 200):
+        assert wilson(0.0, count)[0] == 0.0
+        assert wilson(1.0, count)[1] == 1.0
 
 
 def test_principal_components_are_those_of_a_singular_value_decomposition():

@@ -88,4 +88,5 @@ def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
     """The interval of a probability of which `count` draws gave this share."""
     middle, spread = share + z**2 / (2 * count), z * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
     scale = 1 + z**2 / count
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    low, high = max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    return min(low, share), max(high, share)  # rounded, an end may pass a share of 0 or 1
