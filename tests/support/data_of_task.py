@@ -4,7 +4,7 @@ DATA = {
     "detection": ("data=digit_scenes", "data.image_size=64"),
     "signal_reconstruction": ("data=signals",),
     "segmentation": ("data=river_scenes",),
-    "text_recognition": ("data=captchas", "data.num_symbols=32"),
+    "text_recognition": ("data=captchas", "data.num_symbols=32", "data.min_length=6"),
     "text_classification": ("data=reviews_toy", "data.vocab_size=9", "data.num_classes=2"),
     "tagging": ("data=digit_tags",),
     "regression": (

@@ -649,7 +649,7 @@ RUNS = [
     ),
     Mistake("checkpoints", "nothing to predict", "predict ckpt_path=run", ["Say what to predict"], run),
     Mistake(
-        "checkpoints", "two things to predict", "predict ckpt_path=run input=a.png num_samples=3", ["two things"], run
+        "checkpoints", "two things to predict", "predict ckpt_path=run input=run num_samples=3", ["two things"], run
     ),
     Mistake(
         "checkpoints",
@@ -708,12 +708,12 @@ RUNS = [
     # export
     Mistake("export", "no checkpoint named", "export", ["ckpt_path is not set"]),
     Mistake("export", "a checkpoint that is not there", "export ckpt_path=a.ckpt", ["there is no such file"]),
-    Mistake("export", "a format misspelt", "export ckpt_path=run format=onxx", ["Did you mean onnx?"]),
+    Mistake("export", "a format misspelt", "export ckpt_path=run format=onxx", ["Did you mean onnx?"], run),
     Mistake("export", "a format of boxes", "export ckpt_path=run format=voc", ["expected onnx, torch_export"], run),
     Mistake("export", "a use that a model has not", "export ckpt_path=run use=sample", ["can classify"], run),
-    Mistake("export", "no difference allowed", "export ckpt_path=run tolerance=0", ["a number above 0"]),
+    Mistake("export", "no difference allowed", "export ckpt_path=run tolerance=0", ["a number above 0"], run),
     Mistake(
-        "export", "a model's format for boxes", "predict ckpt_path=run input=a.png format=onnx", ["expected coco"], run
+        "export", "a model's format for boxes", "predict ckpt_path=run input=run format=onnx", ["expected coco"], run
     ),
     # the machine
     Mistake("the machine", "no GPU", "train trainer=gpu", ["trainer=cpu"]),

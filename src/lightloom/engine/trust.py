@@ -25,6 +25,7 @@ from lightloom.core.errors import UserError, message_of
 from lightloom.core.parts import PARTS
 from lightloom.core.places import OWN_PACKAGES
 
+OPEN_ENDED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 TRUSTED = ("lightloom", "torch", "torchvision", "timm", "pytorch_lightning", "torchmetrics")
 BASES: dict[str, tuple[type, ...]] = {  # where a class is defined: what it must be derived from
     **{
@@ -166,13 +167,24 @@ def _is_defined_in(found: Any, packages: Sequence[str]) -> bool:
 
 
 def parameters(found: Any) -> dict[str, inspect.Parameter]:
-    """What it takes by name; nothing of what does not say."""
+    """What it takes by name, with what a class of ours hands on to one of ours; nothing of what does not say."""
     try:
         taken = inspect.signature(found).parameters
     except (TypeError, ValueError):
         return {}
-    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {name: p for name, p in taken.items() if p.kind not in open_ended}
+    own = {name: p for name, p in taken.items() if p.kind not in OPEN_ENDED}
+    is_open = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
+    return (parameters(base) if is_open and (base := _base_of_ours(found)) else {}) | own
+
+
+def _base_of_ours(found: Any) -> type | None:
+    """The class whose constructor gets the rest of a class's options, where both are ours."""
+    if not isinstance(found, type) or not home(found).startswith("lightloom."):
+        return None
+    bases = iter(found.__mro__)
+    next((one for one in bases if "__init__" in vars(one)), None)
+    base = next((one for one in bases if "__init__" in vars(one)), None)
+    return base if base is not None and home(base).startswith("lightloom.") else None
 
 
 def _given(found: Any, node: Mapping[str, Any]) -> dict[str, Any]:

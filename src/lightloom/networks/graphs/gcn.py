@@ -50,6 +50,9 @@ class GCN(nn.Module):
 class GCNLayer(nn.Linear):
     """The mean over neighbours of a linear map, in the order that costs less: it is narrower than its input."""
 
+    def __init__(self, in_features: Count, out_features: Count, bias: bool = True) -> None:
+        super().__init__(in_features, out_features, bias)
+
     def forward(self, hidden: Tensor | Operand, p: Operand) -> Tensor:  # type: ignore[override]
         """(N, out) of hidden (N, in)."""
         found = p @ (hidden @ self.weight.T)
