@@ -27,7 +27,7 @@ from lightloom.metrics.text_recognition import ReadingErrors, matched
 from lightloom.modules.text_reader import TextReader
 from lightloom.networks.nin import NiN
 from lightloom.networks.recognition.crnn import CRNN
-from lightloom.networks.recognition.places import ColumnHeads, PlaceHeads
+from lightloom.networks.recognition.places import ColumnHeads, ColumnMeans, PlaceHeads
 
 SIZES = ["data.reader.train_size=4", "data.reader.val_size=2", "data.reader.test_size=2", "data.batch_size=2"]
 SMALL = [*SIZES, "data.max_length=4", "data.num_workers=0"]
@@ -233,6 +233,12 @@ def test_resume_is_exact_with_workers(tmp_path):
     """Workers start in seconds."""
     full = run(tmp_path / "full", keeper=KeepAll)
     assert continue_each(tmp_path, full, slice(1, 2), run=run, num_workers=2) == 1
+
+
+@pytest.mark.parametrize(("width", "count"), [(25, 12), (24, 12), (7, 10), (1, 1)])
+def test_means_of_columns_are_those_of_torch(width, count):
+    maps = torch.rand(2, 3, 4, width)
+    torch.testing.assert_close(ColumnMeans(width, count)(maps), torch.nn.AdaptiveAvgPool2d((1, count))(maps)[:, :, 0])
 
 
 # --- several processes

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+import torch
 from torch import Tensor, nn
 
 from lightloom.core.errors import UserError
@@ -33,13 +34,30 @@ class PlaceHeads(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features_of(backbone)
-        channels = feature_shape(self.features, in_channels, height, width)[0]
-        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d((1, 2 * length)), nn.Flatten(), nn.Dropout(dropout))
+        channels, _, columns = feature_shape(self.features, in_channels, height, width)
+        self.pool = nn.Sequential(ColumnMeans(columns, 2 * length), nn.Flatten(), nn.Dropout(dropout))
         self.heads = nn.Linear(channels * 2 * length, length * (num_symbols + 1))
         self.length = length
 
     def forward(self, images: Tensor) -> Tensor:
         return self.heads(self.pool(self.features(images))).unflatten(1, (self.length, -1))  # type: ignore[no-any-return]
+
+
+class ColumnMeans(nn.Module):
+    """Maps (B, C, H, W) to (B, C, count), as nn.AdaptiveAvgPool2d((1, count)), which ONNX has for some widths only."""
+
+    shares: Tensor
+
+    def __init__(self, width: int, count: int) -> None:
+        super().__init__()
+        shares = torch.zeros(width, count)
+        for i in range(count):
+            begin, end = i * width // count, -(-(i + 1) * width // count)
+            shares[begin:end, i] = 1 / (end - begin)
+        self.register_buffer("shares", shares, persistent=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.mean(2) @ self.shares
 
 
 class ColumnHeads(nn.Module):
