@@ -165,15 +165,14 @@ class Inference:
                 self._process.wait()
 
     def _next(self) -> list[_Waiting]:
-        """The next batch: of the first queue in which anyone waits."""
-        queue = next((queue for queue in self._queues if queue), None)
-        if queue is None:
-            return []
-        if queue[0].alone:
-            return [queue.popleft()]
+        """The next batch: of the first queue in which anyone still waits."""
+        return next(filter(None, map(self._first_of, self._queues)), [])
+
+    def _first_of(self, queue: deque[_Waiting]) -> list[_Waiting]:
+        """Whoever has left is left out; one over whom the process has died is asked alone."""
         most = min(max(int(SLICE / max(self._pace, 1e-3)), 1), AT_ONCE)
         batch: list[_Waiting] = []
-        while queue and len(batch) < most and not queue[0].alone:
+        while queue and len(batch) < most and not (batch and (queue[0].alone or batch[-1].alone)):
             if not (one := queue.popleft()).answer.cancelled():
                 batch.append(one)
         return batch

@@ -37,7 +37,7 @@ class Web:
             Number("count", {"en": "images", "zh": "图像数"}, 1, 64, 1, 16),
             Choice("what_of", {"en": "what", "zh": "内容"}, (NEW, BETWEEN), NEW),
             Number("to_seed", {"en": "to the seed (between)", "zh": "目标种子（插值）"}, 0, 9999, 1, 1),
-            Number("truncation", {"en": "spread of the latents", "zh": "截断（潜变量幅度）"}, 0, 2, 0.05, 1),
+            Number("spread", {"en": "spread of the latents", "zh": "潜变量幅度"}, 0, 2, 0.05, 1),
         ]
         for i in range(1, min(self.size, SLIDERS) + 1):
             fields.append(Number(f"z{i}", {"en": f"latent {i}, moved by", "zh": f"潜变量 {i} 偏移"}, -3, 3, 0.1, 0))
@@ -53,7 +53,7 @@ class Web:
         else:
             ends = [latents(int(options[name]), 1, self.size) for name in ("seed", "to_seed")]
             z = between(ends[0], ends[1], count)
-        z = z * np.float32(options["truncation"])
+        z = z * np.float32(options["spread"])
         moved = np.array([options[f"z{i}"] for i in range(1, min(self.size, SLIDERS) + 1)], np.float32)
         z[:, : len(moved)] += moved
         if not self.classes:
