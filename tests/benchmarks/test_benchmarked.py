@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import commands
 import pytest
 import torch
+from outcomes import results
 from PIL import Image
 from seeds import seed
 
@@ -45,8 +45,8 @@ def digits(tmp_path_factory) -> Path:
 
 def train(logs: Path, *options: str) -> dict[str, float]:
     commands.run(logs, *options)
-    (results,) = logs.glob("runs/*/*/results.json")
-    return {k: v for k, v in json.loads(results.read_text()).items() if k != "train_seconds"}
+    (run,) = logs.glob("runs/*/*")
+    return results(run)
 
 
 def weights(logs: Path) -> dict[str, torch.Tensor]:

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from conftest import ROOT, at_hand, in_turn, models_for, names
 from one_step import reader_of_sets, train_and_restore
+from outcomes import results
 from resumable import SCHEDULES, KeepAll, continue_each, state, train
 from torch.nn.functional import cross_entropy
 
@@ -195,8 +196,7 @@ def test_two_processes_train_and_measure_what_one_does(tmp_path):
     expected, found = (checkpoint.load(folder / "checkpoints/last.ckpt")["state_dict"] for folder in (one, two))
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6, msg=name)
-    results = [json.loads((folder / "results.json").read_text()) for folder in (one, two)]
-    measured = [{k: v for k, v in r.items() if k != "train_seconds"} for r in results]
+    measured = [results(folder) for folder in (one, two)]
     assert measured[1] == pytest.approx(measured[0], rel=1e-4)
     told = [json.loads((folder / "continuations.json").read_text()) for folder in (one, two)]
     assert told[0] == told[1]

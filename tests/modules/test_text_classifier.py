@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from conftest import models_for
 from one_step import train_and_restore
+from outcomes import results
 from resumable import SCHEDULES, KeepAll, continue_each, state, train
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
@@ -88,8 +88,7 @@ def test_two_processes_train_and_measure_what_one_does(tmp_path):
     for name, value in expected.items():
         if value.is_floating_point():
             torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6, msg=name)
-    results = [json.loads((path / "results.json").read_text()) for path in (one, two)]
-    measured = [{k: v for k, v in r.items() if k != "train_seconds"} for r in results]
+    measured = [results(path) for path in (one, two)]
     assert measured[1] == pytest.approx(measured[0], abs=1e-5)
 
 
