@@ -58,6 +58,14 @@ def test_debug_wins_over_experiment(experiment, debug):
     assert both.trainer.max_epochs == _epochs_of(debug)
 
 
+@pytest.mark.parametrize(
+    "data", {config._kind(config.CONFIGS / f"data/{name}.yaml"): name for name in names("data")}.values()
+)
+def test_data_of_any_kind_can_be_overfitted(data):
+    options = config.check("train", [*_fitting("data", data), "debug=overfit"])
+    assert compose(*options).data.augment is None
+
+
 @functools.cache
 def _epochs_of(debug: str) -> int:
     return compose(f"debug={debug}").trainer.max_epochs

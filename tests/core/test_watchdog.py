@@ -135,15 +135,28 @@ ALLOWED = {  # file:function, and why it may wait as long as it does
     "cli/launch.py:_one_job": "engine.launcher.wait, for the ranks, which kills them in the end",
     "engine/launcher.py:wait": "its own, of each launcher",
     "engine/train.py:close": "of the process group, which has the deadline trainer.strategy.timeout",
-    "tracking/video.py:write": "opened to be written",
+    "tracking/film.py:write": "opened to be written",
+    "serve/film.py:main": "of the front, with which this process ends",
+    "serve/film.py:ask": "a thread of its own, which ends with its process",
+    "serve/film.py:_write": "of the front, with which this process ends",
+    "serve/films.py:_received": "a thread of the event loop; the process is killed where its film is given up",
+    "serve/inference.py:start": "polled before, with a deadline",
+    "serve/inference.py:_exchange": "polled before, with a deadline",
+    "serve/inference.py:close": "killed before",
+    "serve/worker.py:main": "of the front, with which this process ends",
 }
 
 
 def waits(tree: ast.Module) -> list[tuple[str, int]]:
-    """(function, line) of each call that may wait for ever: of WAITS without arguments, of NEED without timeout."""
+    """(function, line) of each call that may wait for ever: of WAITS without arguments, of NEED without timeout.
+
+    What is awaited keeps nobody: its event loop goes on, and can cancel it.
+    """
     found = []
 
     def visit(node: ast.AST, function: str) -> None:
+        if isinstance(node, ast.Await):
+            return
         if isinstance(node, ast.FunctionDef):
             function = node.name
         if isinstance(node, ast.Call) and _waits(node):

@@ -22,6 +22,7 @@ from typing import Any
 from starlette.requests import Request
 
 from lightloom.core.atomic_io import write_text
+from lightloom.core.environment import variable
 from lightloom.core.run_dir import read_json
 from lightloom.core.schema import entries, number, text, whole
 from lightloom.predict.web import Refused
@@ -184,7 +185,8 @@ class Films:
 
     async def _run(self, job: Job) -> None:
         ours, theirs = socket.socketpair()
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])}
+        path = os.pathsep.join(filter(None, (str(SOURCE), variable("PYTHONPATH"))))
+        environment = os.environ | {"PYTHONPATH": path}
         command = [sys.executable, "-m", "lightloom.serve.film", str(theirs.fileno())]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()

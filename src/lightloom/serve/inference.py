@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from lightloom.core.environment import variable
 from lightloom.core.errors import UserError
 from lightloom.predict.web import Refused
 from lightloom.serve.messages import Ask, Ended, Failed, Hello, Refusal
@@ -83,7 +84,7 @@ class Inference:
     def start(self) -> Hello:
         """Start the process and wait until the model is loaded. Raises UserError where it cannot be."""
         ours, theirs = socket.socketpair()
-        path = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
+        path = os.pathsep.join(filter(None, (str(SOURCE), variable("PYTHONPATH"))))
         own = {"PYTHONPATH": path, "MALLOC_ARENA_MAX": "2"}
         command = [sys.executable, "-m", "lightloom.serve.worker", str(theirs.fileno())]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=os.environ | own)

@@ -27,7 +27,8 @@ class SignalDataModule(KeyedDataModule):
     """Channel signals, float (B, 2, length) in [0, 1]: real and imaginary part at `length` subcarriers.
 
     Signal i of a split is a function of (seed, split, i), whatever the sizes. There are no labels. batch_size: signals
-    per step over all processes. num_workers is what every datamodule takes; batches of a tensor in memory need none.
+    per step over all processes. num_workers and augment are what other data takes, as debug=overfit says it of all;
+    batches of a tensor in memory need none.
     paths, delay_spread: see `frequency_responses`.
     """
 
@@ -53,6 +54,7 @@ class SignalDataModule(KeyedDataModule):
         seed: Seed = 0,
         num_workers: Workers = 0,
         shuffle: bool = True,
+        augment: None = None,
     ) -> None:
         super().__init__()
         self.name, self.kind, self.channels, self.length = name, kind, channels, length

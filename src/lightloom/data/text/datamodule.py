@@ -38,7 +38,7 @@ class TextDataModule(KeyedDataModule):
     max_length: ids of a text, what is beyond is cut off. val_fraction: of the training texts, stratified, where the
     reader has no validation split. folds, fold: of so many parts of the training texts, stratified, one is the test's;
     the data's own test part is left alone. Equal texts are in one part. bucketed: batches of texts of similar length.
-    batch_size: texts per step over all processes.
+    batch_size: texts per step over all processes. augment: what other data takes, as debug=overfit says it of all.
     """
 
     items: ClassVar[str] = "texts"
@@ -70,6 +70,7 @@ class TextDataModule(KeyedDataModule):
         worker_timeout: Positive = TIMEOUT,
         shuffle: bool = True,
         bucketed: bool = True,
+        augment: None = None,
     ) -> None:
         super().__init__()
         if folds is not None and fold >= folds:
