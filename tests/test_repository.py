@@ -33,6 +33,12 @@ def test_a_page_is_merged(page):
     assert re.findall(r"^(?:<{7}|={7}|>{7})(?: .*)?$", page.read_text(encoding="utf-8"), re.MULTILINE) == []
 
 
+def test_files_of_tests_have_different_names():
+    """Of two with one name pytest would run the first only."""
+    found = [path.name for path in sorted((ROOT / "tests").rglob("test_*.py"))]
+    assert sorted(name for name in {*found} if found.count(name) > 1) == []
+
+
 def test_versions_agree():
     """pyproject.toml, CITATION.cff and the newest entry of the changelog."""
     version = tomllib.loads(read("pyproject.toml"))["project"]["version"]

@@ -25,7 +25,7 @@ def _code(block: str, named: Named) -> str:
     first, *lines = block.splitlines()
     if first == "```":  # the tree of the rooms
         return re.sub(r"\b(\w+)/ ?", lambda m: "" if f"src/lightloom/{m[1]}" in named.paths else m[0], block)
-    if not first.startswith("```bash"):
+    if not first.startswith(("```bash", "```sh")):
         return block
     commands = re.findall(r"(?:.*\\\n)*.*\n?", "\n".join(lines[:-1]) + "\n")
     kept = [command for command in commands if command and not named.is_in(command.partition("  #")[0])]

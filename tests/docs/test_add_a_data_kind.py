@@ -194,9 +194,12 @@ def test_a_gcn(project):
     code, text = project.run("python src/export.py ckpt_path=logs/runs/nodes")
     refused = [line for line in text.splitlines() if line.startswith("error: ")]
     assert (code, len(refused)) == (2, 1), text
-    assert "nodes: TinyGCN, trained on data of kind nodes, does none of what export.py records" in refused[0]
+    assert "nodes: TinyGCN, trained on data of kind vertices, does none of what export.py records" in refused[0]
     code, text = project.run("python src/eval.py ckpt_path=logs/runs/nodes data=discs")
-    assert (code, "data=discs has kind shapes, but the checkpoint was trained on blocks with kind nodes" in text) == (
+    assert (
+        code,
+        "data=discs has kind shapes, but the checkpoint was trained on blocks with kind vertices" in text,
+    ) == (
         2,
         True,
     )

@@ -89,7 +89,7 @@ def test_images_of_several_sizes_are_a_list():
 
 
 def test_what_no_predictor_knows_is_lightnings_own_prediction():
-    assert loaded(Forwards(), kind="text").predict(torch.zeros(2)).tolist() == [1, 1]
-    assert loaded(Counts(), kind="text").predict({"x": torch.ones(3)})["n"] == 3
+    assert loaded(Forwards(), kind="letters").predict(torch.zeros(2)).tolist() == [1, 1]
+    assert loaded(Counts(), kind="letters").predict({"x": torch.ones(3)})["n"] == 3
     with pytest.raises(UserError, match="has no predict_step or forward to predict with"):
         loaded(pl.LightningModule()).predict(nn.Parameter(torch.zeros(2)))

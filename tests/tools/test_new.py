@@ -117,7 +117,7 @@ def test_its_makefile_has_no_target_whose_script_stayed_behind(project):
     ).stdout
     assert {line.split()[1] for line in listed.splitlines()} == {
         "help", "setup", "add", "train", "test", "test-fast", "test-lightning-loop", "coverage", "lint", "format",
-        "lock", "upgrade", "clean",
+        "lock", "upgrade", "serve", "clean",
     }  # fmt: skip
 
 

@@ -13,14 +13,10 @@ from lightloom.callbacks.samples.grid import is_shown
 from lightloom.core import atomic_io
 from lightloom.core.ranges import Count, NotNegative, Seed
 from lightloom.core.run_dir import read_json
-from lightloom.core.schema import COUNT, either, entries, items, one_of, text
+from lightloom.data.language.continued import FILE, RULE
 from lightloom.modules.language_model import LanguageModel
 from lightloom.modules.writing import texts
 from lightloom.ops.typed_trainer import typed
-
-FILE = "continuations.json"
-PASSAGE = either(one_of(""), text(1 << 20))
-RULE = items(entries({"epoch": COUNT, "prompt": PASSAGE, "texts": items(PASSAGE)}, {}))
 
 
 class Continuations(pl.Callback):

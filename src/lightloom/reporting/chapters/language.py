@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lightloom.callbacks.language.continuations import FILE, RULE
 from lightloom.core.run_dir import read_json
+from lightloom.data.language.continued import FILE, RULE
 from lightloom.reporting.contract import Chapter, Section
 from lightloom.reporting.facts import Run
 from lightloom.reporting.pictures import Album
