@@ -39,7 +39,7 @@ def test_a_mistake_ends_in_at_most_three_lines_and_exit_code_2(mistake: Mistake,
     row = mistakes.unlisted(mistakes.row(mistake.what + ":", mistake.command, said))
     assert row in documented, "write docs/errors.md anew: make errors"
     _assert_nothing_is_lost(tmp_path, before)
-    _assert_the_log_has_the_traceback(command.text, tmp_path)
+    _assert_the_log_has_the_traceback(command.text, tmp_path, before)
 
 
 def _assert_nothing_is_lost(folder: Path, before: dict[Path, bytes]) -> None:
@@ -50,10 +50,11 @@ def _assert_nothing_is_lost(folder: Path, before: dict[Path, bytes]) -> None:
     assert {p.relative_to(folder).as_posix() for p in changed} <= expected
 
 
-def _assert_the_log_has_the_traceback(text: str, folder: Path) -> None:
-    """Where there is a run folder; a log that the full disk cut short aside."""
+def _assert_the_log_has_the_traceback(text: str, folder: Path, before: dict[Path, bytes]) -> None:
+    """Where the command came so far that it has a log; one that the full disk cut short aside."""
     named = re.search(r"^Full traceback: (.*)$", text, re.MULTILINE)
-    assert bool(named) == bool([*(folder / "logs").rglob("run.log"), *folder.glob("run/run.log")])
+    logs = [*(folder / "logs").rglob("run.log"), *folder.glob("run/run.log")]
+    assert bool(named) == any(before.get(log) != log.read_bytes() for log in logs)
     if named and "File too large" not in text:
         assert "Traceback (most recent call last)" in Path(named[1]).read_text(encoding="utf-8")
 
