@@ -79,10 +79,11 @@ def lock(root: Path, *more: str) -> list[str]:
     """uv's arguments that write requirements.lock from pyproject.toml, keeping what is there. more: `--upgrade`"""
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
     groups = [word for group in ("bolts",) if re.search(rf"^{group} = ", text, re.M) for word in ("--group", group)]
-    vendored = ["--find-links", str(root / "vendor"), "--no-emit-package", "lightloom"] if _is_thin(root) else []
+    vendored = ["--no-emit-package", "lightloom"] if _is_thin(root) else []  # pyproject.toml names its folder
     how = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-annotate"]
     files = ["--no-header", "--quiet", "--output-file", str(root / "requirements.lock"), *more]
-    return ["pip", "compile", str(root / "pyproject.toml"), "--extra", "dev", *groups, *vendored, *how, *files]
+    what = ["--directory", str(root), "pyproject.toml", "--extra", "dev", *groups, *vendored]
+    return ["pip", "compile", *what, *how, *files]
 
 
 def _is_thin(root: Path) -> bool:

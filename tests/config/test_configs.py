@@ -64,7 +64,7 @@ def test_debug_wins_over_experiment(experiment, debug):
 def test_data_of_any_kind_can_be_overfitted(data):
     choice = _fitting("data", data)
     if ".data." not in compose(*choice).data._target_:
-        pytest.skip("data of one's own, which may have no such options")
+        pytest.skip("data of one's own")  # reason: in a project made by make new; it may have no such options
     options = config.check("train", [*choice, "debug=overfit"])
     assert compose(*options).data.augment is None
 

@@ -28,7 +28,7 @@ def lit(left: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
-    """picture.png; film.mp4 of 40 frames; camera.mjpeg, for ever: a light that goes to and back, 200 pixels a second."""
+    """picture.png; film.mp4 of 40 frames; camera.mjpeg, for ever: a light that swings, 200 pixels a second."""
     folder = tmp_path_factory.mktemp("page")
     Image.fromarray(lit(100)).save(folder / "picture.png")
     (folder / "wrong.png").write_bytes(b"no picture")

@@ -278,6 +278,7 @@ def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
     failures: list[int] = []
 
     def job(cfg: Any) -> float | None:
+        """The task's value; where it fails, its exit code ends a single run, and is kept of one of a sweep (NaN)."""
         try:
             return _one_job(task, cfg)
         except Exception as error:

@@ -287,29 +287,31 @@ def fit(
     asked.state = contract.state(datamodule)
     if start.path:
         _take_weights(start, module)
-    if start.path and not start.weights_only:
-        log.info(
-            "Resuming from %s (epoch %d, step %d).", start.path, start.content["epoch"], start.content["global_step"]
-        )
-    path = None if start.weights_only else start.path
     asked.splits = contract.describe(datamodule)
-    if path and run_dir.rank() == 0:
-        accept = cfg.get("data_changed") == "accept"
-        check_same_data(start, Path(cfg.paths.output_dir), asked.splits, accept)
-    if path or holds_a_run(Path(cfg.paths.output_dir)):  # what was logged by a run that came to no checkpoint is void
+    run, path = Path(cfg.paths.output_dir), None if start.weights_only else start.path
+    if path:
+        _check_resumed(start, run, asked.splits, accept=cfg.get("data_changed") == "accept")
+    if path or holds_a_run(run):  # what was logged by a run that came to no checkpoint is void
         _continue_logs(trainer, _logged_step(start.content, module) if path else 0)
     if run_dir.rank() == 0:
         _record(cfg)
         origin = record.origin_of(start.path, start.content, start.weights_only, asked.config)
-        record.begin(Path(cfg.paths.output_dir), trainer, module, datamodule, asked.splits, origin)
+        record.begin(run, trainer, module, datamodule, asked.splits, origin)
     started = time.monotonic()
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
     except (Exception, Interrupted):
         if run_dir.rank() == 0:
-            record.end(Path(cfg.paths.output_dir), time.monotonic() - started, finished=False)
+            record.end(run, time.monotonic() - started, finished=False)
         raise
     return Trained(time.monotonic() - started, trainers.stopped_by(trainer))
+
+
+def _check_resumed(start: Start, run: Path, splits: Any, accept: bool) -> None:
+    """Say where the run goes on; raises UserError where its data are others and are not accepted."""
+    log.info("Resuming from %s (epoch %d, step %d).", start.path, start.content["epoch"], start.content["global_step"])
+    if run_dir.rank() == 0:
+        check_same_data(start, run, splits, accept)
 
 
 def _take_weights(start: Start, module: pl.LightningModule) -> None:

@@ -102,7 +102,7 @@ def _add_handlers(app: FastAPI, measures: Measures) -> None:
         started = time.monotonic()
         try:
             response: Response = await call_next(request)
-        except Exception:
+        except Exception:  # a fault of the program: it is logged, told as 500, and ends no other request
             log.exception("request %s failed", request.scope["request_id"])
             failed = Refused(500, "failed", "The server failed over this; its log says why.")
             response = response_of(failed, request.scope["request_id"])

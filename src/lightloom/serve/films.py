@@ -165,7 +165,7 @@ class Films:
             self._record(job)
             try:
                 await self._run(job)
-            except Exception:
+            except Exception:  # a fault of the program: it is logged and told of this film; the next one goes on
                 log.exception("a film failed")
                 self._fail(job, "died")
             self.inference.end(job.id)

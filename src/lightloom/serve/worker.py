@@ -110,7 +110,7 @@ def _refusing(do: Callable[[], Any]) -> Any:
     except MemoryError:
         give_back_memory()
         return Refusal(503, "no_memory", "There is no memory for this input now; make it smaller, or try again.")
-    except Exception:
+    except Exception:  # a fault of the program: it is logged and told as 500; other asks get their answers
         log.exception("the model failed")
         return Refusal(500, "failed", "The model failed; the server's log says why.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,30 +52,33 @@ class LightTrack:
         """
         boxes, labels, scores = (np.asarray(found[name]) for name in ("boxes", "labels", "scores"))
         kept = _once(boxes, scores, self.low_score)
-        expected = np.array([track.expected(seconds) for track in self._tracks]).reshape(-1, 4)
-        free = list(range(len(self._tracks)))
-        pairs: list[tuple[int, int]] = []
-        for some in ([i for i in kept if scores[i] >= self.min_score], [i for i in kept if scores[i] < self.min_score]):
-            matched = _matched(overlaps(expected[free], boxes[some]))
-            pairs += [(free[row], some[column]) for row, column in matched]
-            free = [t for t in free if t not in {track for track, _ in pairs}]
-        for number in free:
-            self._tracks[number].unseen += seconds
-        taken = {box for _, box in pairs}
-        rows = [self._seen(self._tracks[t], boxes[i], labels[i], scores[i], seconds) for t, i in pairs]
-        for i in kept:
-            if i not in taken and scores[i] >= self.min_score:
-                self._last += 1
-                self._tracks.append(_Track(self._last, boxes[i].astype(float)))
-                self._seen(self._tracks[-1], boxes[i], labels[i], scores[i], seconds)
+        certain = [i for i in kept if scores[i] >= self.min_score]
+        uncertain = [i for i in kept if scores[i] < self.min_score]
+        continued = self._continued(boxes, (certain, uncertain), seconds)
+        for number, track in enumerate(self._tracks):
+            track.unseen += 0 if number in continued else seconds
+        rows = [self._seen(self._tracks[t], boxes[i], labels[i], scores[i], seconds) for t, i in continued.items()]
+        for i in (i for i in certain if i not in continued.values()):
+            self._last += 1
+            self._tracks.append(_Track(self._last, boxes[i].astype(float)))
+            self._seen(self._tracks[-1], boxes[i], labels[i], scores[i], seconds)
         self._tracks = [track for track in self._tracks if track.unseen <= (PATIENCE if track.seen > 1 else 0)]
-        return _columns([row for row in rows if row is not None])
+        return _columns(rows)
+
+    def _continued(self, boxes: np.ndarray, rounds: Iterable[list[int]], seconds: float) -> dict[int, int]:
+        """Place of a track -> place of the box that continues it: of each round's boxes, with tracks that are left."""
+        expected = np.array([track.expected(seconds) for track in self._tracks]).reshape(-1, 4)
+        pairs: dict[int, int] = {}
+        for some in rounds:
+            free = [t for t in range(len(self._tracks)) if t not in pairs]
+            pairs |= {free[row]: some[column] for row, column in _matched(overlaps(expected[free], boxes[some]))}
+        return pairs
 
     def flush(self) -> list[dict[str, np.ndarray]]:
         """No picture is waited for."""
         return []
 
-    def _seen(self, track: _Track, box: np.ndarray, label: int, score: float, seconds: float) -> tuple | None:
+    def _seen(self, track: _Track, box: np.ndarray, label: int, score: float, seconds: float) -> tuple:
         box, since = box.astype(float), max(track.unseen + seconds, 1e-3)
         if track.seen:
             track.speed += ((box - track.box) / since - track.speed) * 0.5

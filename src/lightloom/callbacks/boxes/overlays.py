@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from lightloom.callbacks.images.log import log_image
-from lightloom.callbacks.offers import lacks_output
-from lightloom.callbacks.samples.grid import epoch_file, is_shown
+from lightloom.callbacks.pages import ExamplePages
 from lightloom.core import atomic_io
 from lightloom.core.ranges import Count
 from lightloom.core.text import line
 from lightloom.metrics.detection import Boxes, confident, match
 from lightloom.ops.images.grid import MARGIN, captioned, grid, of_one_size, to_uint8, write_png
-from lightloom.ops.indices import evenly
 from lightloom.ops.typed_trainer import classes_of
 
 COLUMNS = 2  # pairs side by side
@@ -30,91 +28,48 @@ WEAK = 0.05  # the lowest score of the detections in overlays.json
 MOST_SIDE = 640  # pixels of the images beside it
 LINE = (12, 6)  # pixels: the height of a name, the width of a letter
 COLOURS = ["#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#fabed4"]
-Example = tuple[Tensor, Boxes, Boxes]  # image, truth, detections
+Scene = tuple[Tensor, Boxes, Boxes]  # image, truth, detections
 
 
-class Overlays(pl.Callback):
-    """Writes `overlays/epoch-0001.png` and so on into `dirpath`, and overlays.png and overlays.json at a test.
+@dataclass(frozen=True)
+class Example:
+    """image: (C, H, W). found: the confident detections. weak: those that a lower threshold could show, too."""
 
-    Each pair is the truth and what was found. In training the images are the same in each epoch, evenly from all
-    batches; in a test they are the worst: those with the most truths missed, then with the most false boxes. Several
-    processes show those of the first one. Detections below the module's min_score are not shown; overlays.json has the
-    weaker ones too, for a report in which the threshold can be moved.
+    image: Tensor
+    truth: Boxes
+    found: Boxes
+    weak: Boxes
+
+
+class Overlays(ExamplePages):
+    """Writes `overlays/epoch-0001.png` and so on, and overlays.png and overlays.json at a test: truths and what was
+    found, in pairs.
+
+    See `ExamplePages`; the worst have the most truths missed, then the most false boxes. Detections below the module's
+    min_score are not shown; overlays.json has the weaker ones too, for a report in which the threshold can be moved.
     """
 
-    only_shows = True  # a run that is resumed may have it otherwise, or not at all
-    at_test = True
+    name, output = "overlays", "detections"
 
     def __init__(self, dirpath: str, num_images: Count = 8) -> None:
-        self.folder, self.num_images = Path(dirpath), num_images
-        self._kept: list[tuple[tuple[int, int], Example, Boxes]] = []
-        self._left_out = False
+        super().__init__(dirpath, num_images)
 
-    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        self._left_out = lacks_output(module, "detections", "overlays.png", self._left_out)
+    def examples(self, outputs: Any, batch: Any, module: Any, chosen: Sequence[int]) -> list[Example]:
+        of_all = ((batch[0][i].cpu(), _on_cpu(batch[1][i]), _on_cpu(outputs["detections"][i])) for i in chosen)
+        return [Example(image, truth, confident(one, module.min_score), _weak(one)) for image, truth, one in of_all]
 
-    def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._kept = []
+    def badness(self, example: Example) -> tuple[int, int]:
+        return faults(example.truth, example.found)
 
-    def on_test_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._kept = []
+    def page(self, examples: Sequence[Example], trainer: pl.Trainer) -> Tensor:
+        return page([(one.image, one.truth, one.found) for one in examples], classes_of(trainer))
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep an even share of the batch's images, so that all batches give `num_images` or a few more."""
-        if is_shown(trainer) and trainer.is_global_zero and not self._left_out:
-            share = -int(-self.num_images // sum(trainer.num_val_batches))
-            given = examples(outputs, batch, module)
-            self._kept.extend(((0, 0), given[i], {}) for i in evenly(len(given), share))
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the `num_images` images with the most faults so far."""
-        if is_shown(trainer) and trainer.is_global_zero and not self._left_out:
-            given = zip(examples(outputs, batch, module), outputs["detections"], strict=True)
-            self._kept.extend((faults(*one[1:]), one, _weak(every)) for one, every in given)
-            self._kept = sorted(self._kept, key=lambda kept: kept[0], reverse=True)[: self.num_images]
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._show(trainer, epoch_file(self.folder / "overlays", trainer.current_epoch + 1), "val/overlays")
-
-    def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        kept = self._kept
-        self._show(trainer, self.folder / "overlays.png", "test/overlays")
-        if kept:
-            classes = classes_of(trainer)
-            write_scenes(self.folder, [(image, truth, every) for _, (image, truth, _), every in kept], classes)
-
-    def _show(self, trainer: pl.Trainer, path: Path, name: str) -> None:
-        kept, self._kept = self._kept, []
-        if kept:
-            chosen = [kept[i][1] for i in evenly(len(kept), self.num_images)]
-            picture = page(chosen, classes_of(trainer))
-            write_png(path, picture)
-            log_image(trainer, name, picture)
+    def write_beside(self, examples: Sequence[Example], trainer: pl.Trainer) -> None:
+        scenes = [(one.image, one.truth, one.weak) for one in examples]
+        write_scenes(self.folder, scenes, classes_of(trainer))
 
 
-def examples(outputs: Any, batch: Any, module: pl.LightningModule) -> list[Example]:
-    """Each image of a batch with its truth and its confident detections."""
-    found = [confident(one, module.min_score) for one in outputs["detections"]]  # type: ignore[arg-type]
-    return list(zip(*batch, found, strict=True))
-
-
-def write_scenes(folder: Path, scenes: Sequence[Example], classes: Sequence[str]) -> None:
+def write_scenes(folder: Path, scenes: Sequence[Scene], classes: Sequence[str]) -> None:
     """overlays.json: for each scene the file of its image, without boxes, its size, and its boxes in its pixels."""
     told = []
     for number, (image, truth, found) in enumerate(scenes, 1):
@@ -133,6 +88,10 @@ def write_scenes(folder: Path, scenes: Sequence[Example], classes: Sequence[str]
             }
         )
     atomic_io.write_text(folder / "overlays.json", json.dumps(told) + "\n")
+
+
+def _on_cpu(boxes: Boxes) -> Boxes:
+    return {name: values.cpu() for name, values in boxes.items()}
 
 
 def _weak(found: Boxes) -> Boxes:
@@ -162,7 +121,7 @@ def faults(truth: Boxes, found: Boxes) -> tuple[int, int]:
     return len(truth["boxes"]) - right, len(found["boxes"]) - right
 
 
-def page(shown: Sequence[Example], classes: Sequence[str]) -> Tensor:
+def page(shown: Sequence[Scene], classes: Sequence[str]) -> Tensor:
     """Pairs of drawn images, padded to the largest, uint8 (3, H, W)."""
     drawn = [drawn_on(image, boxes, classes) for image, *both in shown for boxes in both]
     columns = 2 * min(COLUMNS, len(shown))

@@ -3,53 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lightloom.callbacks.at_test import AtTest
 from lightloom.callbacks.images.log import log_picture
-from lightloom.callbacks.offers import lacks_output, lacks_parts
-from lightloom.callbacks.samples.grid import is_shown
 from lightloom.core.cells import Writer, open_csv
 from lightloom.core.figures import new_figure
 
 FILE = "accuracy_by_degree"
 EDGES = (1, 2, 3, 4, 6, 11, 21)  # where groups of degrees begin; 0 is one of its own
 Row = tuple[str, int, float]
+Judged = tuple[Tensor, Tensor]  # degrees, and whether each node was right, (n,)
 
 
-class AccuracyByDegree(pl.Callback):
+class AccuracyByDegree(AtTest):
     """Writes accuracy_by_degree.csv and .png after a test: by degrees the nodes and the share of right ones."""
 
-    only_shows = True  # a run that is resumed may have it otherwise, or not at all
-    at_test = True
+    file, parts = f"{FILE}.png", 4
 
-    def __init__(self, dirpath: str) -> None:
-        self.folder = Path(dirpath)
-        self._left_out = False
-
-    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        self._left_out = lacks_output(module, "logits", f"{FILE}.png", self._left_out)
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """batch: features, adjacency (N, N), index (n,), labels (n,); outputs: logits (n, K)."""
-        self._left_out = self._left_out or lacks_parts(batch, 4, f"{FILE}.png")
-        if self._left_out or not is_shown(trainer):
-            return
+    def taken(self, trainer: pl.Trainer, outputs: Any, batch: tuple[Tensor, ...], batch_idx: int) -> list[Judged]:
+        """Of a batch of features, adjacency (N, N), index (n,) and labels (n,), whose logits are (n, K)."""
         _, adjacency, index, labels = batch
-        degrees = adjacency.crow_indices().diff()[index].cpu()
-        rows = by_degree(degrees, (outputs["logits"].argmax(1) == labels).cpu())
+        degrees = adjacency.crow_indices().diff()[index]
+        return [(degrees.cpu(), (outputs["logits"].argmax(1) == labels).cpu())]
+
+    def write(self, trainer: pl.Trainer, kept: Sequence[Judged]) -> None:
+        rows = by_degree(*(torch.cat(parts) for parts in zip(*kept, strict=True)))
         self.folder.mkdir(parents=True, exist_ok=True)
         with open_csv(self.folder / f"{FILE}.csv", "w") as file:
             Writer(file).write(["neighbours", "nodes", "accuracy"], *((d, n, f"{a:.4f}") for d, n, a in rows))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lightloom.callbacks.at_test import AtTest
 from lightloom.callbacks.images.log import log_picture
-from lightloom.callbacks.offers import lacks_output, lacks_parts
-from lightloom.callbacks.samples.grid import is_shown
 from lightloom.core.figures import new_figure
 from lightloom.core.text import line
 from lightloom.ops.typed_trainer import classes_of
@@ -20,35 +18,20 @@ from lightloom.ops.typed_trainer import classes_of
 FILE = "hidden_map.png"
 MOST_NAMES = 20  # of a legend
 MOST_NODES = 20_000
+States = tuple[Tensor, Tensor]  # hidden (n, width), labels (n,)
 
 
-class HiddenMap(pl.Callback):
+class HiddenMap(AtTest):
     """Writes hidden_map.png after a test: the two principal components of hidden states, a point for each node."""
 
-    only_shows = True  # a run that is resumed may have it otherwise, or not at all
-    at_test = True
+    file, output, parts = FILE, "hidden", 4
 
-    def __init__(self, dirpath: str) -> None:
-        self.folder = Path(dirpath)
-        self._left_out = False
+    def taken(self, trainer: pl.Trainer, outputs: Any, batch: tuple[Tensor, ...], batch_idx: int) -> list[States]:
+        """hidden (n, width) and labels (n,) of a batch of features, adjacency, index and labels."""
+        return [(outputs["hidden"].cpu(), batch[3].cpu())]
 
-    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        self._left_out = lacks_output(module, "hidden", FILE, self._left_out)
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """batch: features, adjacency, index (n,), labels (n,); outputs: hidden (n, width)."""
-        self._left_out = self._left_out or lacks_parts(batch, 4, FILE)
-        if self._left_out or not is_shown(trainer):
-            return
-        labels, hidden = batch[3].cpu(), outputs["hidden"].cpu()
+    def write(self, trainer: pl.Trainer, kept: Sequence[States]) -> None:
+        hidden, labels = (torch.cat(parts) for parts in zip(*kept, strict=True))
         chosen = torch.linspace(0, len(hidden) - 1, min(len(hidden), MOST_NODES)).long()
         points, shares = principal(hidden[chosen].double())
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -14,12 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from lightloom.callbacks.offers import lacks_output, lacks_parts, parts_of
-from lightloom.callbacks.samples.grid import is_shown
+from lightloom.callbacks.at_test import AtTest
 from lightloom.core import atomic_io
 from lightloom.core.ranges import Count
 from lightloom.data.loading import files_of
-from lightloom.ops.collectives import gather_objects
 from lightloom.ops.images.grid import grid, to_uint8, visible, write_png
 from lightloom.ops.typed_trainer import typed
 
@@ -37,7 +35,7 @@ class Wrong:
     file: str = ""
 
 
-class Misclassified(pl.Callback):
+class Misclassified(AtTest):
     """Writes misclassified.png, a grid of small images, and misclassified.json, what they are, after a test.
 
     Of each pair of a true and a predicted class the `per_pair` that the model was most certain of; `most` in all, of as
@@ -45,44 +43,24 @@ class Misclassified(pl.Callback):
     badly classified, fills the disk: the grid has `3 side^2 most` bytes at most.
     """
 
-    only_shows = True  # a run that is resumed may have it otherwise, or not at all
-    at_test = True
+    file = "misclassified.png"
 
     def __init__(self, dirpath: str, per_pair: Count = 12, most: Count = 240, side: Count = 48) -> None:
-        self.folder, self.per_pair, self.most, self.side = Path(dirpath), per_pair, most, side
-        self._kept: list[Wrong] = []
-        self._left_out = False
+        super().__init__(dirpath)
+        self.per_pair, self.most, self.side = per_pair, most, side
 
-    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        self._left_out = lacks_output(module, "logits", "misclassified.png", self._left_out)
+    def taken(self, trainer: pl.Trainer, outputs: Any, batch: tuple[Tensor, ...], batch_idx: int) -> list[Wrong]:
+        """The mistakes of a batch of images (B, C, H, W) and labels (B,), whose logits are (B, K)."""
+        files = files_of(typed(trainer).test_dataloaders, batch_idx)
+        images, labels = batch
+        return wrong(outputs["logits"], images, labels, self.side, files)
 
-    def on_test_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._kept = []
+    def choose(self, kept: list[Wrong]) -> list[Wrong]:
+        """The most certain ones of each pair of classes."""
+        return choose(kept, self.per_pair, self.most)
 
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the most certain mistakes so far. batch: images (B, C, H, W), labels (B,); outputs: logits (B, K)."""
-        self._left_out = self._left_out or lacks_parts(batch, 2, "misclassified.png")
-        if is_shown(trainer) and not self._left_out:
-            images, labels = parts_of(batch, 2)
-            files = files_of(typed(trainer).test_dataloaders, batch_idx)
-            found = wrong(outputs["logits"], images, labels, self.side, files)
-            self._kept = choose([*self._kept, *found], self.per_pair, self.most)
-
-    def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        own, self._kept = self._kept, []
-        if self._left_out or not is_shown(trainer):
-            return
-        kept = choose(gather_objects(own), self.per_pair, self.most)
-        if trainer.is_global_zero:
-            write(self.folder, sorted(kept, key=lambda w: (w.true, w.predicted, -w.confidence)))
+    def write(self, trainer: pl.Trainer, kept: Sequence[Wrong]) -> None:
+        write(self.folder, sorted(kept, key=lambda w: (w.true, w.predicted, -w.confidence)))
 
 
 def wrong(logits: Tensor, images: Tensor, labels: Tensor, side: int, files: Sequence[Path] = ()) -> list[Wrong]:

@@ -46,6 +46,7 @@ class Continuations(pl.Callback):
         )
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write texts by the weights as they are now, below those of the epochs before."""
         if self._left_out or not is_shown(trainer) or not trainer.is_global_zero:
             return
         tokens: Any = cast(Any, typed(trainer).datamodule).tokens

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,13 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from lightloom.callbacks.images.log import log_image
-from lightloom.callbacks.offers import lacks_output
-from lightloom.callbacks.samples.grid import epoch_file, is_shown
+from lightloom.callbacks.pages import ExamplePages
 from lightloom.core.ranges import Count
 from lightloom.losses.segmentation import IGNORE
-from lightloom.ops.images.grid import captioned, grid, of_one_size, to_uint8, write_png
-from lightloom.ops.indices import evenly
+from lightloom.ops.images.grid import captioned, grid, of_one_size, to_uint8
 
 SIDE = 240  # pixels of an image's longer side on a page
 OPACITY = 0.55
@@ -25,76 +21,31 @@ WRONG = torch.tensor([255, 0, 0], dtype=torch.uint8)
 Shown = tuple[float, Tensor, Tensor, Tensor]  # share of wrong pixels, image, truth, found
 
 
-class MaskOverlays(pl.Callback):
-    """Writes `masks/epoch-0001.png` and so on into `dirpath`, and masks.png at a test: image, truth, found, errors.
+class MaskOverlays(ExamplePages):
+    """Writes `masks/epoch-0001.png` and so on, and masks.png at a test: image, truth, found, errors.
 
-    In training the images are the same in each epoch, evenly from all batches; in a test they are the worst, with the
-    most wrong pixels. Several processes show those of the first one.
+    See `ExamplePages`; the worst have the largest share of wrong pixels.
     """
 
-    only_shows = True  # a run that is resumed may have it otherwise, or not at all
-    at_test = True
+    name, output = "masks", "masks"
 
     def __init__(self, dirpath: str, num_images: Count = 6) -> None:
-        self.folder, self.num_images = Path(dirpath), num_images
-        self._kept: list[Shown] = []
-        self._left_out = False
+        super().__init__(dirpath, num_images)
 
-    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        self._left_out = lacks_output(module, "masks", "masks.png", self._left_out)
+    def examples(self, outputs: Any, batch: Any, module: Any, chosen: Sequence[int]) -> list[Shown]:
+        return shown(outputs, batch, chosen)
 
-    def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._kept = []
+    def badness(self, example: Shown) -> float:
+        return example[0]
 
-    def on_test_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._kept = []
-
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep an even share of the batch's images, so that all batches give `num_images` or a few more."""
-        if is_shown(trainer) and trainer.is_global_zero and not self._left_out:
-            share = -int(-self.num_images // sum(trainer.num_val_batches))
-            given = shown(outputs, batch)
-            self._kept.extend(given[i] for i in evenly(len(given), share))
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the `num_images` images with the largest share of wrong pixels so far."""
-        if is_shown(trainer) and trainer.is_global_zero and not self._left_out:
-            self._kept = sorted([*self._kept, *shown(outputs, batch)], key=lambda one: -one[0])[: self.num_images]
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._show(trainer, epoch_file(self.folder / "masks", trainer.current_epoch + 1), "val/masks")
-
-    def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._show(trainer, self.folder / "masks.png", "test/masks")
-
-    def _show(self, trainer: pl.Trainer, path: Path, name: str) -> None:
-        kept, self._kept = self._kept, []
-        if kept:
-            picture = page([kept[i] for i in evenly(len(kept), self.num_images)])
-            write_png(path, picture)
-            log_image(trainer, name, picture)
+    def page(self, examples: Sequence[Shown], trainer: pl.Trainer) -> Tensor:
+        return page(examples)
 
 
-def shown(outputs: Any, batch: Any) -> list[Shown]:
-    """The images of a batch with both masks, on the CPU, at the size of a page."""
+def shown(outputs: Any, batch: Any, chosen: Sequence[int]) -> list[Shown]:
+    """The chosen images of a batch with both masks, on the CPU, at the size of a page."""
     found = []
-    for image, truth, mask in zip(*batch, outputs["masks"], strict=True):
+    for image, truth, mask in ((batch[0][i], batch[1][i], outputs["masks"][i]) for i in chosen):
         known = truth != IGNORE
         wrong = float(((mask != truth) & known).sum() / known.sum().clamp(min=1))
         picture, true, seen = (_reduced(x.cpu(), truth.shape) for x in (to_uint8(image), truth, mask))

@@ -73,6 +73,7 @@ class ClassQuality(pl.Callback):
     def on_test_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
+        """Keep the features of real images (B, C, H, W) in [0, 1], and their labels (B,)."""
         self._left_out = self._left_out or lacks_parts(batch, 2, "the quality of samples by class")
         if self._left_out:
             return
@@ -83,6 +84,7 @@ class ClassQuality(pl.Callback):
         self._labels.append(labels.cpu())
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        """Log the means over classes, and write by_class.csv and the page of samples."""
         if self._left_out or not self._features:
             return
         features, labels = (gather(trainer, kept, torch.device("cpu")) for kept in (self._features, self._labels))

@@ -39,6 +39,7 @@ class Interpolation(pl.Callback):
         self._left_out = lacks_samples(module, "interpolation.png", self._left_out)
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Draw the images on the ways between pairs of latents: on the sphere, straight, and from class to class."""
         if self._left_out or not is_shown(trainer):
             return
         ends = latents(self.seed, 2 * self.pairs, as_generator(module).latent_dim)

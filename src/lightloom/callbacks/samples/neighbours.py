@@ -44,6 +44,7 @@ class NearestNeighbours(pl.Callback):
     def on_test_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
+        """Keep the features and labels of test images, and with the first batch those of training images."""
         self._left_out = self._left_out or lacks_parts(batch, 2, self.accuracy)
         if self._left_out:
             return

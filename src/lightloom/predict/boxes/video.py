@@ -10,7 +10,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -74,33 +75,47 @@ def detect_video(
     rate = reader.rate / cfg.stride
     tracker = build(cfg.tracking, "tracking", rate=float(rate))
     method = build(cfg.smoothing, "smoothing") if cfg.get("smoothing") else Unsmoothed()
-    kept, crop = Kept(cfg.format not in (None, "csv"), truth is not None), cfg.save_crops
+    kept = Kept(cfg.format not in (None, "csv"), truth is not None)
     started, at_once = time.monotonic(), 1 if reader.is_live else cfg.batch_size or FRAMES
-    with ExitStack() as stack:
-        writer = stack.enter_context(VideoWriter(folder / f"{name}.mp4", rate)) if cfg.draw else None
-        files = stack.enter_context(TrackFiles(folder / name, classes))
-        show = stack.enter_context(progress(_expected(cfg, reader)))
-        stopped = stack.enter_context(until_interrupted())
+    with progress(_expected(cfg, reader)) as show, until_interrupted() as stopped:
         frames = limited(reader, cfg.max_frames, cfg.seconds, stopped)
-        for count, (frame, raw, steady) in enumerate(followed(frames, find, tracker, Steady(method), at_once), 1):
-            number = 1 + (count - 1) * cfg.stride
-            if writer:
-                writer.write(drawn_on(frame.image, with_masks(steady, raw), classes), frame.seconds)
-            if crop:
-                write_crops(folder / "crops", f"{name}_{number:06d}", frame.image, steady, classes)
-            files.write(number, steady)
-            kept.add(frame, raw, steady, f"{name}_{number:06d}")
-            show(count)
+        found = followed(frames, find, tracker, Steady(method), at_once)
+        _write_frames(cfg, found, kept, folder / name, rate, classes, show)
         interrupted = stopped()
     report(kept, name, method)
     if kept.count:
         _say_what_was_written(cfg, kept, method, folder / name, time.monotonic() - started, classes)
-    if truth is not None and kept.count:
-        compare(truth, kept, cfg.stride)
+        if truth is not None:
+            compare(truth, kept, cfg.stride)
     if reader.fault:
         raise UserError(reader.fault)
     if interrupted and not reader.is_live:
         raise KeyboardInterrupt
+
+
+def _write_frames(
+    cfg: DictConfig,
+    found: Iterable[tuple[Frame, Boxes, Boxes]],
+    kept: Kept,
+    stem: Path,
+    rate: Fraction,
+    classes: Sequence[str],
+    show: Callable[[int], None],
+) -> None:
+    """Draw and write down each frame as it comes. stem: of the files, without a suffix."""
+    with (
+        VideoWriter(stem.with_name(f"{stem.name}.mp4"), rate) if cfg.draw else nullcontext() as writer,
+        TrackFiles(stem, classes) as files,
+    ):
+        for count, (frame, raw, steady) in enumerate(found, 1):
+            number = 1 + (count - 1) * cfg.stride
+            if writer:
+                writer.write(drawn_on(frame.image, with_masks(steady, raw), classes), frame.seconds)
+            if cfg.save_crops:
+                write_crops(stem.parent / "crops", f"{stem.name}_{number:06d}", frame.image, steady, classes)
+            files.write(number, steady)
+            kept.add(frame, raw, steady, f"{stem.name}_{number:06d}")
+            show(count)
 
 
 def _say_what_was_written(

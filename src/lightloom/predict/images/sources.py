@@ -83,19 +83,22 @@ def named(item: str, list_of: Path | None = None) -> list[Path | str]:
         path = list_of.parent / path
     if path.is_file():
         return _listed(path) if path.suffix.lower() == LIST and list_of is None else [path]
-    if path.is_dir():
-        kept = [p for p in sorted(path.rglob("*")) if is_video(p) or is_image(p, below=path)]
-    elif set(item) & set("*?["):
-        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-        kept = [p for p in sorted(found) if is_video(p) or is_image(p, below=p.parent)]
-    else:
-        raise not_there("input", item)
-    if not kept:
+    if not (kept := _matching(path, item)):
         kinds = ", ".join(sorted(SUFFIXES))
         raise UserError(
             f"input={item}: no images there ({kinds}); name an image, a folder or a glob such as 'photos/*.jpg'."
         )
     return list(kept)
+
+
+def _matching(path: Path, item: str) -> list[Path]:
+    """The images and videos in a folder, to its depths, or of a glob. item: as it was written."""
+    if path.is_dir():
+        return [p for p in sorted(path.rglob("*")) if is_video(p) or is_image(p, below=path)]
+    if not set(item) & set("*?["):
+        raise not_there("input", item)
+    found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+    return [p for p in sorted(found) if is_video(p) or is_image(p, below=p.parent)]
 
 
 def is_camera(where: Any) -> bool:
