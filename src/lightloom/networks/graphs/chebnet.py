@@ -9,12 +9,12 @@ from annotated_types import Gt
 from torch import Tensor, nn
 
 from lightloom.core.ranges import BelowOne, Count, Natural, checked
-from lightloom.networks.graphs.gcn import glorot, sizes_of_layers, states
+from lightloom.networks.graphs.gcn import GraphNetwork, glorot, sizes_of_layers
 from lightloom.networks.graphs.propagation import Graphs
 from lightloom.ops.sparse import Operand
 
 
-class ChebNet(nn.Module):
+class ChebNet(GraphNetwork):
     """Layers H <- sum_k T_k(L~) H Theta_k, k = 0 ... order, with ReLU between them: equation 4 of both papers.
 
     L~ = 2 L / lambda_max - I with L = I - D^-1/2 A D^-1/2, whose eigenvalues are in [0, 2]. dropout: of each layer's
@@ -38,15 +38,6 @@ class ChebNet(nn.Module):
         self.layers = nn.ModuleList(ChebLayer(i, o, order, lambda_max, bias) for i, o in sizes)
         self.dropout, self.graphs = dropout, Graphs("symmetric", self_loops=False)
         glorot(self)
-
-    def forward(self, features: Tensor, adjacency: Tensor) -> Tensor:
-        """Logits (N, num_classes) of features (N, F), strided or CSR, and adjacency, CSR (N, N) without loops."""
-        return self.states(features, adjacency)[-1]
-
-    def states(self, features: Tensor, adjacency: Tensor) -> list[Tensor]:
-        """What each layer gives, (N, width), after its ReLU; last the logits (N, num_classes)."""
-        inputs, p = self.graphs.features(features), self.graphs.propagation(adjacency)
-        return states(self.layers, inputs, p, self.dropout if self.training else 0.0)
 
 
 class ChebLayer(nn.Module):

@@ -13,7 +13,24 @@ from lightloom.networks.graphs.propagation import Graphs, Normalization, dropped
 from lightloom.ops.sparse import Operand
 
 
-class GCN(nn.Module):
+class GraphNetwork(nn.Module):
+    """Layers that see their neighbours through `graphs`, with dropout of each one's input."""
+
+    layers: nn.ModuleList
+    graphs: Graphs
+    dropout: float
+
+    def forward(self, features: Tensor, adjacency: Tensor) -> Tensor:
+        """Logits (N, num_classes) of features (N, F), strided or CSR, and adjacency, CSR (N, N) without loops."""
+        return self.states(features, adjacency)[-1]
+
+    def states(self, features: Tensor, adjacency: Tensor) -> list[Tensor]:
+        """What each layer gives, (N, width), after its ReLU; last the logits (N, num_classes)."""
+        inputs, p = self.graphs.features(features), self.graphs.propagation(adjacency)
+        return states(self.layers, inputs, p, self.dropout if self.training else 0.0)
+
+
+class GCN(GraphNetwork):
     """`depth` layers H <- P H W with ReLU between them, equation 2; P as `propagation` makes it of the adjacency.
 
     dropout: of each layer's input, that of the features too.
@@ -36,15 +53,6 @@ class GCN(nn.Module):
         self.layers = nn.ModuleList(GCNLayer(i, o, bias=bias) for i, o in sizes)
         self.dropout, self.graphs = dropout, Graphs(normalization, self_loops)
         glorot(self)
-
-    def forward(self, features: Tensor, adjacency: Tensor) -> Tensor:
-        """Logits (N, num_classes) of features (N, F), strided or CSR, and adjacency, CSR (N, N) without loops."""
-        return self.states(features, adjacency)[-1]
-
-    def states(self, features: Tensor, adjacency: Tensor) -> list[Tensor]:
-        """What each layer gives, (N, width), after its ReLU; last the logits (N, num_classes)."""
-        inputs, p = self.graphs.features(features), self.graphs.propagation(adjacency)
-        return states(self.layers, inputs, p, self.dropout if self.training else 0.0)
 
 
 class GCNLayer(nn.Linear):
