@@ -134,8 +134,13 @@ def test_a_file_a_folder_and_its_parts(tmp_path):
     for name in ("train", "valid"):
         (tmp_path / f"{name}.txt").write_text(name)
     assert [TextFiles(tmp_path).read(part) for part in contract.SPLITS] == ["train", "valid", None]
-    with pytest.raises(UserError, match=r"no \.txt files; put a text there, or set data.root"):
-        TextFiles(tmp_path / "nowhere").read("train")
+    (tmp_path / "empty").mkdir()
+    for name, said in (
+        ("empty", r"no \.txt files; put a text there"),
+        ("nowhere", "no such file or folder; name a text"),
+    ):
+        with pytest.raises(UserError, match=said):
+            TextFiles(tmp_path / name).read("train")
 
 
 # --- tales

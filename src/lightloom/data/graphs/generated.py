@@ -50,7 +50,7 @@ class Communities:
         within: Share = 0.03,
         between: Share = 0.005,
         words: Count = 64,
-        topical: Share = 0.15,
+        topical: Share = 0.3,
         other: Share = 0.1,
         train_per_class: Count = 10,
         seed: Seed = 0,

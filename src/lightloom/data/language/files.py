@@ -36,6 +36,8 @@ class TextFiles:
 
     def _files(self) -> list[Path]:
         found = [self.root] if self.root.is_file() else sorted(path for path in self.root.glob("*.txt"))
+        if not self.root.exists():
+            raise UserError(f"data.root={self.root}: no such file or folder; name a text, or a folder with some.")
         if not found:
             raise UserError(
                 f"{self.root}: no .txt files; put a text there, or set data.root=<a text file, or a folder with some>."

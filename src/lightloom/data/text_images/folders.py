@@ -47,7 +47,7 @@ class TextImageFolder:
 
     def read(self, split: SplitName) -> TextFiles | None:
         if not self.root.is_dir():
-            raise UserError(f"{self.root}: there is no such folder; set data.root to the one that has the pictures")
+            raise UserError(f"{self.root}: there is no such folder; set data.root to the one that has the pictures.")
         place = self._place(split)
         if place is None:
             return None
