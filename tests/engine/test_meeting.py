@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytorch_lightning as pl
 from torch.distributed import TCPStore
 
 from lightloom.core.errors import UserError
-from lightloom.engine import facts
+from lightloom.engine import facts, rendezvous
 from lightloom.engine.rendezvous import free_port
 
 FORK = get_context("fork")
@@ -53,12 +54,18 @@ def srun(port: int) -> list[dict[str, str]]:
     return [common | {"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i % 2)} for i in range(4)]
 
 
-def outcomes(environments: list[dict[str, str]], folder: Path, per_node: bool, failing: int = -1) -> list[Any]:
-    """What each process finds on its node when it has come through: the number of files, or the error."""
+def outcomes(
+    environments: list[dict[str, str]], folder: Path, per_node: bool, failing: int = -1, late: float = 0.0
+) -> list[Any]:
+    """What each process finds on its node when it has come through: the number of files, or the error.
+
+    late: seconds that the last process comes after the others.
+    """
     found = FORK.SimpleQueue()
 
     def process(rank: int, environment: dict[str, str]) -> None:
         os.environ.update(environment)
+        time.sleep(late if rank == len(environments) - 1 else 0.0)
         node = folder / f"node-{rank // 2 if per_node else 0}"
         try:
             facts.prepare(Slow(node, per_node, fails=rank == failing))
@@ -98,10 +105,21 @@ def test_the_second_node_waits_for_its_own(tmp_path, agent):
     assert outcomes(torchrun(agent, agent=True), tmp_path, per_node=True) == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("late", [0.0, 2.0])
 @pytest.mark.parametrize("failing", [0, 2])
-def test_nobody_waits_for_one_that_has_failed(tmp_path, port, failing):
+def test_nobody_waits_for_one_that_has_failed(tmp_path, port, failing, late):
+    """Nor does one that comes when the others have heard of it: rank 0 keeps the store for it."""
     expected = ["ValueError" if rank == failing else "UserError" for rank in range(4)]
-    assert outcomes(srun(port), tmp_path, per_node=True, failing=failing) == expected
+    assert outcomes(srun(port), tmp_path, per_node=True, failing=failing, late=late) == expected
+
+
+def test_one_that_never_finds_rank_0_is_told_where_it_looked(port, monkeypatch):
+    monkeypatch.setattr(rendezvous, "PATIENCE", timedelta(seconds=0.2))
+    monkeypatch.setattr(rendezvous, "CLOSING", 0.1)
+    for name, value in srun(port)[1].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=f"rank 0 of this run does not answer at 127.0.0.1:{port}"):
+        facts.prepare(pl.LightningDataModule())
 
 
 def test_a_process_alone_waits_for_nobody(tmp_path, monkeypatch):

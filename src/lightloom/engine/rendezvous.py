@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _MEETINGS = itertools.count()  # the same on all ranks, which come to the same meetings
 PATIENCE = timedelta(minutes=5)  # for the others to come
-CLOSING = 10.0  # seconds that the store of a meeting may take to close
+CLOSING = 10.0  # seconds that the store of a meeting may take to close, and that a failed rank 0 keeps it for others
 _SECONDS = 0.05  # between two looks at the store
 
 
@@ -84,22 +84,28 @@ def together() -> Iterator[None]:
     store = _again(lambda: _meeting(key))
     try:
         yield
+        _gather(store, key)
     except Exception:  # of any kind: it is raised again, after the others are told
-        store.set(f"{key}/failed", "")
+        _part(store, key, CLOSING, failed=True)
         raise
-    _gather(store, key, "done")
-    if _serves():
-        _gather(store, key, "read")
-    else:
-        _take_leave(store, key)
+    _part(store, key, PATIENCE.total_seconds())
 
 
-def _take_leave(store: TCPStore, key: str) -> None:
-    """Tell rank 0 that it need not wait for this one; it may have ended before its answer is here."""
+def _part(store: TCPStore, key: str, patience: float, failed: bool = False) -> None:
+    """Say that this rank needs the store no more, and why; the one that keeps it waits until all have said so.
+
+    patience: seconds to wait for those who have not come; rank 0 may have ended before its answer is here.
+    """
     from torch.distributed import DistNetworkError
 
+    deadline = time.monotonic() + patience
     with suppress(DistNetworkError):
-        store.add(f"{key}/read", 1)
+        if failed:
+            store.set(f"{key}/failed", "")
+        parted = store.add(f"{key}/parted", 1)
+        while _serves() and parted < world_size() and time.monotonic() < deadline:
+            time.sleep(_SECONDS)
+            parted = store.add(f"{key}/parted", 0)
 
 
 def _meeting(key: str) -> TCPStore:
@@ -120,15 +126,15 @@ def _await(store: TCPStore, key: str) -> None:
         time.sleep(_SECONDS)
 
 
-def _gather(store: TCPStore, key: str, what: str) -> None:
+def _gather(store: TCPStore, key: str) -> None:
     """Wait for all ranks, however long one downloads; in steps, so that a signal ends it."""
     from torch.distributed import DistNetworkError
 
     try:
-        here = store.add(f"{key}/{what}", 1)
+        here = store.add(f"{key}/done", 1)
         while here < world_size() and not store.check([f"{key}/failed"]):
             time.sleep(_SECONDS)
-            here = store.add(f"{key}/{what}", 0)
+            here = store.add(f"{key}/done", 0)
     except DistNetworkError as error:  # rank 0, which serves it, has ended
         raise UserError("rank 0 has ended while the others were waiting for it; see its message.") from error
     if here < world_size():
@@ -150,9 +156,10 @@ def _again(ask: Callable[[], T]) -> T:
     while True:
         try:
             return ask()
-        except DistNetworkError:
+        except DistNetworkError as error:
             if time.monotonic() > deadline:
-                raise
+                where = "{}:{}".format(*_address())
+                raise UserError(f"rank 0 of this run does not answer at {where}; see its message.") from error
             time.sleep(_SECONDS)
 
 
