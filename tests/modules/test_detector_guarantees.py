@@ -125,10 +125,8 @@ def results(folder: Path) -> dict[str, float]:
 EXACT = {
     "yolo": ("model=yolo",),
     "retinanet": ("model=retinanet", "model.optimizer.lr=0.001"),  # which anchors count hangs on the last bits too
-    "faster_rcnn without chance": (
-        *("model=faster_rcnn", "model._target_=given_sampling.GivenSampling"),
-        "model.optimizer.lr=0.002",  # rounding grows with each step's choice of regions
-    ),
+    "faster_rcnn": ("model=faster_rcnn", "model.optimizer.lr=0.002"),  # rounding grows with each step's regions
+    "mask_rcnn": ("model=mask_rcnn", "model.optimizer.lr=0.002"),
 }
 
 
@@ -142,9 +140,9 @@ def test_two_processes_train_what_one_trains(tmp_path, options):
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory) -> Path:
-    """A run of a model whose processes draw their own regions, tested by both."""
+    """A run of a model, tested by both."""
     folder = tmp_path_factory.mktemp("two")
-    same = "model._target_=given_sampling.SameWeights"
+    same = "model._target_=same_weights.SameWeights"
     everything = ("model=faster_rcnn", "+model.network.box_score_thresh=0.0", "model.min_score=0.0")
     return trained(
         folder, *everything, same, "trainer=ddp_cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=1"

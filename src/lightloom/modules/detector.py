@@ -34,10 +34,10 @@ class Detector(pl.LightningModule):
     confusion matrix counts and overlays show.
 
     Several processes train what one process trains where a loss divides by what an image has (RetinaNet) or by what all
-    processes have together (YOLO). torchvision's FCOS and SSD divide by the objects of the process's own images, and
-    the R-CNNs draw their regions by the process's own random numbers: their processes agree on the weights, which are
-    not those of one process. Statistics of batches, and padding where images differ in size, are a process's own too.
-    Evaluation is exact for all.
+    processes have together (YOLO; the R-CNNs, whose regions are drawn by the images' keys). torchvision's FCOS and SSD
+    divide by the objects of the process's own images: their processes agree on the weights, which are not those of one
+    process. Statistics of batches, and padding where images differ in size, are a process's own too. Evaluation is
+    exact for all.
     """
 
     better: ClassVar[dict[str, str]] = {"loss": "min", **dict.fromkeys(("map", "map50", "map75", "mar", "mask"), "max")}

@@ -29,6 +29,17 @@ def shared_sum(values: Tensor) -> Tensor:
     return _SharedSum.apply(values) if _are_several() else values
 
 
+def shared_mean(count: Tensor) -> Tensor:
+    """The mean over all processes of a number of each, (), at least 1 in total: what a loss is divided by whose
+    gradients DDP averages. float ().
+    """
+    total = count.float()
+    if not _are_several():
+        return total.clamp(min=1)
+    dist.all_reduce(total)
+    return total.clamp(min=1) / dist.get_world_size()
+
+
 class _SharedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:

@@ -70,7 +70,8 @@ class DetectionDataModule(KeyedDataModule):
 
     A batch is (images, targets): a list of float (C, H, W) in [0, 1] and one of dicts with boxes float32 (N, 4), xyxy
     in pixels, labels int64 (N,) from 1, image_id int64 (), area float32 (N,), iscrowd int64 (N,) and, where the data
-    has them, masks uint8 (N, H, W). Crowds are for evaluation: training batches hold none. Label i is classes[i - 1].
+    has them, masks uint8 (N, H, W); in training also key int64 (), by which all chance about the image is drawn. Crowds
+    are for evaluation: training batches hold none. Label i is classes[i - 1].
     Facts that are None are found in the data. batch_size: images per step over all processes. cache_dir: remembers
     which image files are whole. val_fraction, test_fraction: of the training images, where the data has no such part.
     """
@@ -317,7 +318,7 @@ class TrainingImages(BoxedImages):
             image, target = mosaic([(image, target), *others], self.size)
         for change in self.changes:
             image, target = apply(change, image, target)
-        return image, target
+        return image, target | {"key": torch.tensor(key)}
 
     def _single(self, index: int) -> tuple[Tensor, Target]:
         image, target = super()._item(index, 0)

@@ -43,6 +43,7 @@ from lightloom.networks import library
 from lightloom.networks.blocks import ConvBlock, normalization
 from lightloom.networks.choices import one_of
 from lightloom.networks.detection import published
+from lightloom.networks.detection.regions import key_regions
 from lightloom.networks.resnet import Residual
 
 Boxes = dict[str, Tensor]  # of one image
@@ -255,12 +256,12 @@ def faster_rcnn(
     largest_anchor: its side over the short side; each finer level has half of it. Less for small objects.
     """
     if weights is not None:
-        return _with_losses(published.network(faster_rcnn, **locals()), *RCNN_LOSSES)
+        return _two_staged(published.network(faster_rcnn, **locals()))
     sizes = anchor_sizes(image_size, backbone.depth, largest_anchor)
     network = FasterRCNN(
         backbone, **_scale(image_size, mean, std), **_two_stages(backbone, num_classes, sizes, width, rois), **options
     )
-    return _with_losses(network, *RCNN_LOSSES)
+    return _two_staged(network)
 
 
 @part
@@ -282,7 +283,7 @@ def mask_rcnn(
 ) -> MaskRCNN:
     """He et al. 2017, Mask R-CNN, arXiv:1703.06870. mask_layers: convolutions of the mask head, of C channels."""
     if weights is not None:
-        return _with_losses(published.network(mask_rcnn, **locals()), *RCNN_LOSSES, "loss_mask")
+        return _two_staged(published.network(mask_rcnn, **locals()), "loss_mask")
     channels = backbone.out_channels
     sizes = anchor_sizes(image_size, backbone.depth, largest_anchor)
     network = MaskRCNN(
@@ -292,7 +293,7 @@ def mask_rcnn(
         mask_predictor=MaskRCNNPredictor(channels, channels, num_classes + 1),
         **options,
     )  # fmt: skip
-    return _with_losses(network, *RCNN_LOSSES, "loss_mask")
+    return _two_staged(network, "loss_mask")
 
 
 @part
@@ -452,6 +453,11 @@ def _two_stages(backbone: Pyramid, num_classes: int, sizes: list[float], width: 
         "box_batch_size_per_image": rois,
         "box_detections_per_img": MOST,
     }
+
+
+def _two_staged(network: Any, *more: str) -> Any:
+    """An R-CNN that draws regions by its images' keys and names its losses."""
+    return _with_losses(key_regions(network), *RCNN_LOSSES, *more)
 
 
 def _with_losses(network: Any, *losses: str) -> Any:

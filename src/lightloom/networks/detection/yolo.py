@@ -13,7 +13,6 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, generalized_box_iou_loss
@@ -21,6 +20,7 @@ from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, generaliz
 from lightloom.core.ranges import Count, Share
 from lightloom.networks.blocks import ConvBlock, Norm
 from lightloom.networks.detection.torchvision import IMAGENET_MEAN, IMAGENET_STD, LONGEST, MOST, Boxes, Pyramid
+from lightloom.ops.collectives import shared_mean
 
 RADIUS = 2.5  # strides: points this near to a truth's centre may learn it
 CANDIDATES = 10  # the best overlaps of a truth; their sum is the number of points it gets (dynamic k)
@@ -143,21 +143,12 @@ def losses(
         overlap = box_iou(boxes[i, at].detach(), truth).gather(1, which[:, None])
         box_losses.append(generalized_box_iou_loss(boxes[i, at], truth[which], reduction="sum"))
         class_losses.append(_bce(classes[i, at].float(), labels[which] * overlap).sum())
-    count = _shared(is_object.sum())
+    count = shared_mean(is_object.sum())
     return {
         "loss_box": BOX_WEIGHT * torch.stack(box_losses).sum() / count,
         "loss_objectness": _bce(objectness.float(), is_object).sum() / count,
         "loss_class": torch.stack(class_losses).sum() / count,
     }
-
-
-def _shared(count: Tensor) -> Tensor:
-    """The mean count over all processes, at least 1 in total."""
-    processes = 1
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(count)
-        processes = dist.get_world_size()
-    return count.clamp(min=1) / processes
 
 
 _bce = partial(binary_cross_entropy_with_logits, reduction="none")
