@@ -40,7 +40,7 @@ def project(tmp_path):
 
     Data of other kinds comes from `fill(folder)` of the files page_data_<kind>.py.
     """
-    for name in ("src", "configs"):
+    for name in ("src", "configs", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)

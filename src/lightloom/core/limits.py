@@ -22,7 +22,7 @@ def limit(name: str) -> int:
     return int(text)
 
 
-def check_pixels(path: Path | str, width: int, height: int, most: int | None = None) -> None:
+def check_pixels(path: object, width: int, height: int, most: int | None = None) -> None:
     """Raise UserError where a picture has more pixels than may be decoded (`most`, or what the limit is): a small file
     can hold any number.
     """

@@ -21,7 +21,7 @@ from lightloom.core.text import megabytes
 from lightloom.data.contract import SPLITS, WHOLE, Summary
 from lightloom.data.identity import describe_split
 from lightloom.data.sampling import Batch as Order
-from lightloom.data.sampling import EvenBatches, KeyedBatches
+from lightloom.data.sampling import Blocks, EvenBatches, KeyedBatches
 from lightloom.ops.torch_internals import report_unsent
 
 HEARD = {*watchdog.ENDING, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])}
@@ -230,6 +230,17 @@ def allow_files(num_workers: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+def blocks_of(split: Any) -> Blocks | None:
+    """Where a split's samples lie, of one that is best read block by block."""
+    return getattr(split, "blocks", None)
+
+
+def fetch(split: Any, indices: Tensor) -> None:
+    """Let a split that reads from afar bring the samples of a batch together; others are left alone."""
+    if own := getattr(split, "fetch", None):
+        own(indices.tolist())
+
+
 class OrdersBatches(Protocol):
     """A datamodule that orders its batches by these. position: the epoch and the batch that it begins with, once."""
 
@@ -248,10 +259,12 @@ def training_order(
     alternate: bool = False,
     weights: Tensor | None = None,
     lengths: Tensor | None = None,
+    blocks: Blocks | None = None,
 ) -> KeyedBatches:
     """This process's share of a datamodule's training batches of `size` samples, from where `data.position` says.
 
-    alternate, weights, lengths: as in KeyedBatches. Raises UserError where the processes cannot share a batch equally.
+    alternate, weights, lengths, blocks: as in KeyedBatches. Raises UserError where the processes cannot share a batch
+    equally.
     """
     rank, world_size = rank_of(data)
     if data.batch_size % world_size:
@@ -259,7 +272,9 @@ def training_order(
             f"data.batch_size is {data.batch_size}, which {world_size} processes cannot share equally; "
             f"set data.batch_size={data.batch_size // world_size * world_size or world_size}."
         )
-    order = KeyedBatches(size, data.batch_size, data.seed, data.shuffle, rank, world_size, alternate, weights, lengths)
+    order = KeyedBatches(
+        size, data.batch_size, data.seed, data.shuffle, rank, world_size, alternate, weights, lengths, blocks
+    )
     order.set_epoch(data.position[0])
     order.start_at(data.position[1])
     data.position = (0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,13 @@ _TURN = -4  # in place of an epoch: the turns of a run's first
 BUCKET = 50  # batches whose samples are sorted by length together
 
 
+class Blocks(NamedTuple):
+    """Where samples lie: in which block (a file, say) each does, int64 (N,), and of how many an epoch mixes them."""
+
+    homes: Tensor
+    window: int
+
+
 class KeyedBatches(Sampler[Batch]):
     """Training batches as (indices, keys), int64 (B / world_size,) each, with key = mix(seed, epoch, index).
 
@@ -24,6 +32,7 @@ class KeyedBatches(Sampler[Batch]):
     alternate: the lowest bit of a sample's key is its turn: random in the first epoch, then 0 and 1 by turns.
     weights: float (size,), how often samples are drawn, with replacement; the key of a draw is that of its place.
     lengths: int64 (size,), of the samples: a batch has samples of similar length, still drawn anew in each epoch.
+    blocks: an epoch goes through them in an order of its own, and mixes the samples of so many at a time.
     """
 
     def __init__(
@@ -37,10 +46,11 @@ class KeyedBatches(Sampler[Batch]):
         alternate: bool = False,
         weights: Tensor | None = None,
         lengths: Tensor | None = None,
+        blocks: Blocks | None = None,
     ) -> None:
         self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
         self.rank, self.world_size, self.alternate, self.weights = rank, world_size, alternate, weights
-        self.lengths = lengths
+        self.lengths, self.blocks = lengths, blocks
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -72,7 +82,13 @@ class KeyedBatches(Sampler[Batch]):
             order = torch.multinomial(self.weights, self.size, replacement=True, generator=generator)
         else:
             order = torch.randperm(self.size, generator=generator)
+            order = order if self.blocks is None else self._by_windows(order, self.blocks, generator)
         return order if self.lengths is None else self._bucketed(order, self.lengths, generator)
+
+    def _by_windows(self, order: Tensor, blocks: Blocks, generator: torch.Generator) -> Tensor:
+        """An order, kept within each window of blocks, and these one after another."""
+        places = torch.randperm(int(blocks.homes.max()) + 1, generator=generator)
+        return order[(places[blocks.homes] // blocks.window)[order].argsort(stable=True)]
 
     def _bucketed(self, order: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
         """The whole batches of an order, sorted by length within each BUCKET of them, and dealt anew."""

@@ -261,6 +261,8 @@ class ImageDataModule(KeyedDataModule):
             split = replace(split, labels=self.renumbered(split.labels, self.order))
         if split is None or not self.cache or self.cache_dir is None:
             return split
+        if split.shards is not None:
+            raise UserError("data.cache=true keeps what is decoded of files, not of shards; leave it out.")
         if split.paths is None:
             log.info("data.cache: %s, %s, is in memory already; there is nothing to keep.", self.name, name)
             return split
@@ -277,7 +279,8 @@ class ImageDataModule(KeyedDataModule):
         train = self.split("train")
         self._check_batch_size()
         weights = even_weights(train.labels) if self.balanced else None
-        return self._loader(train, training_order(self, len(train), self.augment.alternates, weights), self.transform)
+        order = training_order(self, len(train), self.augment.alternates, weights, blocks=train.blocks)
+        return self._loader(train, order, self.transform)
 
     def eval_loader(self, name: str) -> DataLoader[Batch] | Batches:
         """Any split once, in its order, without augmentation."""
@@ -364,12 +367,11 @@ class FileImages(Dataset[Batch]):
     def __init__(
         self, split: Split, channels: int, image_size: int, transform: Callable[[Tensor], Tensor] | None = None
     ) -> None:
-        assert split.paths is not None
-        self.paths, self.labels, self.cache = split.paths, _labels(split), split.cache
+        self.split, self.paths, self.labels, self.cache = split, split.paths, _labels(split), split.cache
         self.channels, self.image_size, self.transform = channels, image_size, transform
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.split)
 
     def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
         indices, keys = batch
@@ -381,16 +383,17 @@ class FileImages(Dataset[Batch]):
     def decoded(self, indices: Tensor) -> Tensor:
         """uint8 (B, C, size, size), from the cache where they are there."""
         if self.cache is None:
-            return torch.stack([self._decode(i) for i in indices.tolist()])
+            return torch.stack(list(self._decode(indices.tolist())))
         images, lacking = self.cache.read(indices)
-        for position in lacking:
-            index = int(indices[position])
-            images[position] = self._decode(index)
-            self.cache.write(index, images[position])
+        wanted = indices[lacking].tolist()
+        for position, index, image in zip(lacking, wanted, self._decode(wanted), strict=True):
+            images[position] = image
+            self.cache.write(index, image)
         return images
 
-    def _decode(self, index: int) -> Tensor:
-        return read_image(self.paths[index], self.channels, self.image_size)
+    def _decode(self, indices: Sequence[int]) -> Iterator[Tensor]:
+        for source in self.split.sources(indices):
+            yield read_image(source, self.channels, self.image_size)
 
     def _transformed(self, image: Tensor, key: int) -> Tensor:
         assert self.transform is not None

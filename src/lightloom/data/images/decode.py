@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from lightloom.core.errors import UserError
 from lightloom.core.limits import check_pixels
 from lightloom.data.images.pixels import mode_of, to_channels
 
+Source = Path | str | BinaryIO  # a file by its name, or an open one that `str` names
 
-def read_image(path: Path | str, channels: int, image_size: int) -> Tensor:
+
+def read_image(path: Source, channels: int, image_size: int) -> Tensor:
     """Decode, turn upright (EXIF), scale the short side to `image_size` and crop the centre.
 
     Returns uint8 (channels, image_size, image_size). Scaling is bilinear with antialiasing; an image that has the size
@@ -34,7 +37,7 @@ def read_image(path: Path | str, channels: int, image_size: int) -> Tensor:
     return torch.from_numpy(np.array(fitted)).view(image_size, image_size, channels).permute(2, 0, 1).contiguous()
 
 
-def read_whole(path: Path | str, channels: int) -> Tensor:
+def read_whole(path: Source, channels: int) -> Tensor:
     """An image file as uint8 (channels, H, W), upright (EXIF), any of Pillow's modes; UserError where it is broken."""
     try:
         with Image.open(path) as image:
@@ -49,7 +52,7 @@ def read_whole(path: Path | str, channels: int) -> Tensor:
 
 
 @contextmanager
-def open_image(path: Path | str, image_size: int) -> Iterator[Image.Image]:
+def open_image(path: Source, image_size: int) -> Iterator[Image.Image]:
     """The file, not yet decoded; UserError where more pixels would be than may be. JPEG decodes at 1/2, 1/4 or 1/8.
 
     Twice the `image_size` that is needed keeps the quality, and is less work.

@@ -10,7 +10,7 @@ import gzip
 import math
 import pickle
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -43,6 +43,8 @@ from lightloom.data.images.layout import (
 )
 from lightloom.data.images.peculiarities import peculiarities
 from lightloom.data.images.pixels import HEIF
+from lightloom.data.sampling import Blocks
+from lightloom.data.shards.index import File, Sample, Shards, together
 from lightloom.ops.network import patience
 
 VIDEO_SUFFIXES = {".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts"}
@@ -56,7 +58,8 @@ _MEGABYTES = {"MNIST": 11, "FashionMNIST": 30, "CIFAR10": 170, "CIFAR100": 169}
 
 @dataclass(frozen=True)
 class Split:
-    """Images in memory, uint8 (N, C, H, W), or as files; labels int64 (N,), None where unknown; ids name files.
+    """Images in memory, uint8 (N, C, H, W), as files, or in shards; labels int64 (N,), None where unknown; ids name
+    files.
 
     cache: where decoded files are kept, if anywhere. notes: what was left out in reading, and what else to know.
     """
@@ -67,19 +70,34 @@ class Split:
     ids: list[str] | None = None
     cache: ImageCache | None = None
     notes: tuple[str, ...] = ()
+    shards: Shards | None = None
 
     @property
     def labelled(self) -> bool:
         return self.labels is not None
 
     def __len__(self) -> int:
-        return len(self.images if self.images is not None else self.paths or [])
+        return len(next((held for held in (self.images, self.shards) if held is not None), self.paths or []))
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """In which shard each image lies, where they lie in shards."""
+        return None if self.shards is None else self.shards.blocks
+
+    def sources(self, indices: Sequence[int]) -> Iterator[Path | File]:
+        """What these images are read from, of files or shards."""
+        if self.shards is not None:
+            self.shards.fetch(indices)
+        for i in indices:
+            yield image_of(self.shards[i]) if self.shards is not None else (self.paths or [])[i]
 
     def identity(self) -> identity.Identity:
         """The values of what is in memory, names and sizes of files; with either the labels."""
         known = () if self.labels is None else (self.labels,)
         if self.images is not None:
             return identity.of_values(self.images, *known)
+        if self.shards is not None:
+            return self.shards.identity()
         return identity.of_files(self.paths or [], *known)
 
     def pick(self, indices: Tensor) -> Split:
@@ -90,7 +108,16 @@ class Split:
             labels=None if self.labels is None else self.labels[indices],
             ids=_picked(self.ids, indices),
             cache=None if self.cache is None else self.cache.pick(indices),
+            shards=None if self.shards is None else self.shards.pick(indices),
         )
+
+
+def image_of(sample: Sample) -> File:
+    """The member of a sample that is its image; UserError where it has none."""
+    for ending, content in sample.members.items():
+        if f".{ending}" in SUFFIXES:
+            return File(content, sample.name)
+    raise UserError(f"{sample.name}: has no image ({', '.join(sample.members)}); write the shards anew.")
 
 
 def joined(splits: Sequence[Split]) -> Split:
@@ -99,9 +126,11 @@ def joined(splits: Sequence[Split]) -> Split:
         return splits[0]
     images, labels = [s.images for s in splits], [s.labels for s in splits]
     in_memory = all(one is not None for one in images)
+    shards = [split.shards for split in splits if split.shards is not None]
     return Split(
+        shards=together(shards) if shards else None,
         images=torch.cat([one for one in images if one is not None]) if in_memory else None,
-        paths=None if in_memory else [path for split in splits for path in split.paths or []],
+        paths=None if in_memory or shards else [path for split in splits for path in split.paths or []],
         labels=torch.cat([one for one in labels if one is not None]),
     )
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from lightloom.core.limits import check_bytes, check_pixels
 from lightloom.data.images.decode import open_image
 from lightloom.data.images.pixels import to_channels
+from lightloom.data.shards.index import File
 from lightloom.ops.images.grid import to_pil
 
 SIDE = 32  # pixels of the reduced image by which two are compared
@@ -48,29 +49,36 @@ class Look:
         return float(self.small.mean()) if self.small is not None else 0.0
 
 
-def look_at_files(paths: Sequence[Path], channels: int) -> list[Look]:
+def look_at_files(sources: Sequence[Path | File], channels: int) -> list[Look]:
     """Each file, in their order. The digest is that of its bytes: a copy with other metadata has another."""
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda path: _look_at_file(path, channels), paths))
+        return list(pool.map(lambda source: _look_at_file(source, channels), sources))
 
 
-def _look_at_file(path: Path, channels: int) -> Look:
+def _look_at_file(source: Path | File, channels: int) -> Look:
     try:
-        with open_image(path, 8 * SIDE) as image:
-            stored, form = _stored_size(path), f"{image.format} {image.mode}"
+        stored = _stored_size(source)
+        with open_image(source, 8 * SIDE) as image:
+            form = f"{image.format} {image.mode}"
             upright = ImageOps.exif_transpose(image)
             size = stored[::-1] if (upright.size[0] > upright.size[1]) != (stored[0] > stored[1]) else stored
-            check_bytes(path)
-            return _look(to_channels(upright, channels), size, form, path.read_bytes())
+            return _look(to_channels(upright, channels), size, form, _content(source))
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
         return Look(error=" ".join(str(error).split()) or type(error).__name__)
 
 
-def _stored_size(path: Path) -> tuple[int, int]:
+def _stored_size(source: Path | File) -> tuple[int, int]:
     """As the header says it: a JPEG that is decoded at a part of its size has another."""
-    with Image.open(path) as image:
-        check_pixels(path, *image.size)
+    with Image.open(source) as image:
+        check_pixels(source, *image.size)
         return image.size
+
+
+def _content(source: Path | File) -> bytes:
+    if isinstance(source, File):
+        return source.getvalue()
+    check_bytes(source)
+    return source.read_bytes()
 
 
 def look_at_tensor(images: Tensor) -> list[Look]:

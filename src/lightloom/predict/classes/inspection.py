@@ -24,6 +24,7 @@ from lightloom.predict.classes.pages import Item
 from lightloom.predict.tables import Table
 
 MOST_IMAGES = 20_000  # that are looked at, evenly from all parts
+TOGETHER = 64  # images that are in memory at a time
 CELL, pages.COLUMNS, MOST_CLASSES, MOST_PAIRS = 96, 8, 30, 12  # of the pages of pictures
 FINDINGS, ISSUES = "findings.csv", "label_issues.csv"
 
@@ -57,11 +58,13 @@ def look_at(datamodule: ImageDataModule, items: Sequence[Item]) -> list[Look]:
     found: dict[tuple[str, int], Look] = {}
     for part in dict.fromkeys(item.part for item in items):
         split, places = datamodule.splits[part], [item.place for item in items if item.part == part]
-        if split.paths:
-            looks = survey.look_at_files([split.paths[i] for i in places], datamodule.channels)
-        else:
-            assert split.images is not None
-            looks = survey.look_at_tensor(split.images[places])
+        looks: list[Look] = []
+        for first in range(0, len(places), TOGETHER):
+            some = places[first : first + TOGETHER]
+            if split.images is not None:
+                looks += survey.look_at_tensor(split.images[some])
+            else:
+                looks += survey.look_at_files(list(split.sources(some)), datamodule.channels)
         found |= {(part, place): look for place, look in zip(places, looks, strict=True)}
     return [found[item.part, item.place] for item in items]
 

@@ -77,8 +77,8 @@ def _thumbnail(datamodule: ImageDataModule, split: Split, place: int) -> Tensor:
 def _opened(split: Split, place: int) -> Image.Image:
     if split.images is not None:
         return grid.to_pil(grid.visible(split.images[place : place + 1])[0]).convert("RGB")
-    assert split.paths is not None
-    with open_image(split.paths[place], CELL) as image:
+    (source,) = split.sources([place])
+    with open_image(source, CELL) as image:
         return to_channels(ImageOps.exif_transpose(image), 3)
 
 

@@ -111,7 +111,7 @@ def batches(cfg: DictConfig, trained: DictConfig, images: Images, faults: Faults
         for paths, _ in source.rounds(cfg.idle):
             names = [str(path) for path in paths]
             yield from _of_files(cfg, trained, Split(paths=paths), names, size, faults)
-    elif isinstance(source, Split) and source.paths is not None:
+    elif isinstance(source, Split) and source.images is None:
         names = images.ids or [str(number) for number in range(len(source))]
         yield from _of_files(cfg, trained, source, names, size, faults)
     else:

@@ -1,0 +1,64 @@
+"""Labelled images in shards."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
+
+from lightloom.core.errors import UserError
+from lightloom.core.parts import part
+from lightloom.core.ranges import Count
+from lightloom.data.images.layout import SplitName
+from lightloom.data.images.readers import Split
+from lightloom.data.shards.index import Index, open_index
+from lightloom.data.shards.writing import Packed
+from lightloom.ops.images import grid
+
+KIND, CHOICE = "image", "shards"
+
+
+@part
+class ShardedImages:
+    """Images in shards, each with its class. root: a folder or address. window: shards that an epoch mixes together."""
+
+    def __init__(self, root: str, window: Count = 8) -> None:
+        self.root, self.window = str(root), window
+
+    @cached_property
+    def index(self) -> Index:
+        return open_index(self.root, KIND)
+
+    @property
+    def classes(self) -> list[str]:
+        return self.index.classes
+
+    def read(self, split: SplitName) -> Split | None:
+        found = self.index.part(split, self.window)
+        return None if found is None else Split(shards=found, labels=found.labels)
+
+
+def samples(split: Split) -> Iterator[Packed]:
+    """Each image of a split as its file, or as PNG, with its class."""
+    labels = [None] * len(split) if split.labels is None else split.labels.tolist()
+    for i, label in enumerate(labels):
+        yield {**_file(split, i), **({} if label is None else {"cls": str(label).encode()})}, label
+
+
+def _file(split: Split, index: int) -> dict[str, bytes]:
+    if split.images is not None:
+        return {"png": png(split.images[index])}
+    (source,) = split.sources([index])
+    if isinstance(source, Path):
+        return {source.suffix[1:].lower(): source.read_bytes()}
+    raise UserError("these images lie in shards already; copy the folder.")
+
+
+def png(image: Tensor) -> bytes:
+    """uint8 (C, H, W), C 1 or 3, without loss."""
+    file = io.BytesIO()
+    grid.to_pil(image).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,210 @@
+"""The index of shards: `index.json` says which there are, and a file for each part where in them its samples lie.
+
+So a sample is read alone, at any step of a run, without what lies before it; and one that is damaged is told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightloom.core.documents import parse_json
+from lightloom.core.errors import UserError
+from lightloom.core.limits import MOST_BYTES, limit
+from lightloom.core.schema import Fault, check, entries, exactly, items, table, text, whole
+from lightloom.core.text import megabytes
+from lightloom.data.identity import Identity, chained, named_bytes
+from lightloom.data.sampling import Blocks
+from lightloom.data.shards.store import Store, open_store
+from lightloom.data.shards.tar import members
+
+INDEX, VERSION, MOST_INDEX = "index.json", 1, 50_000_000  # bytes of index.json, where a line is a shard
+UNKNOWN = -1  # the label of a sample that has none
+RECORD = np.dtype([("first", "<i8"), ("count", "<u4"), ("check", "<u4"), ("label", "<i4")])  # bytes, CRC-32
+NAME = re.compile(r"[A-Za-z0-9][\w-]*\.tar")
+
+
+def _shard_name(value: Any) -> Fault | None:
+    fits = isinstance(value, str) and NAME.fullmatch(value)
+    return None if fits else Fault("", value, "the name of a .tar file beside the index, of letters, digits, - and _")
+
+
+SHARD = exactly({"name": _shard_name, "samples": whole(1), "bytes": whole(1)})
+PART = entries({"sha256": text(64), "shards": items(SHARD, 1, of="shards")}, {})
+SCHEMA = entries({"version": whole(1), "kind": text(), "classes": items(text()), "parts": table(text(), PART)}, {})
+REMEDY = "write the shards anew with tools/make_shards.py"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """name: for messages. members: what follows the first dot of a file's name in the tar, `jpg` -> its bytes."""
+
+    name: str
+    members: dict[str, bytes]
+
+
+class File(io.BytesIO):
+    """A member of a sample, as a file that says its name."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        super().__init__(content)
+        self.name = name
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, eq=False)
+class Shards:
+    """Samples: those of the index at these `rows`. names: of the shards. ends: int64, for each shard the number of
+    samples in it and in those before. window: shards whose samples an epoch mixes together.
+    """
+
+    store: Store
+    names: Sequence[str]
+    ends: np.ndarray
+    records: np.ndarray
+    digest: str
+    window: int
+    rows: np.ndarray
+    fetched: dict[int, bytes] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def labels(self) -> Tensor | None:
+        """int64 (N,); None where one is unknown."""
+        labels = torch.from_numpy(self.records["label"][self.rows].astype(np.int64))
+        return None if bool((labels == UNKNOWN).any()) else labels
+
+    @property
+    def blocks(self) -> Blocks:
+        """In which shard each sample lies, for an order that reads few shards at a time."""
+        return Blocks(torch.from_numpy(np.searchsorted(self.ends, self.rows, side="right")), self.window)
+
+    def identity(self) -> Identity:
+        """The SHA-256 of the index, in which stands a checksum of each sample."""
+        return Identity("index of shards", chained([named_bytes(self.digest)], [self.rows.tobytes()]))
+
+    def pick(self, indices: Tensor) -> Shards:
+        return replace(self, rows=self.rows[indices.numpy()], fetched={})
+
+    def fetch(self, indices: Sequence[int]) -> None:
+        """Bring these samples, several at a time, and keep each until it is asked for, or others are brought."""
+        wanted = list(dict.fromkeys(int(self.rows[i]) for i in indices))
+        found = self.store.read([self._span(row) for row in wanted])
+        self.fetched.clear()
+        self.fetched.update(zip(wanted, found, strict=True))
+
+    def __getitem__(self, index: int) -> Sample:
+        """A sample, whole; UserError where its bytes are not those that were written."""
+        row = int(self.rows[index])
+        content = self.fetched.pop(row, None) or self.store.read([self._span(row)])[0]
+        record, name = self.records[row], self._name(row)
+        if len(content) < record["count"]:
+            raise UserError(f"{name}: the shard ends before the end of this sample; copy the shard again.")
+        if zlib.crc32(content) != record["check"]:
+            raise UserError(f"{name}: is damaged (its checksum is another); copy the shard again.")
+        return Sample(name, members(content, name))
+
+    def _span(self, row: int) -> tuple[str, int, int]:
+        record = self.records[row]
+        return self.names[self._shard(row)], int(record["first"]), int(record["count"])
+
+    def _shard(self, row: int) -> int:
+        return int(np.searchsorted(self.ends, row, side="right"))
+
+    def _name(self, row: int) -> str:
+        shard = self._shard(row)
+        return f"{self.store}/{self.names[shard]}, sample {row - (int(self.ends[shard - 1]) if shard else 0)}"
+
+
+def together(parts: Sequence[Shards]) -> Shards:
+    """Several parts of one set as one."""
+    sizes = [np.diff(part.ends, prepend=0) for part in parts]
+    begins = np.cumsum([0, *(len(part.records) for part in parts)])
+    return replace(
+        parts[0],
+        names=[name for part in parts for name in part.names],
+        ends=np.cumsum(np.concatenate(sizes)),
+        records=np.concatenate([part.records for part in parts]),
+        digest=" ".join(part.digest for part in parts),
+        rows=np.concatenate([part.rows + begin for part, begin in zip(parts, begins, strict=False)]),
+        fetched={},
+    )
+
+
+@dataclass(frozen=True)
+class Index:
+    """index.json, read. root: as `data.root` names it."""
+
+    store: Store
+    kind: str
+    classes: list[str]
+    parts: dict[str, Any]
+
+    def part(self, name: str, window: int) -> Shards | None:
+        """The samples of a part; None where there is none. UserError where the shards are not those of the index."""
+        if name not in self.parts:
+            return None
+        known = self.parts[name]
+        shards = known["shards"]
+        ends = np.cumsum([shard["samples"] for shard in shards])
+        where, records = f"{self.store}/{name}.index", self._records(name, int(ends[-1]), known["sha256"])
+        for shard, last in zip(shards, records[ends - 1], strict=True):
+            size = self.store.size(shard["name"])
+            if size not in (None, shard["bytes"]) or last["first"] + last["count"] > shard["bytes"]:
+                raise UserError(
+                    f"{self.store}/{shard['name']}: has {size:,} bytes, not the {shard['bytes']:,} of the index; copy "
+                    f"the shard again."
+                )
+        if not -1 <= records["label"].min() <= records["label"].max() < max(len(self.classes), 1):
+            raise UserError(f"{where}: has a label that is none of {len(self.classes)} classes; {REMEDY}.")
+        names = [shard["name"] for shard in shards]
+        return Shards(self.store, names, ends, records, known["sha256"], window, np.arange(len(records)))
+
+    def _records(self, name: str, count: int, sha256: str) -> np.ndarray:
+        where, size = f"{self.store}/{name}.index", count * RECORD.itemsize
+        if size > limit(MOST_BYTES):
+            raise UserError(
+                f"{where}: {megabytes(size)}, more than is read; set the environment variable {MOST_BYTES}."
+            )
+        content = self.store.whole(f"{name}.index", size)
+        if content is None or hashlib.sha256(content).hexdigest() != sha256:
+            raise UserError(f"{where}: is not the file that {INDEX} was written with; copy it again, or {REMEDY}.")
+        return np.frombuffer(content, RECORD)
+
+
+def open_index(root: str, kind: str) -> Index:
+    """The index of the shards at `data.root`; UserError where there is none, or one of other data."""
+    store = open_store(root)
+    where, content = f"{store}/{INDEX}", store.whole(INDEX, MOST_INDEX)
+    if content is None:
+        raise UserError(f"{where}: there is no such file; set data.root to shards, or {REMEDY}.")
+    try:
+        found = check(parse_json(content.decode(), where), SCHEMA, where)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: is no text in UTF-8; {REMEDY}.") from error
+    if found["version"] != VERSION:
+        raise UserError(f"{where}: is of version {found['version']}, and version {VERSION} is read; {REMEDY}.")
+    if found["kind"] != kind:
+        raise UserError(
+            f"{where}: the shards hold data of kind {found['kind']}, not {kind}; choose the data= of its kind."
+        )
+    return Index(store, found["kind"], found["classes"], found["parts"])
+
+
+def index_text(kind: str, classes: Sequence[str], parts: dict[str, Any]) -> str:
+    """What stands in index.json."""
+    return json.dumps({"version": VERSION, "kind": kind, "classes": list(classes), "parts": parts}, indent=1) + "\n"
