@@ -25,7 +25,16 @@ from lightloom.data.identity import Identity
 from lightloom.data.images.datamodule import to_float
 from lightloom.data.images.layout import PARTS
 from lightloom.data.images.readers import SplitName
-from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
+from lightloom.data.loading import (
+    TIMEOUT,
+    Batches,
+    KeyedDataModule,
+    blocks_of,
+    evaluation_order,
+    fetch,
+    loader,
+    training_order,
+)
 from lightloom.data.sampling import stratified_split
 from lightloom.data.stated import check_classes
 from lightloom.ops.rng import mix, mix_tensor, seed_everything, uniforms
@@ -228,7 +237,8 @@ class DetectionDataModule(KeyedDataModule):
     def _checked(self, split: Split, name: str) -> Split:
         """Files are looked at, their boxes mended; UserError names what remains wrong."""
         if not isinstance(split, AnnotatedImages):
-            return split
+            renumbered = getattr(split, "renumbered", None)
+            return renumbered(self.order) if renumbered and self.order is not None else split
         files = open_files([a.path for a in split.annotations], cache_dir=self.cache_dir)
         if self.order is not None:
             split.annotations = [replace(a, labels=self.order[a.labels]) for a in split.annotations]
@@ -261,7 +271,8 @@ class DetectionDataModule(KeyedDataModule):
         changes = [change for change in (self.augment, self.transform) if change]
         share = getattr(self.augment, "mosaic", 0.0)
         dataset = TrainingImages(train, bool(self.has_masks), changes, share, self.image_size)
-        return loader(dataset, training_order(self, len(train)), self.num_workers, self.seed, self.worker_timeout)
+        order = training_order(self, len(train), blocks=blocks_of(train))
+        return loader(dataset, order, self.num_workers, self.seed, self.worker_timeout)
 
     def eval_loader(self, name: str) -> DataLoader[Batch] | Batches:
         """Any split once, in its order, without augmentation, with its crowds."""
@@ -289,6 +300,7 @@ class BoxedImages(Dataset[Batch]):
 
     def __getitem__(self, batch: tuple[Tensor, Tensor]) -> Batch:
         indices, keys = batch
+        fetch(self.split, indices)
         pairs = [self._item(i, key) for i, key in zip(indices.tolist(), keys.tolist(), strict=True)]
         return [image for image, _ in pairs], [target for _, target in pairs]
 

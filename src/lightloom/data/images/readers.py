@@ -114,10 +114,7 @@ class Split:
 
 def image_of(sample: Sample) -> File:
     """The member of a sample that is its image; UserError where it has none."""
-    for ending, content in sample.members.items():
-        if f".{ending}" in SUFFIXES:
-            return File(content, sample.name)
-    raise UserError(f"{sample.name}: has no image ({', '.join(sample.members)}); write the shards anew.")
+    return sample.file(*(suffix[1:] for suffix in sorted(SUFFIXES)))
 
 
 def joined(splits: Sequence[Split]) -> Split:

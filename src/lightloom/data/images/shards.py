@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -41,6 +42,11 @@ class ShardedImages:
         return None if found is None else Split(shards=found, labels=found.labels)
 
 
+def facts(datamodule: Any) -> dict[str, Any]:
+    """Nothing: options say what the images are like."""
+    return {}
+
+
 def samples(split: Split) -> Iterator[Packed]:
     """Each image of a split as its file, or as PNG, with its class."""
     labels = [None] * len(split) if split.labels is None else split.labels.tolist()
@@ -49,12 +55,16 @@ def samples(split: Split) -> Iterator[Packed]:
 
 
 def _file(split: Split, index: int) -> dict[str, bytes]:
-    if split.images is not None:
-        return {"png": png(split.images[index])}
-    (source,) = split.sources([index])
-    if isinstance(source, Path):
-        return {source.suffix[1:].lower(): source.read_bytes()}
-    raise UserError("these images lie in shards already; copy the folder.")
+    if split.shards is not None:
+        raise UserError("these images lie in shards already; copy the folder.")
+    return written(split.images[index] if split.images is not None else (split.paths or [])[index])
+
+
+def written(content: Tensor | Path) -> dict[str, bytes]:
+    """An image, uint8 (C, H, W), as PNG, or its file as it is."""
+    if isinstance(content, Path):
+        return {content.suffix[1:].lower(): content.read_bytes()}
+    return {"png": png(content)}
 
 
 def png(image: Tensor) -> bytes:

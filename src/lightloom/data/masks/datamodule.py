@@ -21,7 +21,16 @@ from lightloom.data.contract import WHOLE, Summary
 from lightloom.data.images.datamodule import to_float
 from lightloom.data.images.layout import PARTS
 from lightloom.data.joined import Joined
-from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
+from lightloom.data.loading import (
+    TIMEOUT,
+    Batches,
+    KeyedDataModule,
+    blocks_of,
+    evaluation_order,
+    fetch,
+    loader,
+    training_order,
+)
 from lightloom.data.masks.augment import resized
 from lightloom.data.masks.decode import IGNORE
 from lightloom.data.masks.split import MaskFiles, Reader, Split
@@ -169,7 +178,8 @@ class SegmentationDataModule(KeyedDataModule):
         train = self.split("train")
         self._check_batch_size()
         dataset = TrainingMasks(train, self.image_size, self.augment)
-        return loader(dataset, training_order(self, len(train)), self.num_workers, self.seed, self.worker_timeout)
+        order = training_order(self, len(train), blocks=blocks_of(train))
+        return loader(dataset, order, self.num_workers, self.seed, self.worker_timeout)
 
     def eval_loader(self, name: str) -> DataLoader[Any] | Batches:
         """Any split once, in its order, without augmentation, with masks at their own size."""
@@ -196,6 +206,7 @@ class TrainingMasks(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         indices, keys = batch
+        fetch(self.split, indices)
         pairs = [self._item(i, key) for i, key in zip(indices.tolist(), keys.tolist(), strict=True)]
         return torch.stack([image for image, _ in pairs]), torch.stack([mask for _, mask in pairs])
 
@@ -218,6 +229,7 @@ class WholeMasks(Dataset[tuple[list[Tensor], list[Tensor]]]):
         return len(self.split)
 
     def __getitem__(self, batch: tuple[Tensor, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        fetch(self.split, batch[0])
         pairs = [self.split[i] for i in batch[0].tolist()]
         return [fitted(image, self.side) for image, _ in pairs], [mask for _, mask in pairs]
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from lightloom.core.errors import UserError
 from lightloom.core.limits import check_pixels
+from lightloom.data.images.decode import Source
 
 IGNORE = 255  # what a pixel is in memory that counts for nothing
 Colour = tuple[int, int, int]
 
 
-def read_mask(path: Path, colours: Sequence[Colour] = ()) -> np.ndarray:
+def read_mask(path: Source, colours: Sequence[Colour] = ()) -> np.ndarray:
     """The values of a mask, int64 (H, W): places in its palette, levels of grey, or places among `colours`.
 
     A palette's colours are for the eye alone. Colours without `colours`, more than 16 bits and what cannot be read
@@ -37,7 +37,7 @@ def read_mask(path: Path, colours: Sequence[Colour] = ()) -> np.ndarray:
     return _without_grey(path, values) if form == "JPEG" else values
 
 
-def _of_colours(path: Path, pixels: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
+def _of_colours(path: object, pixels: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
     if not colours:
         if (pixels == pixels[..., :1]).all():  # grey, saved as colour
             return pixels[..., 0].astype(np.int64)
@@ -60,7 +60,7 @@ def _of_colours(path: Path, pixels: np.ndarray, colours: Sequence[Colour]) -> np
     return places
 
 
-def _without_grey(path: Path, values: np.ndarray) -> np.ndarray:
+def _without_grey(path: object, values: np.ndarray) -> np.ndarray:
     """JPEG smears borders: of black and white it is known what they were, of other classes it is not."""
     far = (values > 64) & (values < 191)
     if values.max(initial=0) < 191 or far.mean() > 0.05:
@@ -68,7 +68,7 @@ def _without_grey(path: Path, values: np.ndarray) -> np.ndarray:
     return np.where(values >= 128, 255, 0)
 
 
-def to_classes(values: np.ndarray, num_classes: int, ignore: int, binary: bool, path: Path) -> np.ndarray:
+def to_classes(values: np.ndarray, num_classes: int, ignore: int, binary: bool, path: object) -> np.ndarray:
     """uint8 (H, W): classes from 0, IGNORE where the mask has `ignore`. binary: 255 is class 1, as 0 is class 0.
 
     UserError names a value that is neither.

@@ -1,28 +1,15 @@
-"""Any data set whose kind can be read from shards, as shards.
-
-A kind says so by a `shards.py` beside its datamodule: its `KIND`, and `samples(split)`, what is written of a split.
-"""
+"""Any data set whose kind can be read from shards, as shards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
-from lightloom.core.discovery import discover
 from lightloom.core.errors import UserError
 from lightloom.core.text import megabytes
 from lightloom.data.contract import SPLITS
-from lightloom.data.shards.writing import Packed, write
-
-
-class Kind(Protocol):
-    """The `shards.py` of a kind. CHOICE: the `data=` that reads what is written."""
-
-    KIND: str
-    CHOICE: str
-
-    def samples(self, split: Any) -> Iterable[Packed]: ...
+from lightloom.data.shards.index import Kind, kinds
+from lightloom.data.shards.writing import write
 
 
 def convert(datamodule: Any, out: Path, samples: int, size: int) -> str:
@@ -31,7 +18,7 @@ def convert(datamodule: Any, out: Path, samples: int, size: int) -> str:
     datamodule.facts()
     splits = {name: split for name in SPLITS if (split := _split(datamodule, name)) is not None}
     parts = {name: kind.samples(split) for name, split in splits.items()}
-    write(out, kind.KIND, list(datamodule.classes), parts, samples, size)
+    write(out, (kind.KIND, list(datamodule.classes), kind.facts(datamodule)), parts, samples, size)
     sizes = [path.stat().st_size for path in out.glob("*.tar")]
     counts = ", ".join(f"{name} {len(split):,}" for name, split in splits.items())
     return (
@@ -41,10 +28,9 @@ def convert(datamodule: Any, out: Path, samples: int, size: int) -> str:
 
 
 def _kind(datamodule: Any) -> Kind:
-    kinds = cast(list[Kind], discover("lightloom.data", "*/shards.py"))
-    found = next((kind for kind in kinds if getattr(datamodule, "kind", None) == kind.KIND), None)
+    found = next((kind for kind in kinds() if getattr(datamodule, "kind", None) == kind.KIND), None)
     if found is None:
-        known = ", ".join(kind.KIND for kind in kinds)
+        known = ", ".join(kind.KIND for kind in kinds())
         raise UserError(f"data={datamodule.name}: its kind is {datamodule.kind}; shards are written of {known}.")
     return found
 

@@ -10,18 +10,19 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lightloom.core.discovery import discover
 from lightloom.core.documents import parse_json
 from lightloom.core.errors import UserError
 from lightloom.core.limits import MOST_BYTES, limit
-from lightloom.core.schema import Fault, check, entries, exactly, items, table, text, whole
+from lightloom.core.schema import Fault, anything, check, entries, exactly, items, table, text, whole
 from lightloom.core.text import megabytes
 from lightloom.data.identity import Identity, chained, named_bytes
 from lightloom.data.sampling import Blocks
@@ -41,16 +42,11 @@ def _shard_name(value: Any) -> Fault | None:
 
 SHARD = exactly({"name": _shard_name, "samples": whole(1), "bytes": whole(1)})
 PART = entries({"sha256": text(64), "shards": items(SHARD, 1, of="shards")}, {})
-SCHEMA = entries({"version": whole(1), "kind": text(), "classes": items(text()), "parts": table(text(), PART)}, {})
+SCHEMA = entries(
+    {"version": whole(1), "kind": text(), "classes": items(text()), "parts": table(text(), PART)},
+    {"facts": table(text(), anything)},
+)
 REMEDY = "write the shards anew with tools/make_shards.py"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """name: for messages. members: what follows the first dot of a file's name in the tar, `jpg` -> its bytes."""
-
-    name: str
-    members: dict[str, bytes]
 
 
 class File(io.BytesIO):
@@ -62,6 +58,21 @@ class File(io.BytesIO):
 
     def __str__(self) -> str:
         return self.name
+
+
+@dataclass(frozen=True)
+class Sample:
+    """name: for messages. members: what follows the first dot of a file's name in the tar, `jpg` -> its bytes."""
+
+    name: str
+    members: dict[str, bytes]
+
+    def file(self, *endings: str) -> File:
+        """The first member with one of these endings; UserError where there is none."""
+        ending = next((ending for ending in self.members if ending in endings), None)
+        if ending is None:
+            raise UserError(f"{self.name}: has no {endings[0]} ({', '.join(self.members)}); {REMEDY}.")
+        return File(self.members[ending], self.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,11 +158,11 @@ def together(parts: Sequence[Shards]) -> Shards:
 
 @dataclass(frozen=True)
 class Index:
-    """index.json, read. root: as `data.root` names it."""
+    """index.json, read. facts: what else a kind of data has to say of itself. parts: of each its index and shards."""
 
     store: Store
-    kind: str
     classes: list[str]
+    facts: dict[str, Any]
     parts: dict[str, Any]
 
     def part(self, name: str, window: int) -> Shards | None:
@@ -199,12 +210,30 @@ def open_index(root: str, kind: str) -> Index:
     if found["version"] != VERSION:
         raise UserError(f"{where}: is of version {found['version']}, and version {VERSION} is read; {REMEDY}.")
     if found["kind"] != kind:
-        raise UserError(
-            f"{where}: the shards hold data of kind {found['kind']}, not {kind}; choose the data= of its kind."
-        )
-    return Index(store, found["kind"], found["classes"], found["parts"])
+        use = next((f"use data={other.CHOICE}" for other in kinds() if found["kind"] == other.KIND), REMEDY)
+        raise UserError(f"{where}: the shards hold data of kind {found['kind']}, not {kind}; {use}.")
+    return Index(store, found["classes"], found.get("facts", {}), found["parts"])
 
 
-def index_text(kind: str, classes: Sequence[str], parts: dict[str, Any]) -> str:
+def index_text(kind: str, classes: Sequence[str], facts: dict[str, Any], parts: dict[str, Any]) -> str:
     """What stands in index.json."""
-    return json.dumps({"version": VERSION, "kind": kind, "classes": list(classes), "parts": parts}, indent=1) + "\n"
+    content = {"version": VERSION, "kind": kind, "classes": list(classes), "facts": facts, "parts": parts}
+    return json.dumps(content, indent=1) + "\n"
+
+
+class Kind(Protocol):
+    """The `shards.py` beside the datamodule of a kind that can be in shards. KIND: of the data. CHOICE: the `data=`
+    that reads it. facts: of a datamodule, what a reader cannot see in samples. samples: what is written of a split.
+    """
+
+    KIND: str
+    CHOICE: str
+
+    def facts(self, datamodule: Any) -> dict[str, Any]: ...
+
+    def samples(self, split: Any) -> Iterable[tuple[Mapping[str, bytes], int | None]]: ...
+
+
+def kinds() -> list[Kind]:
+    """Those that can be in shards."""
+    return cast(list[Kind], discover("lightloom.data", "*/shards.py"))

@@ -16,13 +16,20 @@ from lightloom.data.shards.index import INDEX, RECORD, UNKNOWN, index_text
 from lightloom.data.shards.tar import END, packed
 
 Record = tuple[int, int, int, int]  # a row of the index
+About = tuple[str, list[str], dict[str, Any]]  # kind, classes and facts
 Packed = tuple[Mapping[str, bytes], int | None]  # what a sample holds, and its class where it has one
 
 
 def write(
-    out: Path, kind: str, classes: list[str], parts: Mapping[str, Iterable[Packed]], samples: int, size: int
+    out: Path,
+    about: About,
+    parts: Mapping[str, Iterable[Packed]],
+    samples: int,
+    size: int,
 ) -> None:
-    """Shards of each part of at most so many samples and bytes, then the index: without it nothing is read.
+    """Shards of each part of at most so many samples and bytes, then the index, without which nothing is read.
+
+    about: kind, classes and facts, as `index_text` takes them.
 
     Raises UserError where the folder has shards already.
     """
@@ -30,7 +37,7 @@ def write(
         raise UserError(f"out={out}: is not empty; name a new folder, or delete it.")
     out.mkdir(parents=True, exist_ok=True)
     written = {name: _part(out, name, found, samples, size) for name, found in parts.items()}
-    atomic_io.write_text(out / INDEX, index_text(kind, classes, written))
+    atomic_io.write_text(out / INDEX, index_text(*about, written))
 
 
 def _part(out: Path, name: str, found: Iterable[Packed], samples: int, size: int) -> dict[str, Any]:
