@@ -171,6 +171,7 @@ USES = {
     "masked_words": "fill",
     "masks": "segment",
     "reconstructions": "reconstruct",
+    "rewards": "score",
     "samples": "sample",
     "targets": "estimate",
     "text_images": "read",
@@ -196,6 +197,9 @@ EXPECTED = {  # by task
     "regression": {"targets"},
     "language_modelling": {"language"},
     "masked_language_modelling": {"masked_words"},
+    "supervised_fine_tuning": {"language"},
+    "reward_modelling": {"rewards"},
+    "preference_optimization": {"language"},
     "node_classification": {"nodes"},
 }
 

@@ -13,6 +13,9 @@ DATA = {
         "data.target_std=[1,1,1,1,1,1,1,1,1,1]",
     ),
     "language_modelling": ("data=tales", "data.vocab_size=40"),
+    "supervised_fine_tuning": ("data=deeds", "data.vocab_size=39"),
+    "reward_modelling": ("data=deed_preferences", "data.vocab_size=39"),
+    "preference_optimization": ("data=deed_preferences", "data.vocab_size=39"),
     "masked_language_modelling": ("data=reviews_toy", "data.vocab_size=9", "data.num_classes=2"),
     "node_classification": ("data=communities",),
 }

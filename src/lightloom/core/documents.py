@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from lightloom.core.errors import UserError
-from lightloom.core.limits import check_bytes
+from lightloom.core.limits import MOST_BYTES, check_bytes, limit
+from lightloom.core.text import megabytes
 
 MOST_YAML = 500_000  # bytes; its reader is slow
 MOST_CONFIG = 10_000_000  # bytes, of a run's own config.yaml, in which the names of many classes may stand
@@ -31,6 +34,22 @@ def read_text(path: Path, most: int | None = None, encoding: str = "utf-8", reme
         where = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
         reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
         raise UserError(f"{path}: is no text in {encoding.upper()} ({reason}{where}); {remedy}") from error
+
+
+def read_gzip(path: Path) -> str:
+    """The text in UTF-8 that a .gz file holds, no longer than a plain file may be."""
+    check_bytes(path)
+    most = limit(MOST_BYTES)
+    try:
+        with gzip.open(path) as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise UserError(f"{path}: holds more than the {megabytes(most)} that are read; cut it")
+        return content.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: is no whole .gz file ({error}); fetch it again") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is no text in UTF-8 ({error.reason} at byte {error.start}); save it so") from error
 
 
 def read_json(path: Path) -> Any:

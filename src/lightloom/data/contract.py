@@ -73,8 +73,9 @@ class Data(Protocol):
 
     must_match, labels_must_match: facts in which a set must agree with the one that a model was trained on, always or
     where its task needs labels. names_of_labels: facts in which it may differ then, with a warning. adopts: facts that
-    it takes over from that one where it is put in its place. splits_by: options that decide what a split holds, taken
-    over by a set of the same name.
+    it takes over from that one where it is put in its place. adopts_state_of: kinds of data beside its own whose state
+    it adopts where training begins with weights of a model of them. splits_by: options that decide what a split holds,
+    taken over by a set of the same name.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Data(Protocol):
     labels_must_match: ClassVar[tuple[str, ...]]
     names_of_labels: ClassVar[tuple[str, ...]]
     adopts: ClassVar[tuple[str, ...]]
+    adopts_state_of: ClassVar[tuple[str, ...]]
     splits_by: ClassVar[tuple[str, ...]]
 
     def facts(self) -> dict[str, Any]:

@@ -75,6 +75,7 @@ class KeyedDataModule(pl.LightningDataModule):
     labels_must_match: ClassVar[tuple[str, ...]] = ()
     names_of_labels: ClassVar[tuple[str, ...]] = ()
     adopts: ClassVar[tuple[str, ...]] = ()
+    adopts_state_of: ClassVar[tuple[str, ...]] = ()
     splits_by: ClassVar[tuple[str, ...]] = ("seed", "val_fraction")
 
     def __init__(self) -> None:

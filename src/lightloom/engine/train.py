@@ -148,12 +148,14 @@ def build_data(cfg: DictConfig) -> tuple[DictConfig, pl.LightningDataModule]:
 
 
 def _adopt(cfg: DictConfig, datamodule: pl.LightningDataModule) -> None:
-    """Of a run that begins with weights of another, on data of the same kind: a word has the id that these know."""
+    """Of a run that begins with weights of another, on data of a kind that shares its state: a word has the id that
+    these know.
+    """
     if not (cfg.get("weights_only_init") and cfg.get("ckpt_path")):
         return
     content = checkpoints.load(Path(str(cfg.ckpt_path)))
     kept, known = content["data_state"], content["config"].get("data", {})
-    if kept and known.get("kind") == cfg.data.get("kind"):
+    if kept and known.get("kind") in (cfg.data.get("kind"), *getattr(datamodule, "adopts_state_of", ())):
         contract.adopt(datamodule, kept)
         log.info("The data takes over the %s of %s.", " and ".join(kept), cfg.ckpt_path)
 

@@ -117,36 +117,9 @@ class LanguageModel(pl.LightningModule):
 
     # --- writing
 
-    @torch.inference_mode()
-    def write(
-        self,
-        prompts: Tensor,
-        uniforms: Tensor,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        reserved: int = 0,
-        cached: bool = True,
-    ) -> Iterator[Tensor]:
-        """As many ids after each of prompts, int64 (B, P), as uniforms (B, N), in [0, 1), has columns: (B,) at a time.
-
-        temperature, top_k: see `drawn`. reserved: the first so many ids are never drawn. cached: False computes all
-        anew for each id, which gives the same logits but for rounding. The model sees the last ids, and where they have
-        become more than block_size, the newer half of them, so that most of what is cached can be used.
-        """
-        network = cast(Any, self.network)
-        ids, cache = prompts, network.empty_cache()
-        first = new = max(ids.shape[1] - network.block_size, 0)
-        for column in uniforms.unbind(1):
-            if ids.shape[1] - first > network.block_size:
-                first = new = ids.shape[1] - network.block_size // 2
-                cache = network.empty_cache()
-            if not cached:
-                new, cache = first, None
-            logits = network(ids[:, new:], cache)[:, -1].float()
-            logits[:, :reserved] = -math.inf
-            chosen = drawn(logits, column, temperature, top_k)
-            new, ids = ids.shape[1], torch.cat([ids, chosen[:, None]], 1)
-            yield chosen
+    def write(self, prompts: Tensor, uniforms: Tensor, **how: Any) -> Iterator[Tensor]:
+        """What comes after prompts, int64 (B, P): ids (B,) at a time. uniforms, how: see `written`."""
+        return written(self.network, prompts, uniforms, **how)
 
     # --- optimization
 
@@ -155,6 +128,38 @@ class LanguageModel(pl.LightningModule):
 
     def configure_callbacks(self) -> list[pl.Callback]:
         return [self.means, *freezing(self.optimizer_groups)]
+
+
+@torch.inference_mode()
+def written(
+    network: Any,
+    prompts: Tensor,
+    uniforms: Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    reserved: int = 0,
+    cached: bool = True,
+) -> Iterator[Tensor]:
+    """As many ids after each of prompts, int64 (B, P), as uniforms (B, N), in [0, 1), has columns: (B,) at a time.
+
+    network: a `Network`. temperature, top_k: see `drawn`. reserved: the first so many ids are never drawn.
+    cached: False computes all anew for each id, which gives the same logits but for rounding. The model sees the last
+    ids, and where they have become more than block_size, the newer half of them, so that most of what is cached can be
+    used.
+    """
+    ids, cache = prompts, network.empty_cache()
+    first = new = max(ids.shape[1] - network.block_size, 0)
+    for column in uniforms.unbind(1):
+        if ids.shape[1] - first > network.block_size:
+            first = new = ids.shape[1] - network.block_size // 2
+            cache = network.empty_cache()
+        if not cached:
+            new, cache = first, None
+        logits = network(ids[:, new:], cache)[:, -1].float()
+        logits[:, :reserved] = -math.inf
+        chosen = drawn(logits, column, temperature, top_k)
+        new, ids = ids.shape[1], torch.cat([ids, chosen[:, None]], 1)
+        yield chosen
 
 
 def drawn(logits: Tensor, uniform: Tensor, temperature: float = 1.0, top_k: int | None = None) -> Tensor:

@@ -15,8 +15,8 @@ from torchmetrics import MeanMetric
 from lightloom.core.ranges import Count, Natural, Seed, Share, checked
 from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
+from lightloom.modules.token_mean import TokenMean
 from lightloom.modules.training_means import TrainingMeans
-from lightloom.ops.collectives import shared_sum
 from lightloom.ops.rng import mix, mix_tensor, uniforms
 from lightloom.ops.torch_internals import leave_out_of_ddp
 from lightloom.optim.groups import OptimizerGroups
@@ -42,7 +42,6 @@ class MaskedLanguageModel(pl.LightningModule):
     """
 
     better: ClassVar[dict[str, str]] = {"loss": "min", "acc": "max"}
-    asked: Tensor
 
     @checked
     def __init__(
@@ -63,8 +62,8 @@ class MaskedLanguageModel(pl.LightningModule):
         names = [f"{stage}_{name}" for stage in ("val", "test") for name in MEASURES]
         self.measured = nn.ModuleDict({name: MeanMetric() for name in names})
         self.means = TrainingMeans("loss")
-        self.register_buffer("asked", torch.zeros(()), persistent=False)  # words since the last step, of this process
-        leave_out_of_ddp(self, ["asked"])
+        self.asked = TokenMean()
+        leave_out_of_ddp(self, ["asked.count"])
 
     @property
     def logged(self) -> list[str]:
@@ -86,19 +85,11 @@ class MaskedLanguageModel(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         logits, words = self.predicted(batch[0], self.current_epoch)
         total = cross_entropy(logits, words, reduction="sum")
-        self.means.add(loss=total / max(len(words), 1))
-        self.asked += len(words)
+        self.means.add(loss=self.asked.of(total, len(words)))
         return total
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """From the sum over words to their mean: Lightning has divided by the accumulated parts, DDP by processes."""
-        parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
-        factor = parts / shared_sum(self.asked.clone()).clamp(min=1)
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.grad.mul_(factor)
-        self.asked.zero_()
+        self.asked.scale(optimizer, self.trainer)
 
     # --- evaluation
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from pytorch_lightning.utilities.model_helpers import is_overridden
-from torch import Tensor
+from torch import Tensor, device
 
 
 @runtime_checkable
@@ -55,6 +56,20 @@ class Reconstructs(Protocol):
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """The same shape and range, (B, C, H, W) in [0, 1]."""
+        ...
+
+
+class Writes(Protocol):
+    """Continues texts."""
+
+    @property
+    def device(self) -> device: ...
+
+    def write(self, prompts: Tensor, uniforms: Tensor, **how: Any) -> Iterator[Tensor]:
+        """Ids (B,) at a time after prompts, int64 (B, P), one for each column of uniforms (B, N) in [0, 1).
+
+        how: see `language_model.written`.
+        """
         ...
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from lightloom.data.tokens import UNKNOWN, Tokenizer
-from lightloom.modules.language_model import LanguageModel
+from lightloom.data.preferences.ending import ended
+from lightloom.data.tokens import RESERVED, UNKNOWN, Tokenizer
+from lightloom.modules.protocols import Writes
 from lightloom.ops.rng import mix_tensor, uniforms
 
 PART = "\ufffd"  # of a character, as it is decoded
@@ -22,47 +23,58 @@ def beginning(tokens: Tokenizer, prompt: str) -> list[int]:
 
 
 def continuations(
-    module: LanguageModel,
+    module: Writes,
     tokens: Tokenizer,
     prompt: str,
     seed: int,
     numbers: Sequence[int],
     count: int,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    cached: bool = True,
+    end: int | None = None,
+    **how: Any,
 ) -> Iterator[list[int]]:
-    """The next id of each of these texts, `count` times. numbers: of the texts of a seed, TOGETHER at most.
-
-    temperature, top_k, cached: see `LanguageModel.write`.
+    """The next id of each of these texts, `count` times, or until all have had their end. numbers: of the texts of a
+    seed, TOGETHER at most. how: see `language_model.written`.
     """
     rows = torch.tensor([*numbers, *[0] * (TOGETHER - len(numbers))])
     keys = mix_tensor(seed, rows)
     prompts = torch.tensor(beginning(tokens, prompt)).expand(TOGETHER, -1).to(module.device)
     draws = uniforms(keys, count).to(module.device)
-    for chosen in module.write(prompts, draws, temperature, top_k, tokens.reserved, cached):
-        yield chosen[: len(numbers)].tolist()
+    reserved = tokens.reserved if end is None else len(RESERVED)  # the end may be reserved, and must be drawn
+    running = set(range(len(numbers)))
+    for chosen in module.write(prompts, draws, reserved=reserved, **how):
+        found = chosen[: len(numbers)].tolist()
+        yield found
+        running -= {i for i in running if found[i] == end}
+        if not running:
+            return
 
 
 def texts(
-    module: LanguageModel, tokens: Tokenizer, prompt: str, seed: int, number: int, count: int, **how: Any
+    module: Writes,
+    tokens: Tokenizer,
+    prompt: str,
+    seed: int,
+    number: int,
+    count: int,
+    end: int | None = None,
+    **how: Any,
 ) -> list[str]:
-    """The first TOGETHER texts of a seed, or fewer, without the prompt. how: see `continuations`."""
-    rows = list(continuations(module, tokens, prompt, seed, range(number), count, **how))
-    return [tokens.decode(ids) for ids in zip(*rows, strict=True)]
+    """The first TOGETHER texts of a seed, or fewer, without the prompt, up to their end. See `continuations`."""
+    rows = list(continuations(module, tokens, prompt, seed, range(number), count, end, **how))
+    return [tokens.decode(ended(list(ids), end)) for ids in zip(*rows, strict=True)]
 
 
-def pieces(tokens: Tokenizer, rows: Iterable[list[int]], number: int) -> Iterator[list[str]]:
+def pieces(tokens: Tokenizer, rows: Iterable[list[int]], number: int, end: int | None = None) -> Iterator[list[str]]:
     """Of `number` texts that grow by an id each what is new, by pieces that stay as they are: a character is given when
-    all of its ids are there.
+    all of its ids are there. end: the id with which a text is whole.
     """
     known: list[list[int]] = [[] for _ in range(number)]
     said = [""] * number
     for row in rows:
         for ids, one in zip(known, row, strict=True):
             ids.append(one)
-        now = [tokens.decode(ids) for ids in known]
+        now = [tokens.decode(ended(ids, end)) for ids in known]
         whole = [text if not text.endswith(PART) else before for text, before in zip(now, said, strict=True)]
         yield [text[len(before) :] for text, before in zip(whole, said, strict=True)]
         said = whole
-    yield [tokens.decode(ids)[len(before) :] for ids, before in zip(known, said, strict=True)]
+    yield [tokens.decode(ended(ids, end))[len(before) :] for ids, before in zip(known, said, strict=True)]

@@ -50,10 +50,8 @@ class Continuations(pl.Callback):
         if self._left_out or not is_shown(trainer) or not trainer.is_global_zero:
             return
         tokens: Any = cast(Any, typed(trainer).datamodule).tokens
-        epoch, how = trainer.current_epoch + 1, {"temperature": self.temperature}
-        written = texts(
-            cast(LanguageModel, module), tokens, self.prompt, self.seed, self.num_samples, self.num_tokens, **how
-        )
+        epoch, how = trainer.current_epoch + 1, (self.seed, self.num_samples, self.num_tokens)
+        written = texts(cast(LanguageModel, module), tokens, self.prompt, *how, temperature=self.temperature)
         path = self.folder / FILE
         before = [one for one in read_json(path, [], RULE) if one["epoch"] < epoch]
         now = {"epoch": epoch, "prompt": self.prompt, "texts": written}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 from lightloom.core.parts import part
 from lightloom.core.ranges import Count, Seed
@@ -45,13 +46,27 @@ class Tales:
 
 def tale(key: int) -> str:
     """One line, drawn from the key."""
-    choices = _choices(key)
+    choices = drawn_from(key)
+    first, name = opening(choices)
+    deeds = [deed(name, choices) for _ in range(next(choices) % MOST + 1)]
+    return " ".join([first, *deeds, f"Then {name} {_one_of(ENDS, choices)}.\n"])
+
+
+def opening(choices: Iterator[int]) -> tuple[str, str]:
+    """The first sentence of a tale, and the name in it."""
     name = _one_of(list(NAMES), choices)
-    told = [f"The {_one_of(TEMPERS, choices)} {_one_of(ANIMALS, choices)} was called {name}."]
-    for _ in range(next(choices) % MOST + 1):
-        deed, thing, place = (_one_of(words, choices) for words in (DEEDS, THINGS, PLACES))
-        told.append(f"{NAMES[name]} {deed} {thing} {place}.")
-    return " ".join([*told, f"Then {name} {_one_of(ENDS, choices)}.\n"])
+    return f"The {_one_of(TEMPERS, choices)} {_one_of(ANIMALS, choices)} was called {name}.", name
+
+
+def deed(name: str, choices: Iterator[int]) -> str:
+    """A sentence of what whoever has this name did, one of `deeds`."""
+    done, thing, place = (_one_of(words, choices) for words in (DEEDS, THINGS, PLACES))
+    return f"{NAMES[name]} {done} {thing} {place}."
+
+
+def deeds(name: str) -> list[str]:
+    """All that `deed` may say, each as likely as any other."""
+    return [f"{NAMES[name]} {' '.join(words)}." for words in product(DEEDS, THINGS, PLACES)]
 
 
 def entropy() -> float:
@@ -68,7 +83,8 @@ def mean_length() -> float:
     return opening + (MOST + 1) / 2 * deed + len(" Then  .\n") + names + _mean(ENDS)
 
 
-def _choices(key: int) -> Iterator[int]:
+def drawn_from(key: int) -> Iterator[int]:
+    """The choices that a key stands for, without end."""
     place = 0
     while True:
         yield mix(key, place) >> 8

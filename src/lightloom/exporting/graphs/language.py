@@ -30,7 +30,7 @@ class Continuation(Graph):
 
     @classmethod
     def accepts(cls, module: Any, data: Mapping[str, Any]) -> bool:
-        return hasattr(module, "write") and data.get("kind") == "language"
+        return hasattr(module, "write") and "block_size" in data
 
     @classmethod
     def of(cls, module: Any, data: Mapping[str, Any]) -> Self:

@@ -61,6 +61,11 @@ class GPT(nn.Module):
 
     def forward(self, ids: Tensor, cache: Sequence[Cache] | None = None) -> Tensor:
         """cache: one of each layer, of `empty_cache` or of the ids before these; it knows these ids too afterwards."""
+        x = self.states(ids, cache)
+        return linear(x, self.embedding.weight) if self.head is None else self.head(x)
+
+    def states(self, ids: Tensor, cache: Sequence[Cache] | None = None) -> Tensor:
+        """What logits are linear in: a vector (B, T, dim) of each of ids, int64 (B, T), and those before it."""
         start = len(cache[0]) if cache else 0
         x = self.embedding(ids) * self.scale
         if self.positions is not None:
@@ -68,8 +73,7 @@ class GPT(nn.Module):
         x = self.dropout(x)
         for i, layer in enumerate(self.layers):
             x = layer(x, cache=cache[i] if cache else None)
-        x = self.norm(x)
-        return linear(x, self.embedding.weight) if self.head is None else self.head(x)
+        return self.norm(x)  # type: ignore[no-any-return]
 
     def empty_cache(self) -> list[Cache]:
         """For ids that nothing was before."""

@@ -10,6 +10,7 @@ import torch
 from lightloom.core.errors import UserError
 from lightloom.data.language.datamodule import VOCABULARY
 from lightloom.data.language.windows import Stream
+from lightloom.data.preferences.ending import end_of
 from lightloom.data.tokens import from_state
 from lightloom.modules.writing import TOGETHER, continuations, pieces, texts
 from lightloom.predict.contract import Request
@@ -36,21 +37,22 @@ class Predictor:
             raise UserError(f"The checkpoint of {data.get('name')} has no vocabulary; train it again.")
         self.module, self.tokens = module, from_state(data[VOCABULARY])
         self.block_size = int(data["block_size"])
+        self.end = end_of(self.tokens, str(data["end"])) if "end" in data else None  # of an answer; a text has none
 
     @staticmethod
     def accepts(module: Any, request: Request) -> bool:
-        return hasattr(module, "write") and request.data.get("kind") == "language"
+        return hasattr(module, "write") and "block_size" in request.data
 
     def predict(self, inputs: Sequence[str], seed: int = 0) -> list[str]:
-        """What comes after each text, a function of it, the seed, and nothing else."""
-        return [texts(self.module, self.tokens, prompt, seed, 1, LENGTH)[0] for prompt in inputs]
+        """What comes after each text, up to its end if it has one: a function of it, the seed, and nothing else."""
+        return [texts(self.module, self.tokens, prompt, seed, 1, LENGTH, self.end)[0] for prompt in inputs]
 
     def streamed(self, prompt: str, seed: int, number: int, count: int, **how: Any) -> Iterator[list[str]]:
         """What each of `number` texts has more, piece by piece. how: see `lightloom.modules.writing`."""
         for first in range(0, number, TOGETHER):
             numbers = range(first, min(first + TOGETHER, number))
-            rows = continuations(self.module, self.tokens, prompt, seed, numbers, count, **how)
-            for new in pieces(self.tokens, rows, len(numbers)):
+            rows = continuations(self.module, self.tokens, prompt, seed, numbers, count, self.end, **how)
+            for new in pieces(self.tokens, rows, len(numbers), self.end):
                 yield [""] * first + new + [""] * (number - first - len(new))
 
     @torch.inference_mode()

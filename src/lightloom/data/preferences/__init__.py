@@ -1,0 +1,1 @@
+"""Prompts with an answer to each, or with two of which one was preferred."""
