@@ -31,7 +31,9 @@ WITHOUT_TORCH = ("core", "config", "cli")
 # Folders and files named after a kind of data may know it; what they stand beside may not.
 # (config/aliases.py names what has moved, and so knows all of them by name.)
 KINDS = {*re.findall(r"\w+", "images pictures boxes masks signals text")}
-KINDS |= {*re.findall(r"\w+", "graphs samples classes reconstructions latents text_images targets")}
+KINDS |= {
+    *re.findall(r"\w+", "graphs samples classes reconstructions latents text_images targets environments episodes")
+}
 SHARED = ("core", "config", "cli", "ops", "engine", "loggers", "callbacks/run", "reporting", "exporting", "predict")
 KIND_WORDS = re.compile(r"\bimages?\b|\bchannels\b|num_classes|\bkind ==|\.kind\b.*==")
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -176,6 +176,7 @@ USES = {
     "targets": "estimate",
     "text_images": "read",
     "text": "classify_texts",
+    "episodes": "forward",  # the policy alone
     "nodes": None,  # a graph is more than the one tensor that an exported file takes
 }
 EXPECTED = {  # by task
@@ -201,6 +202,7 @@ EXPECTED = {  # by task
     "reward_modelling": {"rewards"},
     "preference_optimization": {"language"},
     "node_classification": {"nodes"},
+    "control": {"episodes"},
 }
 
 

@@ -18,4 +18,5 @@ DATA = {
     "preference_optimization": ("data=deed_preferences", "data.vocab_size=39"),
     "masked_language_modelling": ("data=reviews_toy", "data.vocab_size=9", "data.num_classes=2"),
     "node_classification": ("data=communities",),
+    "control": ("data=grid",),
 }

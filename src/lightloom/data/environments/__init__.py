@@ -1,0 +1,1 @@
+"""Environments with dynamics of their own, in which an agent acts."""

@@ -1,0 +1,1 @@
+"""Episodes of an agent in its environment."""
