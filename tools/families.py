@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 PACKAGE = "src/lightloom"
 NEEDS = {"masks": ("boxes",)}  # a family that uses another's parts: it writes its boxes
+TEXTS = ("text", "language", "translation")
 FAMILIES = {
     "boxes": (
         *(f"{PACKAGE}/*/boxes", f"{PACKAGE}/*/*/boxes.py", f"{PACKAGE}/networks/detection"),
@@ -31,13 +32,14 @@ FAMILIES = {
         *(f"{PACKAGE}/modules/segmenter.py", "configs/predict/masks.yaml", "docs/a-mask-for-your-river.md"),
     ),
     "text": (
-        *(f"{PACKAGE}/{room}/{kind}" for room in ("data", "callbacks", "predict") for kind in ("text", "language")),
-        *(f"{PACKAGE}/predict/masked_words", f"{PACKAGE}/reporting/chapters/text.py"),
-        f"{PACKAGE}/reporting/chapters/language.py",
-        *(f"{PACKAGE}/exporting/graphs/{name}.py" for name in ("language", "masked_words", "texts")),
+        *(f"{PACKAGE}/{room}/{kind}" for room in ("data", "callbacks", "predict") for kind in TEXTS),
+        *(f"{PACKAGE}/predict/masked_words", f"{PACKAGE}/ops/beam_search.py", f"{PACKAGE}/metrics/bleu.py"),
+        *(f"{PACKAGE}/reporting/chapters/{kind}.py" for kind in TEXTS),
+        *(f"{PACKAGE}/exporting/graphs/{name}.py" for name in ("language", "masked_words", "texts", "translation")),
         *(f"{PACKAGE}/modules/{name}.py" for name in ("language_model", "masked_language_model", "writing")),
-        *(f"configs/predict/{name}.yaml" for name in ("text", "language")),
-        f"{PACKAGE}/reporting/templates/texts.html.jinja",
+        f"{PACKAGE}/modules/translator.py",
+        *(f"configs/predict/{kind}.yaml" for kind in TEXTS),
+        *(f"{PACKAGE}/reporting/templates/{name}.html.jinja" for name in ("texts", "translations", "alignments")),
     ),
     "graphs": (
         *(f"{PACKAGE}/{room}/graphs" for room in ("data", "callbacks", "networks")),

@@ -209,3 +209,14 @@ def test_a_plateau_falls_once_an_epoch_whoever_keeps_the_checkpoints(tmp_path, k
     module = Flat(frequency)
     trainer.fit(module, DataLoader(torch.ones(1, 1)))
     assert module.rates == [RATE / 2**n for n in halvings]
+
+
+def test_the_transformers_schedule_is_that_of_its_paper():
+    """Equation 3, whose rate at its peak is (dim warmup)^-0.5."""
+    dim, warmup = 512, 40
+    peak = (dim * warmup) ** -0.5
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=peak)
+    found = rates(schedules.noam, 200, optimizer, warmup=warmup)
+    assert found == pytest.approx([dim**-0.5 * min(t**-0.5, t * warmup**-1.5) for t in range(1, 202)])
+    assert found.index(max(found)) == warmup - 1
+    assert rates(schedules.noam, 10, warmup=warmup) == pytest.approx([RATE * t / warmup for t in range(1, 12)])

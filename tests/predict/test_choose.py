@@ -174,6 +174,7 @@ USES = {
     "rewards": "score",
     "samples": "sample",
     "targets": "estimate",
+    "translation": "translate",
     "text_images": "read",
     "text": "classify_texts",
     "episodes": "forward",  # the policy alone
@@ -203,6 +204,7 @@ EXPECTED = {  # by task
     "preference_optimization": {"language"},
     "node_classification": {"nodes"},
     "control": {"episodes"},
+    "translation": {"translation"},
 }
 
 

@@ -17,6 +17,7 @@ DATA = {
     "reward_modelling": ("data=deed_preferences", "data.vocab_size=39"),
     "preference_optimization": ("data=deed_preferences", "data.vocab_size=39"),
     "masked_language_modelling": ("data=reviews_toy", "data.vocab_size=9", "data.num_classes=2"),
+    "translation": ("data=phrasebook", "data.vocab_size=40"),
     "node_classification": ("data=communities",),
     "control": ("data=grid",),
 }

@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 
 from lightloom.core.errors import UserError
 from lightloom.core.limits import MOST_BYTES, check_bytes, limit
-from lightloom.core.text import megabytes
 
 MOST_YAML = 500_000  # bytes; its reader is slow
 MOST_CONFIG = 10_000_000  # bytes, of a run's own config.yaml, in which the names of many classes may stand
@@ -24,10 +23,17 @@ MOST_NODES = 200_000  # of a YAML file, what an alias stands for counted each ti
 
 
 def read_text(path: Path, most: int | None = None, encoding: str = "utf-8", remedy: str = "save it as UTF-8") -> str:
-    """A file's text, of UTF-8 with or without the mark that some editors put in front. most: bytes."""
+    """A file's text, of UTF-8 with or without the mark that some editors put in front; of .gz what is packed in it.
+
+    most: bytes.
+    """
     check_bytes(path, most)
+    own = re.sub("(?i)^utf-?8$", "utf-8-sig", encoding)
     try:
-        return path.read_text(encoding=re.sub("(?i)^utf-?8$", "utf-8-sig", encoding))
+        if path.suffix == ".gz":
+            with io.TextIOWrapper(io.BytesIO(unpacked(path)), own) as file:
+                return file.read()
+        return path.read_text(encoding=own)
     except LookupError as error:
         raise UserError(f"{path}: {error}; {remedy}") from error
     except UnicodeError as error:
@@ -36,20 +42,17 @@ def read_text(path: Path, most: int | None = None, encoding: str = "utf-8", reme
         raise UserError(f"{path}: is no text in {encoding.upper()} ({reason}{where}); {remedy}") from error
 
 
-def read_gzip(path: Path) -> str:
-    """The text in UTF-8 that a .gz file holds, no longer than a plain file may be."""
-    check_bytes(path)
+def unpacked(path: Path, remedy: str = "Pack it again") -> bytes:
+    """A gzip file's content, within the limit of bytes: a small file can hold any number of them."""
     most = limit(MOST_BYTES)
     try:
         with gzip.open(path) as file:
             content = file.read(most + 1)
-        if len(content) > most:
-            raise UserError(f"{path}: holds more than the {megabytes(most)} that are read; cut it")
-        return content.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: is no whole .gz file ({error}); fetch it again") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is no text in UTF-8 ({error.reason} at byte {error.start}); save it so") from error
+    except (EOFError, OSError, zlib.error) as error:
+        raise UserError(f"{path}: not a whole gzip file ({error}). {remedy}") from error
+    if len(content) > most:
+        raise UserError(f"{path}: holds more than {most:,} bytes; set the environment variable {MOST_BYTES} to more")
+    return content
 
 
 def read_json(path: Path) -> Any:

@@ -10,8 +10,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from lightloom.modules.language_model import IGNORE, LanguageModel
-from lightloom.modules.token_mean import TokenMean
-from lightloom.ops.torch_internals import leave_out_of_ddp
+from lightloom.modules.step_mean import StepMean
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
@@ -32,14 +31,15 @@ class FineTuning(LanguageModel):
         optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
         super().__init__(network, optimizer, scheduler, optimizer_groups)
-        self.asked = TokenMean()
-        leave_out_of_ddp(self, ["asked.count"])
+        self.asked = StepMean()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         ids, targets = batch
         total = cross_entropy(self(ids).flatten(0, 1).float(), targets.flatten(), reduction="sum")
-        self.means.add(loss=self.asked.of(total, int((targets != IGNORE).sum())))
+        count = int((targets != IGNORE).sum())
+        self.means.add(loss=total / max(count, 1))
+        self.asked.add(count)
         return total
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        self.asked.scale(optimizer, self.trainer)
+        self.asked.apply(self.trainer, optimizer)

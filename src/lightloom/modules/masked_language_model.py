@@ -15,10 +15,9 @@ from torchmetrics import MeanMetric
 from lightloom.core.ranges import Count, Natural, Seed, Share, checked
 from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
-from lightloom.modules.token_mean import TokenMean
+from lightloom.modules.step_mean import StepMean
 from lightloom.modules.training_means import TrainingMeans
 from lightloom.ops.rng import mix, mix_tensor, uniforms
-from lightloom.ops.torch_internals import leave_out_of_ddp
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
@@ -62,8 +61,7 @@ class MaskedLanguageModel(pl.LightningModule):
         names = [f"{stage}_{name}" for stage in ("val", "test") for name in MEASURES]
         self.measured = nn.ModuleDict({name: MeanMetric() for name in names})
         self.means = TrainingMeans("loss")
-        self.asked = TokenMean()
-        leave_out_of_ddp(self, ["asked.count"])
+        self.asked = StepMean()
 
     @property
     def logged(self) -> list[str]:
@@ -85,11 +83,12 @@ class MaskedLanguageModel(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         logits, words = self.predicted(batch[0], self.current_epoch)
         total = cross_entropy(logits, words, reduction="sum")
-        self.means.add(loss=self.asked.of(total, len(words)))
+        self.means.add(loss=total / max(len(words), 1))
+        self.asked.add(len(words))
         return total
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        self.asked.scale(optimizer, self.trainer)
+        self.asked.apply(self.trainer, optimizer)
 
     # --- evaluation
 

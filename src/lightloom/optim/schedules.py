@@ -16,7 +16,7 @@ from torch.optim import lr_scheduler as torch_schedules
 
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
-from lightloom.core.ranges import Natural, Positive, Share
+from lightloom.core.ranges import Count, Natural, Positive, Share
 from lightloom.ops.torch_internals import ONE_CYCLE_LENGTH
 
 Schedule = dict[str, Any]
@@ -52,6 +52,20 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: Share = 0.0, final: S
             return (step + 1) / (rise + 1)
         progress = min((step - rise) / max(total_steps - rise, 1), 1.0)
         return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+    return per_step(torch_schedules.LambdaLR(optimizer, factor))
+
+
+@part
+def noam(optimizer: Optimizer, total_steps: int, warmup: Count) -> Schedule:
+    """A line up to the optimizer's rate over `warmup` steps, then down with the root of the steps, however many.
+
+    Vaswani et al. 2017, eq. 3, dim^-0.5 min(step^-0.5, step warmup^-1.5), is this with a rate of (dim warmup)^-0.5;
+    step counts from 1.
+    """
+
+    def factor(step: int) -> float:
+        return float(warmup**0.5 * min((step + 1) ** -0.5, (step + 1) * warmup**-1.5))
 
     return per_step(torch_schedules.LambdaLR(optimizer, factor))
 

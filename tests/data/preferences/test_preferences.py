@@ -89,7 +89,11 @@ def test_a_line_that_is_no_pair_is_told(tmp_path, line, said):
 def test_files_that_are_none_are_told(tmp_path):
     (tmp_path / "bad.jsonl.gz").write_bytes(b"no gz")
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"x" * 5000)[:20])
-    for name, said in (("bad.jsonl.gz", "no whole .gz"), ("cut.jsonl.gz", "no whole .gz"), ("none", "no .jsonl file")):
+    for name, said in (
+        ("bad.jsonl.gz", "not a whole gzip"),
+        ("cut.jsonl.gz", "not a whole gzip"),
+        ("none", "no .jsonl file"),
+    ):
         with pytest.raises(UserError, match=said):
             AnswerFiles(tmp_path / name).read("train", 2)
     with pytest.raises(UserError, match="none is train"):

@@ -6,10 +6,8 @@ A constructor touches no disk. `read` gives None for a split that the data set d
 from __future__ import annotations
 
 import csv
-import gzip
 import math
 import pickle
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,9 +21,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from lightloom.core.documents import read_text
+from lightloom.core.documents import read_text, unpacked
 from lightloom.core.errors import UserError
-from lightloom.core.limits import MOST_BYTES, limit
 from lightloom.core.parts import part
 from lightloom.core.schema import check, entries, text
 from lightloom.data import identity
@@ -378,10 +375,7 @@ def read_digits() -> np.ndarray:
 
 def read_idx(path: Path) -> Tensor:
     """A tensor of bytes from an idx file, .gz or plain: 0, 0, type 8, number of dimensions, sizes, values (LeCun)."""
-    try:
-        content = _decompressed(path) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, OSError, zlib.error) as error:
-        raise UserError(f"{path}: not a whole gzip file ({error}). {_AGAIN}") from error
+    content = unpacked(path, _AGAIN) if path.suffix == ".gz" else path.read_bytes()
     if content[:3] != b"\0\0\x08" or len(content) < 4:
         raise UserError(f"{path}: starts with {content[:3].hex()}, not with 000008 as idx files of bytes do. {_AGAIN}")
     start = 4 + 4 * content[3]
@@ -390,16 +384,6 @@ def read_idx(path: Path) -> Tensor:
     if len(content) - start != stated:
         raise UserError(f"{path}: {len(content) - start} bytes of values, not {stated} as it states. {_AGAIN}")
     return torch.frombuffer(bytearray(content[start:]), dtype=torch.uint8).view(shape)
-
-
-def _decompressed(path: Path) -> bytes:
-    """A gzip file's content, as far as it is to be read: a small one can hold any number of bytes."""
-    most = limit(MOST_BYTES)
-    with gzip.open(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise UserError(f"{path}: holds more than {most:,} bytes; set the environment variable {MOST_BYTES} to more")
-    return content
 
 
 class _ArrayUnpickler(pickle.Unpickler):

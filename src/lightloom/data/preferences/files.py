@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightloom.core import schema
-from lightloom.core.documents import parse_json, read_gzip, read_text
+from lightloom.core.documents import parse_json, read_text
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.data.images.layout import SplitName, part_named
@@ -35,7 +35,7 @@ class AnswerFiles:
         path = self._files().get(split)
         if path is None:
             return None
-        lines = enumerate(_read(path).split("\n"), 1)
+        lines = enumerate(read_text(path).split("\n"), 1)
         every = [answered(text, f"{path.name}:{number}", answers) for number, text in lines if text.strip()]
         kept = [item for item in every if all(item.answers) and len({*item.answers}) == len(item.answers)]
         if not kept:
@@ -83,10 +83,6 @@ def pair(entry: dict[str, Any], where: str) -> tuple[str, str, str]:
             f'"prompt".'
         )
     return chosen[:length], chosen[length:], rejected[length:]
-
-
-def _read(path: Path) -> str:
-    return read_gzip(path) if path.suffix == ".gz" else read_text(path)
 
 
 def _item(prompt: str, answers: tuple[str, ...], where: str) -> Answered:

@@ -46,6 +46,11 @@ class Cache:
         self.keys, self.values = keys, values
         return keys, values
 
+    def pick(self, rows: Tensor) -> None:
+        """Go on with these rows of the batch, int64 (B',)."""
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys[rows], self.values[rows]
+
 
 class MultiHeadAttention(nn.Module):
     """Each head attends in a subspace of its own (section 3.2.2): x (B, T, dim) to (B, T, dim).
@@ -63,8 +68,7 @@ class MultiHeadAttention(nn.Module):
         rotary: Rotary | None = None,
     ) -> None:
         super().__init__()
-        if dim % heads:
-            raise UserError(f"model.network.dim {dim} is not divisible by {heads} heads; set model.network.heads.")
+        check_heads(dim, heads)
         self.heads, self.is_causal, self.dropout, self.rotary = heads, is_causal, dropout, rotary
         self.projections = nn.Linear(dim, 3 * dim, bias)  # queries, keys, values
         self.out = nn.Linear(dim, dim, bias)
@@ -75,12 +79,12 @@ class MultiHeadAttention(nn.Module):
         cache: what was seen before x, and what has been afterwards.
         """
         start = 0 if cache is None else len(cache)
-        query, key, value = self.heads_of(self.projections(x), 3)
+        query, key, value = heads_of(self.projections(x), 3, self.heads)
         if self.rotary is not None:
             query, key = self.rotary(query, start), self.rotary(key, start)
         if cache is not None:
             key, value = cache.extend(key, value)
-        return self.merged(self.attend(query, key, value, seen, start))
+        return self.out(merged(self.attend(query, key, value, seen, start)))  # type: ignore[no-any-return]
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, start: int) -> Tensor:
         """(B, heads, T, d) of queries at the places from `start` on."""
@@ -91,10 +95,46 @@ class MultiHeadAttention(nn.Module):
         whole = self.is_causal and seen is None and not start
         return scaled_dot_product_attention(query, key, value, seen, dropout, is_causal=whole)
 
-    def heads_of(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """(B, T, parts * dim) as so many of (B, heads, T, d)."""
-        return tuple(x.unflatten(2, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0))
 
-    def merged(self, x: Tensor) -> Tensor:
-        """The output of all heads, (B, heads, T, d), as (B, T, dim)."""
-        return self.out(x.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+class CrossAttention(nn.Module):
+    """The places of one sequence look at those of another (section 3.2.3): x (B, T, dim) to (B, T, dim)."""
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0, bias: bool = True) -> None:
+        super().__init__()
+        check_heads(dim, heads)
+        self.heads, self.dropout = heads, dropout
+        self.queries = nn.Linear(dim, dim, bias)
+        self.projections = nn.Linear(dim, 2 * dim, bias)  # keys, values
+        self.out = nn.Linear(dim, dim, bias)
+
+    def remember(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, heads, S, d) of what is looked at, (B, S, dim): they need not be made again."""
+        key, value = heads_of(self.projections(memory), 2, self.heads)
+        return key, value
+
+    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], seen: Tensor) -> Tensor:
+        """memory: of `remember`. seen: bool (B, 1, 1, S), what may be looked at."""
+        (query,) = heads_of(self.queries(x), 1, self.heads)
+        dropout = self.dropout if self.training else 0.0
+        return self.out(merged(scaled_dot_product_attention(query, *memory, seen, dropout)))  # type: ignore[no-any-return]
+
+    def weights(self, x: Tensor, memory: tuple[Tensor, Tensor], seen: Tensor) -> Tensor:
+        """How much each place of x looks at each of the other sequence, by each head: (B, heads, T, S)."""
+        (query,) = heads_of(self.queries(x), 1, self.heads)
+        return attention_weights(query, memory[0], seen)
+
+
+def check_heads(dim: int, heads: int) -> None:
+    """Raise UserError where the heads cannot share the values of a place evenly."""
+    if dim % heads:
+        raise UserError(f"model.network.dim {dim} is not divisible by {heads} heads; set model.network.heads.")
+
+
+def heads_of(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """(B, T, parts * dim) as so many of (B, heads, T, d)."""
+    return tuple(x.unflatten(2, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0))
+
+
+def merged(x: Tensor) -> Tensor:
+    """The output of all heads, (B, heads, T, d), as (B, T, dim)."""
+    return x.transpose(1, 2).flatten(2)

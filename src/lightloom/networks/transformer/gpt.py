@@ -12,7 +12,7 @@ from lightloom.core.errors import UserError
 from lightloom.core.ranges import BelowOne, Count
 from lightloom.networks.transformer.attention import Cache
 from lightloom.networks.transformer.layers import Activation, Layer, Norm
-from lightloom.networks.transformer.positions import Learned, Positions, Rotary, Sinusoids
+from lightloom.networks.transformer.positions import Positions, Rotary, added_positions
 
 STD = 0.02  # of initial weights, as GPT-2 has it
 
@@ -48,8 +48,7 @@ class GPT(nn.Module):
         self.block_size = block_size
         self.embedding = nn.Embedding(vocab_size, dim)
         self.scale = math.sqrt(dim) if positions == "sinusoidal" else 1.0  # as Vaswani et al., section 3.4
-        added = {"learned": Learned, "sinusoidal": Sinusoids}.get(positions)
-        self.positions = added(block_size, dim) if added else None
+        self.positions = added_positions(positions, block_size, dim)
         rotary = Rotary(block_size, dim // heads) if positions == "rotary" else None
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(

@@ -50,6 +50,13 @@ class Learned(nn.Module):
         return self.table[start : start + count]
 
 
+def added_positions(positions: Positions, length: int, dim: int) -> Learned | Sinusoids | None:
+    """The vectors that are added, (length, dim); None of positions that are not."""
+    if positions == "rotary":
+        return None
+    return Learned(length, dim) if positions == "learned" else Sinusoids(length, dim)
+
+
 class Rotary(nn.Module):
     """Turns each pair of values of (..., T, dim) by the angle of its place: a product of two depends on their distance.
 
