@@ -80,15 +80,11 @@ class KeyedBatches(Sampler[Batch]):
         generator = torch.Generator().manual_seed(mix(self.seed, self.epoch, -1))
         if self.weights is not None:
             order = torch.multinomial(self.weights, self.size, replacement=True, generator=generator)
+        elif self.blocks is not None:
+            order = _by_windows(self.blocks, generator)
         else:
             order = torch.randperm(self.size, generator=generator)
-            order = order if self.blocks is None else self._by_windows(order, self.blocks, generator)
         return order if self.lengths is None else self._bucketed(order, self.lengths, generator)
-
-    def _by_windows(self, order: Tensor, blocks: Blocks, generator: torch.Generator) -> Tensor:
-        """An order, kept within each window of blocks, and these one after another."""
-        places = torch.randperm(int(blocks.homes.max()) + 1, generator=generator)
-        return order[(places[blocks.homes] // blocks.window)[order].argsort(stable=True)]
 
     def _bucketed(self, order: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
         """The whole batches of an order, sorted by length within each BUCKET of them, and dealt anew."""
@@ -96,6 +92,14 @@ class KeyedBatches(Sampler[Batch]):
         chunks = whole.split(BUCKET * self.batch_size)
         batches = torch.cat([chunk[lengths[chunk].argsort(stable=True)] for chunk in chunks]).view(-1, self.batch_size)
         return torch.cat([batches[torch.randperm(len(batches), generator=generator)].flatten(), order[len(whole) :]])
+
+
+def _by_windows(blocks: Blocks, generator: torch.Generator) -> Tensor:
+    """The samples of some blocks, mixed, and then those of others, until there are no more."""
+    inside = blocks.homes.argsort(stable=True).split(torch.bincount(blocks.homes).tolist())
+    windows = torch.randperm(len(inside), generator=generator).split(blocks.window)
+    together = [torch.cat([inside[block] for block in window.tolist()]) for window in windows]
+    return torch.cat([samples[torch.randperm(len(samples), generator=generator)] for samples in together])
 
 
 class EvenBatches(Sampler[Batch]):

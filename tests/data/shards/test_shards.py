@@ -23,6 +23,7 @@ from lightloom.data.sampling import Blocks, EvenBatches, KeyedBatches
 from lightloom.data.shards import store
 from lightloom.data.shards.conversion import convert
 from lightloom.data.shards.index import INDEX, open_index
+from lightloom.data.shards.tar import members, packed
 
 SIZE, PER_SHARD, WINDOW = 53, 7, 2
 
@@ -259,3 +260,19 @@ def test_damage_is_one_sentence(shards, tmp_path, damage):
 def test_shards_of_another_kind_are_told(shards):
     with pytest.raises(UserError, match="hold data of kind image, not detection"):
         open_index(str(shards), "detection")
+
+
+LINK = tarfile.TarInfo("a.lnk")
+LINK.type, LINK.linkname = tarfile.SYMTYPE, "/etc/passwd"
+LONG = tarfile.TarInfo("a.txt")
+LONG.size = 10**9
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(LINK.tobuf(), "is no plain file"), (LONG.tobuf(), "is no plain file"), (b"x" * 700, "is no part of a tar file")],
+)
+def test_a_sample_is_plain_files_alone(content, says):
+    with pytest.raises(UserError, match=says):
+        members(content, "x.tar, sample 0")
+    assert members(packed("0", {"txt": b"hello", "json": b""}), "x") == {"txt": b"hello", "json": b""}

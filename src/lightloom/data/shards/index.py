@@ -88,7 +88,7 @@ class Shards:
     digest: str
     window: int
     rows: np.ndarray
-    fetched: dict[int, bytes] = field(default_factory=dict)
+    fetched: dict[int, tuple[bytes, int, int, int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -113,32 +113,32 @@ class Shards:
 
     def fetch(self, indices: Sequence[int]) -> None:
         """Bring these samples, several at a time, and keep each until it is asked for, or others are brought."""
-        wanted = list(dict.fromkeys(int(self.rows[i]) for i in indices))
-        found = self.store.read([self._span(row) for row in wanted])
+        rows = np.unique(self.rows[list(indices)])
+        places, records = np.searchsorted(self.ends, rows, side="right").tolist(), self.records[rows]
+        names, counts = [self.names[place] for place in places], records["count"].tolist()
+        contents = self.store.read(list(zip(names, records["first"].tolist(), counts, strict=True)))
         self.fetched.clear()
-        self.fetched.update(zip(wanted, found, strict=True))
+        known = zip(contents, counts, records["check"].tolist(), places, strict=True)
+        self.fetched.update(zip(rows.tolist(), known, strict=True))
 
     def __getitem__(self, index: int) -> Sample:
         """A sample, whole; UserError where its bytes are not those that were written."""
         row = int(self.rows[index])
-        content = self.fetched.pop(row, None) or self.store.read([self._span(row)])[0]
-        record, name = self.records[row], self._name(row)
-        if len(content) < record["count"]:
+        if row not in self.fetched:
+            return self._alone(index)
+        content, count, check, shard = self.fetched.pop(row)
+        name = f"{self.store}/{self.names[shard]}, sample {row - (int(self.ends[shard - 1]) if shard else 0)}"
+        if len(content) < count:
             raise UserError(f"{name}: the shard ends before the end of this sample; copy the shard again.")
-        if zlib.crc32(content) != record["check"]:
+        if zlib.crc32(content) != check:
             raise UserError(f"{name}: is damaged (its checksum is another); copy the shard again.")
         return Sample(name, members(content, name))
 
-    def _span(self, row: int) -> tuple[str, int, int]:
-        record = self.records[row]
-        return self.names[self._shard(row)], int(record["first"]), int(record["count"])
-
-    def _shard(self, row: int) -> int:
-        return int(np.searchsorted(self.ends, row, side="right"))
-
-    def _name(self, row: int) -> str:
-        shard = self._shard(row)
-        return f"{self.store}/{self.names[shard]}, sample {row - (int(self.ends[shard - 1]) if shard else 0)}"
+    def _alone(self, index: int) -> Sample:
+        """One that was not fetched, or is asked for again; what was stays."""
+        alone = replace(self, fetched={})
+        alone.fetch([index])
+        return alone[index]
 
 
 def together(parts: Sequence[Shards]) -> Shards:

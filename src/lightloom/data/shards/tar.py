@@ -5,10 +5,8 @@ Nothing is ever unpacked to a disk; the names of members are compared, and never
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 
 from lightloom.core.errors import UserError
 
@@ -17,23 +15,23 @@ END = bytes(2 * tarfile.BLOCKSIZE)
 
 def members(content: bytes, name: str) -> dict[str, bytes]:
     """What follows the first dot of each member's name -> its bytes, of the part of a tar that a sample is."""
-    found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
-            for member in archive:
-                if not member.isreg() or member.issparse():
-                    raise UserError(
-                        f"{name}: holds {member.name[:60]!r}, which is no plain file; write the shards anew."
-                    )
-                found[ending(member.name)] = content[member.offset_data : member.offset_data + member.size]
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        raise UserError(f"{name}: is no part of a tar file ({error}); write the shards anew.") from error
+    found, place = dict[str, bytes](), 0
+    while place < len(content):
+        begin = place + tarfile.BLOCKSIZE
+        try:
+            about = tarfile.TarInfo.frombuf(content[place:begin], "utf-8", "surrogateescape")
+        except tarfile.HeaderError as error:
+            raise UserError(f"{name}: is no part of a tar file ({error}); write the shards anew.") from error
+        if about.type != tarfile.REGTYPE or not 0 <= about.size <= len(content) - begin:
+            raise UserError(f"{name}: {about.name[:60]!r} in it is no plain file; write the shards anew.")
+        found[ending(about.name)] = content[begin : begin + about.size]
+        place = begin + about.size + -about.size % tarfile.BLOCKSIZE
     return found
 
 
 def ending(name: str) -> str:
     """What follows the first dot of a file's name: `a.b/0001.mask.png` -> `mask.png`."""
-    return PurePosixPath(name).name.partition(".")[2].lower()
+    return name.rpartition("/")[2].partition(".")[2].lower()
 
 
 def packed(key: str, parts: Mapping[str, bytes]) -> bytes:
