@@ -246,7 +246,7 @@ READERS = re.compile(
     r"torch(\.export|\.hub|\.jit)?\.load|(json|yaml|pickle|np|onnx|OmegaConf)\.(safe_|full_)?loads?|safe_open|.*Unpickler"
     r"|np\.(loadtxt|genfromtxt|fromfile|memmap)|csv\.(reader|DictReader)|cells\.(rows|dicts)|JournalFileBackend|urlopen"
     r"|ElementTree\.(fromstring|parse|iterparse|XML)|(Image|av|gzip|zipfile|tarfile)\.(open|decompress|ZipFile)"
-    r"|(.*\.)?read_(json|yaml|xml|text|bytes)|onnxruntime\.InferenceSession|.*opener\(\)\.open"
+    r"|tarfile.TarInfo.frombuf|(.*\.)?read_(json|yaml|xml|text|bytes)|onnxruntime\.InferenceSession|.*opener\(\)\.open"
 )
 
 
