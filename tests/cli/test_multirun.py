@@ -6,7 +6,17 @@ import json
 
 from commands import run, start
 
+from lightloom.cli.launch import prepared
+
 SHORT = ("model=mlp", "trainer.limit_train_batches=2", "trainer.max_epochs=1", "data.eval_batch_size=200", "logger=csv")
+
+
+EXPERIMENT = """\
+# @package _global_
+hydra:
+  mode: MULTIRUN
+  sweeper: {params: {seed: "1,2"}}
+"""
 
 
 def test_a_sweep_with_ddp_is_one_sweep(tmp_path):
@@ -36,3 +46,13 @@ def test_a_sweep_over_models_takes_options_that_the_default_model_has_not(tmp_pa
     (sweep,) = (tmp_path / "multiruns").iterdir()
     found = {p.parent.name: json.loads(p.read_text())["steps"] for p in sweep.glob("*/results.json")}
     assert found == {"0-wgan-digits": 1, "1-wgan_gp-digits": 1}
+
+
+def test_an_experiment_may_be_a_sweep(tmp_path, monkeypatch):
+    """`hydra.mode: MULTIRUN` in a YAML file is -m, and no run's folder is made beside the sweep's."""
+    monkeypatch.setenv("LIGHTLOOM_LOG_DIR", str(tmp_path / "logs"))
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/seeds.yaml").write_text(EXPERIMENT)
+    arguments = [f"--config-dir={tmp_path}", "experiment=seeds"]
+    assert prepared(arguments, "train") == [arguments[0], "--multirun", arguments[1]]
+    assert not (tmp_path / "logs/runs").exists()

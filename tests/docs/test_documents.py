@@ -40,8 +40,8 @@ def project(tmp_path):
 
     Data of other kinds comes from `fill(folder)` of the files page_data_<kind>.py.
     """
-    for name in ("src", "configs", "tools"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("src", "configs", "tools"):  # with what is compiled, as the commands of one page share it
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.egg-info"))
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "configs/local/default.yaml").write_text(QUICK)

@@ -17,8 +17,11 @@ import torchvision.models.detection  # noqa: F401
 import lightloom.engine.evaluate
 import lightloom.engine.train  # noqa: F401
 from lightloom.cli.launch import prepared
+from lightloom.reporting import render
 
 prepared([], "train")
+for template in render.TEMPLATES.glob("*.jinja"):
+    render.environment(render.TEMPLATES, ".md" in template.name).get_template(template.name)
 sys.path.remove(str(Path(__file__).parent))
 gc.freeze()  # no fork looks through all that again
 atexit.register(gc.unfreeze)  # libraries complain of what is left at the end

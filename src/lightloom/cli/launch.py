@@ -134,6 +134,8 @@ def prepared(arguments: Sequence[str], config_name: str) -> list[str]:
 
 def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     """The arguments that Hydra gets: checked, shorthand written out, a resumed run's own options and folder added."""
+    from hydra.types import RunMode
+
     from lightloom.config import compose
     from lightloom.config.hydra_internals import command_line_parser
     from lightloom.engine.recognised import settle_data
@@ -153,9 +155,11 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     if not asks_hydra and config_name == "train" and not variable(run_dir.RUN_TIME):
         overrides = _resume(overrides, config_name, parsed.config_dir)
         overrides += [] if parsed.multirun else _named_folder(overrides)
-    overrides = compose.check(config_name, overrides, parsed.config_dir)
+    overrides, cfg = compose.checked(config_name, overrides, parsed.config_dir)
+    if not parsed.multirun and cfg is not None and cfg.hydra.mode == RunMode.MULTIRUN:  # as an experiment may say
+        flags, parsed.multirun = [*flags, "--multirun"], True
     if not asks_hydra:
-        _claim_folder(config_name, overrides, parsed)
+        _claim_folder(config_name, overrides, cfg, parsed)
     compose.register_resolvers(config_name)
     return [*flags, *overrides]
 
@@ -245,8 +249,11 @@ def _key(override: str) -> str:
     return override.partition("=")[0].lstrip("+~")
 
 
-def _claim_folder(config_name: str, overrides: list[str], parsed: Any) -> None:
-    """Settle on the run's folder before Hydra does: same on all ranks, never one that another run has."""
+def _claim_folder(config_name: str, overrides: list[str], cfg: Any, parsed: Any) -> None:
+    """Settle on the run's folder before Hydra does: same on all ranks, never one that another run has.
+
+    cfg: what the overrides make.
+    """
     if variable(run_dir.RUN_TIME):
         return
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
@@ -259,7 +266,7 @@ def _claim_folder(config_name: str, overrides: list[str], parsed: Any) -> None:
     for attempt in range(1, 1000):
         name = now if attempt == 1 else f"{now}-{attempt}"
         os.environ[run_dir.RUN_TIME] = name
-        cfg = compose.compose(config_name, overrides, parsed.config_dir)
+        compose.register_resolvers(config_name)
         del os.environ[run_dir.RUN_TIME]
         if run_dir.create(Path(cfg.hydra.run.dir)):
             rendezvous.agree_on_run_time(name)
@@ -274,6 +281,7 @@ def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
     from hydra.types import RunMode
 
     from lightloom.config import compose
+    from lightloom.config.hydra_internals import told_by_flags
 
     failures: list[int] = []
 
@@ -296,7 +304,8 @@ def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = arguments
     try:
-        hydra.main(version_base="1.3", config_path=str(places.CONFIGS), config_name=config_name)(job)()
+        with told_by_flags():
+            hydra.main(version_base="1.3", config_path=str(places.CONFIGS), config_name=config_name)(job)()
     except HydraException as error:
         raise UserError(compose.brief(error)) from error
     except OSError as error:

@@ -146,7 +146,14 @@ def shorthand() -> dict[str, str]:
 
 
 def check(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
-    """The overrides as Hydra takes them; raises one UserError with every mistake in them and in what they make.
+    """The overrides as Hydra takes them; raises one UserError with every mistake in them and in what they make."""
+    return checked(config_name, overrides, config_dir)[0]
+
+
+def checked(
+    config_name: str, overrides: Sequence[str], config_dir: str | None = None
+) -> tuple[list[str], DictConfig | None]:
+    """As `check`, with the configuration that the overrides make, of a sweep that of one run.
 
     An option that a constructor of lightloom takes is added where its YAML does not have it (`data.augment.mixup=0.2`),
     and `group=null` leaves a group out.
@@ -160,11 +167,13 @@ def check(config_name: str, overrides: Sequence[str], config_dir: str | None = N
     problems += itertools.chain.from_iterable(wrong.values())
     good = [o for o in groups if not wrong[id(o)]]
     added: set[str] = set()
+    cfg: DictConfig | None = None
     for choice in _combinations(good, config_dir):
-        problems += _check_values(config_name, choice, [o for o in parsed if o not in groups], config_dir, added)
+        found, cfg = _check_values(config_name, choice, [o for o in parsed if o not in groups], config_dir, added)
+        problems += found
     raise_all(problems)
     added |= _unknown_to_the_defaults(config_name, good, [o for o in parsed if o not in groups], config_dir)
-    return [f"++{line}" if line in added else line for line in lines]
+    return [f"++{line}" if line in added else line for line in lines], cfg
 
 
 def _unknown_to_the_defaults(
@@ -306,14 +315,14 @@ def _combinations(groups: Sequence[Override], config_dir: str | None) -> list[li
 
 def _check_values(
     name: str, groups: list[str], values: list[Override], config_dir: str | None, added: set[str]
-) -> list[str]:
-    """The problems of one run; notes in `added` the overrides that add an option."""
+) -> tuple[list[str], DictConfig | None]:
+    """The problems of one run, and its configuration; notes in `added` the overrides that add an option."""
     try:
         cfg = compose(name, groups, config_dir)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        return [brief(error)]
+        return [brief(error)], None
     if problems := list(_empty_choices(cfg)):
-        return problems
+        return problems, cfg
     rest: list[Override] = []
     OmegaConf.set_readonly(cfg.hydra, False)
     try:
@@ -338,7 +347,7 @@ def _check_values(
         problems += list(_kind_problems(cfg, config_dir)) or found_in or (judge.asked if not problems else [])
     except (HydraException, OmegaConfBaseException) as error:
         problems.append(brief(error))
-    return problems
+    return problems, cfg
 
 
 def _empty_choices(cfg: DictConfig) -> Iterator[str]:

@@ -6,7 +6,8 @@ On another version that has them no more, every command ends in one sentence tha
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import hydra
 from hydra.core.override_parser.types import Override
@@ -16,9 +17,11 @@ from lightloom.core.errors import UserError
 
 try:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.hydra import Hydra
     from hydra._internal.utils import get_args_parser
 
     _apply = ConfigLoaderImpl._apply_overrides_to_config
+    _find_mode = Hydra.get_mode
 except (ImportError, AttributeError) as error:
     raise UserError(
         f"hydra-core {hydra.__version__} lacks what lightloom uses of it ({error}); pip install 'hydra-core~=1.3.8'."
@@ -33,3 +36,13 @@ def command_line_parser() -> argparse.ArgumentParser:
 def apply_overrides(overrides: Sequence[Override], cfg: DictConfig) -> None:
     """Change, add and delete keys of `cfg` in place. Raises a HydraException where one does not apply."""
     _apply(list(overrides), cfg)
+
+
+@contextmanager
+def told_by_flags() -> Iterator[None]:
+    """A command is a sweep where it has -m: Hydra need not compose everything once more to look for `hydra.mode`."""
+    Hydra.get_mode = lambda self, config_name, overrides: None
+    try:
+        yield
+    finally:
+        Hydra.get_mode = _find_mode

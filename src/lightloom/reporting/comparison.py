@@ -73,7 +73,7 @@ def html(runs: Sequence[Run], output: Path) -> str:
     together = groups(compared)
     return render(
         "comparison.html.jinja",
-        {"spread": spread_text},
+        spread_text=spread_text,
         title=f"{len(runs)} runs",
         columns=columns,
         rows=compared,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lightloom.config.values import format_value
@@ -15,19 +14,25 @@ from lightloom.core.redaction import redact
 from lightloom.core.text import printable
 from lightloom.reporting.markdown import code, escaped, fenced
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(
-    template: str, filters: Mapping[str, Any] = MappingProxyType({}), folder: Path = TEMPLATES, **values: Any
-) -> str:
+def render(template: str, folder: Path = TEMPLATES, **values: Any) -> str:
     """A template of a folder with these values, each escaped for HTML, or for Markdown where the template's name has
-    `.md`. filters: beside those that all templates have.
+    `.md`.
     """
+    return environment(folder, is_markdown=".md" in template).get_template(template).render(**values)
+
+
+@cache
+def environment(folder: Path, is_markdown: bool) -> Environment:
+    """What compiles the templates of a folder, each once, and knows how a figure, an option and a link are written."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    is_markdown = ".md" in template
-    environment = Environment(
+    made = Environment(
         loader=FileSystemLoader(folder),
         autoescape=not is_markdown,
         finalize=escaped if is_markdown else _visible,
@@ -35,7 +40,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "figure": figure,
         "duration": duration,
         "option": option,
@@ -44,8 +49,7 @@ def render(
         "fenced": fenced,
         "spoken": spoken,
     }
-    environment.filters |= filters
-    return environment.get_template(template).render(**values)
+    return made
 
 
 def _visible(value: Any) -> Any:
