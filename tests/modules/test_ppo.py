@@ -101,7 +101,7 @@ def test_an_episode_does_not_hang_on_those_beside_it():
     together, alone = module.play(keys), module.play(keys[3:4])
     steps = int(alone.taken.sum())
     assert torch.equal(together.actions[3, :steps], alone.actions[0, :steps])
-    assert together.scores[3] == alone.scores[0]
+    assert together.measured["score"][3] == alone.measured["score"][0]
     assert not together.rewards[~together.taken].any()
 
 
@@ -136,7 +136,7 @@ def test_it_finds_the_best_arm_and_the_way():
     for world, best in ((Bandit((0.2, 0.4, 0.8)), 0.8), (Grid(WAY, steps=9), 0.96)):
         data = episodes(world, train_size=512, batch_size=64, val_size=256, eval_batch_size=256)
         module = agent(world, optimizer=partial(torch.optim.Adam, lr=1e-2))
-        score = float(module.play(data.split("val").keys).scores.mean())
+        score = float(module.play(data.split("val").keys).measured["score"].mean())
         found = float(fitted(module, data, 3).callback_metrics["val/score"])
         assert score < best - 0.25
         assert found == pytest.approx(best, abs=0.06)

@@ -205,6 +205,7 @@ EXPECTED = {  # by task
     "node_classification": {"nodes"},
     "control": {"episodes"},
     "translation": {"translation"},
+    "reward_maximization": {"language"},
 }
 
 

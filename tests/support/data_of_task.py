@@ -20,4 +20,5 @@ DATA = {
     "translation": ("data=phrasebook", "data.vocab_size=40"),
     "node_classification": ("data=communities",),
     "control": ("data=grid",),
+    "reward_maximization": ("data=deed_prompts", "data.vocab_size=39"),
 }

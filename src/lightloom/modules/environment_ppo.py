@@ -42,7 +42,7 @@ class EnvironmentPPO(PPO):
                 break
         seen, actions, rewards, taken = (torch.stack(column, 1) for column in zip(*rows, strict=True))
         seen = torch.cat([seen, world.observe(states)[:, None]], 1)
-        return Episodes(seen, actions, rewards, taken, going, rewards.sum(1))
+        return Episodes(seen, actions, rewards, taken, going, {"score": rewards.sum(1)})
 
     def logits(self, network: nn.Module, episodes: Episodes) -> Tensor:
         return network(episodes.seen[:, :-1])  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
@@ -44,10 +44,11 @@ Clip = Annotated[float, Gt(0), Lt(1)]
 
 @dataclass(frozen=True)
 class Episodes:
-    """Rows of at most T steps.
+    """Rows of T places for steps.
 
-    seen: what networks read, (B, ...). actions: int64 (B, T). rewards: float (B, T). taken: bool (B, T), the steps that
-    an episode has, the first ones. cut: bool (B,), was it ended from outside? scores: (B,), what it came to.
+    seen: what networks read, (B, ...). actions: int64 (B, T). rewards: float (B, T). taken: bool (B, T), where the
+    steps of an episode stand, side by side. cut: bool (B,), was it ended from outside? measured: of each, (B,); `score`
+    is what it came to.
     """
 
     seen: Tensor
@@ -55,12 +56,20 @@ class Episodes:
     rewards: Tensor
     taken: Tensor
     cut: Tensor
-    scores: Tensor
+    measured: Mapping[str, Tensor]
+
+    def cpu(self) -> Episodes:
+        """The same in the memory of the processor."""
+        columns = {name: values.cpu() for name, values in vars(self).items() if isinstance(values, Tensor)}
+        return Episodes(**columns, measured={name: values.cpu() for name, values in self.measured.items()})
 
     def parts(self, count: int) -> list[Episodes]:
         """The episodes in so many parts, or one for each where there are fewer."""
-        columns = (getattr(self, field.name).tensor_split(min(count, len(self.taken))) for field in fields(self))
-        return [Episodes(*part) for part in zip(*columns, strict=True)]
+        count = min(count, len(self.taken))
+        columns = (vars(self)[name].tensor_split(count) for name in ("seen", "actions", "rewards", "taken", "cut"))
+        told = {name: values.tensor_split(count) for name, values in self.measured.items()}
+        of_each = ({name: values[i] for name, values in told.items()} for i in range(count))
+        return [Episodes(*part) for part in zip(*columns, of_each, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ class PPO(pl.LightningModule):
     """
 
     better: ClassVar[dict[str, str]] = {"score": "max", "objective": "max"}
-    plays = ("score", "steps", "kl", "objective")
+    plays: ClassVar[tuple[str, ...]] = ("score", "steps", "kl", "objective")
 
     @checked
     def __init__(
@@ -226,7 +235,7 @@ class PPO(pl.LightningModule):
         """Add what the iteration's episodes came to, and adapt the weight of the divergence to it."""
         found = [self.measures(part.episodes, part.apart) for part in parts]
         everywhere = torch.ones(sum(map(len, (part.log_p for part in parts))), 1, dtype=torch.bool, device=self.device)
-        means = {name: mean_of(torch.cat([of[name] for of in found])[:, None], everywhere) for name in self.played}
+        means = {name: mean_of(torch.cat([of[name] for of in found])[:, None], everywhere) for name in found[0]}
         self.means.add(**means)
         if self.reference is not None:
             self.means.add(kl_weight=self.kl_weight)
@@ -237,7 +246,8 @@ class PPO(pl.LightningModule):
         """What each episode came to, (B,); the objective is the sum of its rewards less that of the divergence."""
         kl = apart.sum(1)
         objective = (episodes.rewards * episodes.taken).sum(1) - self.kl_weight * kl
-        return {"score": episodes.scores, "steps": episodes.taken.sum(1).float(), "kl": kl, "objective": objective}
+        found = {"steps": episodes.taken.sum(1).float(), "kl": kl, "objective": objective, **episodes.measured}
+        return {name: found[name] for name in self.played if name in found}
 
     # --- evaluation and optimization
 
@@ -250,8 +260,8 @@ class PPO(pl.LightningModule):
     def _evaluate(self, stage: str, batch: Sequence[Tensor]) -> None:
         episodes = self.play(*batch)
         found = self.measures(episodes, self.apart(episodes, self.log_p(self.network, episodes)))
-        means = {f"{stage}/{name}": found[name].mean() for name in self.played}
-        self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(episodes.scores), sync_dist=True)
+        means = {f"{stage}/{name}": values.mean() for name, values in found.items()}
+        self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(episodes.cut), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         optimizer = player(self, "policy", self.optimizer, self)

@@ -1,7 +1,7 @@
 """Policy gradients: what the steps of episodes were worth, and what a policy minimises by that.
 
-An episode is a row of at most T steps; `taken`, bool (B, T), are the steps that it has, the first ones. Means are over
-the steps of all processes together, so that several train what one does.
+An episode is a row of at most T steps; `taken`, bool (B, T), are those that it has, side by side. Means are over the
+steps of all processes together, so that several train what one does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def advantages(rewards: Tensor, values: Tensor, taken: Tensor, cut: Tensor, disc
     followed = goes_on | (taken & cut[:, None])
     deltas = (rewards + discount * values[:, 1:] * followed - values[:, :-1]) * taken
     found, later = [], torch.zeros_like(deltas[:, 0])
-    for delta, further in zip(deltas.unbind(1)[::-1], goes_on.unbind(1)[::-1], strict=True):
+    for delta, further in zip(deltas.unbind(1)[::-1], (goes_on & taken).unbind(1)[::-1], strict=True):
         later = delta + discount * decay * later * further
         found.append(later)
     return torch.stack(found[::-1], 1)

@@ -26,7 +26,7 @@ def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
         for i in range(cfg.num_samples):
             table.add(rows_of(i, episodes, predictor))
     show(episodes, predictor)
-    scores = episodes.scores
+    scores = episodes.measured["score"]
     log.info("%d episodes, mean score %.4g: %s", len(scores), float(scores.mean()), table.path)
 
 

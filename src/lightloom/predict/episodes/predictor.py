@@ -30,5 +30,5 @@ class Predictor:
     @torch.inference_mode()
     def predict(self, inputs: Tensor) -> Episodes:
         """The episodes of keys, int64 (B,), each a function of its own."""
-        found = self.module.play(inputs.to(self.module.device))
-        return Episodes(*(column.cpu() for column in vars(found).values()))
+        found: Episodes = self.module.play(inputs.to(self.module.device))
+        return found.cpu()
