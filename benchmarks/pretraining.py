@@ -3,9 +3,9 @@
     python benchmarks/pretraining.py [--labels 100 1000 0] [--seeds 5] [--epochs 3] [--dim 64]
 
 The BERT reads texts without labels: rt-polarity's, without the tenth that is tested on, and Multi30k's English captions
-where they are at hand. Then it, and a fresh one, learn from so many labelled sentences (0: from all) of rt-polarity, with
-the same steps and, each, a rate of its own. Test accuracy on that tenth, the mean and the deviation over seeds, each with
-labelled sentences of its own; no text is chosen by its validation. One thread.
+where they are at hand. Then it, and a fresh one, learn from so many labelled sentences (0: from all) of rt-polarity, in
+as many steps and, each, at a rate of its own. Test accuracy on that tenth, the mean and the deviation over seeds, each
+with labelled sentences of its own. One thread.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from timing import ROOT
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
 
 from lightloom.core.environment import variable
 from lightloom.data.text.datamodule import TextDataModule, as_batch
@@ -125,16 +127,12 @@ def tune(network: nn.Module, texts: Ids, labels: Tensor, steps: int, rate: float
         step(cross_entropy(network(as_batch([texts[i] for i in chosen])), labels[chosen]), network, optimizer, schedule)
 
 
-def adam(
-    network: nn.Module, rate: float, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
-    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.01)
-    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, pct_start=0.1, cycle_momentum=False)
+def adam(network: nn.Module, rate: float, steps: int) -> tuple[AdamW, OneCycleLR]:
+    optimizer = AdamW(network.parameters(), rate, weight_decay=0.01)
+    return optimizer, OneCycleLR(optimizer, rate, steps, pct_start=0.1, cycle_momentum=False)
 
 
-def step(
-    loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.OneCycleLR
-) -> float:
+def step(loss: Tensor, network: nn.Module, optimizer: AdamW, schedule: OneCycleLR) -> float:
     optimizer.zero_grad()
     loss.backward()
     clip_grad_norm_(network.parameters(), 1.0)
