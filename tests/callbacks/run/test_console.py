@@ -173,6 +173,17 @@ def test_without_a_bar_a_line_says_each_minute_how_far_it_is(clock, caplog):
     ]
 
 
+def test_a_run_that_is_continued_inside_an_epoch_says_how_far_it_is(clock, caplog):
+    """Which Lightning does not begin again; its rate is of what this process has done."""
+    caplog.set_level(logging.INFO, "lightloom")
+    console, of = Console(), trainer(current_epoch=0, max_epochs=2)
+    console.on_train_start(of, None)
+    for batch in range(40, 90):
+        clock.seconds += 1.3
+        console.on_train_batch_end(of, None, None, None, batch)
+    assert [r.message for r in caplog.records] == ["epoch 1/2  batch 87/100  0.8 batches/s  (run 0:02:27)"]
+
+
 def test_a_loader_without_an_end_has_no_time_left():
     trainer = SimpleNamespace(current_epoch=0, num_training_batches=float("inf"), max_epochs=2, max_steps=-1)
     console = Console()

@@ -34,15 +34,17 @@ class Console(pl.Callback):
         self._ended: tuple[str, str] | None = None
         self._validated = False  # since the last line: else Lightning still has the figures of an earlier epoch
         self._started = self._epoch_started = self._refreshed_at = time.monotonic()
-        self._first = 0  # batches of the run that were behind it when this process began
+        self._first: int | None = None  # batches of the run that were behind it when this process began
         self._what, self._total, self._done = "", 0.0, 0  # the pass over the data: its name, batches, those behind it
 
     # --- training
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._started = self._refreshed_at = time.monotonic()
-        self._first = _batches_behind(trainer, 0)
+        """A run that is continued inside an epoch has no start of it."""
+        self._started = self._epoch_started = self._refreshed_at = time.monotonic()
+        self._first = None
         self._open(trainer)
+        self._begin(f"epoch {_epoch(trainer)}", trainer.num_training_batches)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._say(trainer)
@@ -52,6 +54,8 @@ class Console(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if self._first is None:
+            self._first = _batches_behind(trainer, batch_idx)
         self._batches += 1
         self._done = batch_idx + 1
         if self._due():
@@ -142,7 +146,7 @@ class Console(pl.Callback):
     def _left(self, trainer: pl.Trainer, done: int) -> str:
         """The time left of the run at its rate so far; nothing where its length is unknown."""
         behind, total = _batches_behind(trainer, done), _batches_of_run(trainer)
-        if total is None or behind <= self._first:
+        if total is None or self._first is None or behind <= self._first:
             return ""
         seconds = (time.monotonic() - self._started) * (total - behind) / (behind - self._first)
         return f"(run {timedelta(seconds=round(max(seconds, 0)))})"
