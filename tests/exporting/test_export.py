@@ -106,7 +106,7 @@ def test_each_kind_of_network_is_recorded_for_any_batch(model, tmp_path):
     assert difference(graph, "onnx" if graph.traced else "torch_export", tmp_path) <= TOLERANCE
 
 
-@pytest.mark.parametrize("model", ["gpt", "bert", "bert_classifier", "text_transformer"])
+@pytest.mark.parametrize("model", ["gpt", "bert", "bert_classifier", "text_transformer", "transformer"])
 def test_texts_of_any_length_are_refused_by_the_exporter_that_unrolls(model, tmp_path):
     graph = graph_of(model)
     with pytest.raises(UserError, match="texts of one length only; use format=onnx"):
