@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [page for page in PAGES if "\n```bash\n" in page.read_text(encoding="utf-8")]
 PAGES.remove(ROOT / "docs/add-a-data-kind.md")  # which tests/docs/test_add_a_data_kind.py follows
+TRANSLATED = sorted(ROOT.glob("README.*.md"))
+PAGES = [page for page in PAGES if page not in TRANSLATED]  # their commands are README's
 QUICK = """\
 trainer: {max_epochs: 1, limit_train_batches: 5, limit_val_batches: 1, limit_test_batches: 1}
 data: {batch_size: 16, num_workers: 0}
@@ -100,6 +102,12 @@ def execute(command: str, project: Path, environment: dict[str, str]) -> tuple[i
     dry = "make -n" + command.removeprefix("make") if command.startswith("make ") else command
     done = subprocess.run(dry, shell=True, cwd=project, env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", TRANSLATED, ids=lambda page: page.stem)
+def test_a_translated_page_has_the_same_commands(page):
+    own, others = ([(info, commands(text)) for info, text in blocks(p)] for p in (ROOT / "README.md", page))
+    assert [block for block in own if block[0] == "bash"] == others
 
 
 def test_the_lock_has_no_address():
