@@ -41,8 +41,8 @@ def apply_overrides(overrides: Sequence[Override], cfg: DictConfig) -> None:
 @contextmanager
 def told_by_flags() -> Iterator[None]:
     """A command is a sweep where it has -m: Hydra need not compose everything once more to look for `hydra.mode`."""
-    Hydra.get_mode = lambda self, config_name, overrides: None
+    Hydra.get_mode = lambda self, config_name, overrides: None  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Hydra.get_mode = _find_mode
+        Hydra.get_mode = _find_mode  # type: ignore[method-assign]
