@@ -16,7 +16,7 @@ def matches(listing: Listing) -> Iterator[Match]:
     if not listing.images:
         return
     for layout in discover("lightloom.data.boxes", "*.py"):
-        files = layout.annotation_files(listing) if hasattr(layout, "CHOICE") else []
+        files = layout.annotation_files(listing) if hasattr(layout, "annotation_files") else []
         if files:
             suffix = files[0].suffix
             images = len({*listing.images} - {*files})

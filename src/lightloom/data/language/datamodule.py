@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Le
@@ -16,15 +16,14 @@ from lightloom.data.contract import Summary
 from lightloom.data.images.layout import PARTS
 from lightloom.data.language.files import Reader
 from lightloom.data.language.windows import Shifted, Stream
-from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, training_order
-from lightloom.data.tokens import UNKNOWN, Tokenizer, from_state
-from lightloom.ops.rng import mix_tensor, uniforms
+from lightloom.data.loading import Batches, evaluation_order, training_order
+from lightloom.data.tokens import UNKNOWN, Tokenizer
+from lightloom.data.vocabulary import VocabularyDataModule
 
-VOCABULARY = "vocabulary"  # in the state
 Fraction = Annotated[float, Ge(0), Le(0.9)]
 
 
-class LanguageDataModule(KeyedDataModule):
+class LanguageDataModule(VocabularyDataModule):
     """Ids int64 (B, block_size), and the id after each, (B, block_size), -100 beyond the end of a text.
 
     The vocabulary is that of the training text alone; it is the datamodule's state. Where the reader has no validation
@@ -68,25 +67,11 @@ class LanguageDataModule(KeyedDataModule):
         self.val_fraction, self.test_fraction, self.seed, self.shuffle = val_fraction, test_fraction, seed, shuffle
         self.splits: dict[str, Stream] = {}
         self.texts: dict[str, str] = {}
-        self.learned = False
 
     # --- the text and its facts
 
-    def facts(self) -> dict[str, Any]:
-        """The number of ids, held against the configuration."""
-        if not self.learned:
-            self.tokens.learn([self.text("train")])
-            self.learned = True
-        if self.vocab_size not in (None, found := len(self.tokens)):
-            raise UserError(f"data.vocab_size is {self.vocab_size}, but {self.name} has {found}; leave it null.")
-        self.vocab_size = found
-        return {"vocab_size": found}
-
-    def state(self) -> dict[str, Any]:
-        return {VOCABULARY: self.tokens.to_state()}
-
-    def adopt(self, state: dict[str, Any]) -> None:
-        self.tokens, self.learned, self.vocab_size = from_state(state[VOCABULARY]), True, None
+    def training_texts(self) -> list[str]:
+        return [self.text("train")]
 
     def text(self, name: str) -> str:
         """That of a part; UserError where there is none, or too little of it."""
@@ -123,14 +108,9 @@ class LanguageDataModule(KeyedDataModule):
         of = f"{self.block_size} ids each, of {self.vocab_size:,} ({ids})"
         return replace(super().summary(), of=of, notes=tuple(notes))
 
-    def characters_of_ids(self) -> Tensor:
-        """How many characters each id stands for, int64 (vocab_size,): by these all vocabularies can be compared."""
-        return torch.tensor(self.tokens.characters())
-
     def example(self, count: int, seed: int) -> Tensor:
         """Ids, int64 (count, block_size)."""
-        shares = uniforms(mix_tensor(seed, torch.arange(count)), self.block_size)
-        return (shares * ((self.vocab_size or 3) - UNKNOWN)).long() + UNKNOWN
+        return self.random_ids(count, self.block_size, seed)
 
     def _read(self) -> dict[str, str]:
         """The text of each part that there is, those that the reader lacks from the end of training's."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -13,18 +13,18 @@ from torch import Tensor
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Seed, Workers
 from lightloom.data.contract import Summary
-from lightloom.data.language.datamodule import VOCABULARY
-from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, training_order
+from lightloom.data.loading import Batches, evaluation_order, training_order
 from lightloom.data.preferences.answered import Answered, Encoded, Reader
 from lightloom.data.preferences.ending import end_of
-from lightloom.data.tokens import UNKNOWN, Tokenizer, from_state
+from lightloom.data.tokens import UNKNOWN, Tokenizer
+from lightloom.data.vocabulary import VocabularyDataModule
 from lightloom.ops.rewards import Reward
-from lightloom.ops.rng import mix, mix_tensor, uniforms
+from lightloom.ops.rng import mix, mix_tensor
 
 Fraction = Annotated[float, Ge(0), Le(0.9)]
 
 
-class AnswersDataModule(KeyedDataModule):
+class AnswersDataModule(VocabularyDataModule):
     """Prompts with an answer each: ids int64 (B, T), and the id after each where it is of the answer, else -100.
 
     The vocabulary is that of the training texts; of a run that begins with the weights of another it is that which
@@ -68,25 +68,11 @@ class AnswersDataModule(KeyedDataModule):
         self.splits: dict[str, Encoded] = {}
         self.parts: dict[str, Sequence[Answered]] = {}
         self.notes: list[str] = []
-        self.learned = False
 
     # --- the data and its facts
 
-    def facts(self) -> dict[str, Any]:
-        """The number of ids, held against the configuration."""
-        if not self.learned:
-            self.tokens.learn(text for item in self.part("train") for text in (item.prompt, *item.answers, self.end))
-            self.learned = True
-        if self.vocab_size not in (None, found := len(self.tokens)):
-            raise UserError(f"data.vocab_size is {self.vocab_size}, but {self.name} has {found}; leave it null.")
-        self.vocab_size = found
-        return {"vocab_size": found}
-
-    def state(self) -> dict[str, Any]:
-        return {VOCABULARY: self.tokens.to_state()}
-
-    def adopt(self, state: dict[str, Any]) -> None:
-        self.tokens, self.learned, self.vocab_size = from_state(state[VOCABULARY]), True, None
+    def training_texts(self) -> Iterator[str]:
+        return (text for item in self.part("train") for text in (item.prompt, *item.answers, self.end))
 
     @property
     def reward(self) -> Reward | None:
@@ -129,14 +115,9 @@ class AnswersDataModule(KeyedDataModule):
         of = f"{longest} ids at most, of {self.vocab_size:,}"
         return replace(super().summary(), of=of, notes=tuple(dict.fromkeys(notes)))
 
-    def characters_of_ids(self) -> Tensor:
-        """How many characters each id stands for, int64 (vocab_size,)."""
-        return torch.tensor(self.tokens.characters())
-
     def example(self, count: int, seed: int) -> Tensor:
         """Ids, int64 (count, block_size)."""
-        shares = uniforms(mix_tensor(seed, torch.arange(count)), self.block_size)
-        return (shares * ((self.vocab_size or 3) - UNKNOWN)).long() + UNKNOWN
+        return self.random_ids(count, self.block_size, seed)
 
     def _read(self) -> dict[str, Sequence[Answered]]:
         """The items of each part that there is; those that the reader lacks are taken from training's."""

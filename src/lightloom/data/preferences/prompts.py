@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from lightloom.data.contract import SPLITS
-from lightloom.data.language.datamodule import VOCABULARY
 from lightloom.data.loading import Batches, training_order
 from lightloom.data.preferences.answered import Answered, Encoded
 from lightloom.data.preferences.datamodule import AnswersDataModule
 from lightloom.data.preferences.ending import end_of
 from lightloom.data.text.datamodule import as_batch
 from lightloom.data.tokens import RESERVED, Tokenizer
+from lightloom.data.vocabulary import VOCABULARY
 from lightloom.ops.rng import mix, mix_tensor
 
 Batch = tuple[Tensor, Tensor, Tensor]

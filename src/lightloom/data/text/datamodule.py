@@ -19,18 +19,17 @@ from lightloom.core.ranges import Count, Natural, Positive, Seed, Workers
 from lightloom.core.text import first_of
 from lightloom.data.contract import WHOLE, Summary
 from lightloom.data.images.layout import PARTS
-from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
+from lightloom.data.loading import TIMEOUT, Batches, evaluation_order, loader, training_order
 from lightloom.data.stated import check_classes
 from lightloom.data.text.texts import Reader, Texts, divided, joined, left_out
 from lightloom.data.text.vectors import read_vectors
-from lightloom.data.tokens import PAD, UNKNOWN, Tokenizer, from_state
-from lightloom.ops.rng import mix_tensor, uniforms
+from lightloom.data.tokens import PAD, UNKNOWN, Tokenizer
+from lightloom.data.vocabulary import VocabularyDataModule
 
 MULTIPLE = 8  # of which the lengths of batches are, so that there are few shapes
-VOCABULARY = "vocabulary"  # in the state
 
 
-class TextDataModule(KeyedDataModule):
+class TextDataModule(VocabularyDataModule):
     """One private loader for all splits of a reader.
 
     A batch is (ids, labels): int64 (B, T), padded with 0 on the right, and int64 (B,). The vocabulary is that of the
@@ -84,7 +83,6 @@ class TextDataModule(KeyedDataModule):
         self.num_workers, self.worker_timeout = num_workers, worker_timeout
         self.splits: dict[str, Texts] = {}
         self.encoded: dict[str, Encoded] = {}
-        self.learned = False
         self.order: Tensor | None = None  # our classes' numbers in the model's
 
     # --- the data and its facts
@@ -95,24 +93,13 @@ class TextDataModule(KeyedDataModule):
             classes = list(self.reader.classes)
             check_classes(str(self.name), self.num_classes, self.classes, classes)
             self.num_classes, self.classes = len(classes), classes
-        if not self.learned:
-            self._learn()
-        if self.vocab_size not in (None, found := len(self.tokens)):
-            raise UserError(f"data.vocab_size is {self.vocab_size}, but {self.name} has {found}; leave it null.")
-        self.vocab_size = found
-        return {"num_classes": self.num_classes, "classes": self.classes, "vocab_size": found}
-
-    def _learn(self) -> None:
-        self.tokens.learn(self._training().texts)
-        self.learned = True
+        found = super().facts()
         if len(self.tokens) == self.tokens.reserved:
             raise UserError(f"{self.name}: its training texts have no words to learn from; set data.root to texts.")
+        return {"num_classes": self.num_classes, "classes": self.classes, **found}
 
-    def state(self) -> dict[str, Any]:
-        return {VOCABULARY: self.tokens.to_state()}
-
-    def adopt(self, state: dict[str, Any]) -> None:
-        self.tokens, self.learned, self.vocab_size = from_state(state[VOCABULARY]), True, None
+    def training_texts(self) -> Sequence[str]:
+        return self._training().texts
 
     def match(self, trained: Mapping[str, Any], labelled: bool) -> None:
         """Number the classes as the model does, where they are called as those that it knows, or are some of them."""
@@ -161,8 +148,7 @@ class TextDataModule(KeyedDataModule):
 
     def example(self, count: int, seed: int) -> Tensor:
         """Ids of random words, int64 (count, 2 MULTIPLE)."""
-        shares = uniforms(mix_tensor(seed, torch.arange(count)), 2 * MULTIPLE)
-        return (shares * ((self.vocab_size or 3) - UNKNOWN)).long() + UNKNOWN
+        return self.random_ids(count, 2 * MULTIPLE, seed)
 
     # --- parts
 

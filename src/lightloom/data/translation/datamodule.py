@@ -13,15 +13,16 @@ from torch.utils.data import DataLoader
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Positive, Seed, Workers
 from lightloom.data.contract import Summary
-from lightloom.data.loading import TIMEOUT, Batches, KeyedDataModule, evaluation_order, loader, training_order
+from lightloom.data.loading import TIMEOUT, Batches, evaluation_order, loader, training_order
 from lightloom.data.sampling import stratified_split
-from lightloom.data.text.datamodule import MULTIPLE, VOCABULARY
-from lightloom.data.tokens import Tokenizer, from_state
+from lightloom.data.text.datamodule import MULTIPLE
+from lightloom.data.tokens import Tokenizer
 from lightloom.data.translation.pairs import END, SPECIALS, Encoded, Pairs, Reader
+from lightloom.data.vocabulary import VocabularyDataModule
 from lightloom.ops.rng import mix_tensor, uniforms
 
 
-class TranslationDataModule(KeyedDataModule):
+class TranslationDataModule(VocabularyDataModule):
     """Ids of texts int64 (B, S), of their translations (B, T), and those as they are written.
 
     Padded with 0 on the right, see `Encoded`. Both languages have one vocabulary, learned from the training texts of
@@ -67,26 +68,12 @@ class TranslationDataModule(KeyedDataModule):
         self.num_workers, self.worker_timeout = num_workers, worker_timeout
         self.splits: dict[str, Pairs] = {}
         self.encoded: dict[str, Encoded] = {}
-        self.learned = False
 
     # --- the data and its facts
 
-    def facts(self) -> dict[str, Any]:
-        """The number of ids, held against the configuration."""
-        if not self.learned:
-            train = self.split("train")
-            self.tokens.learn([*train.sources, *train.targets])
-            self.learned = True
-        if self.vocab_size not in (None, found := len(self.tokens)):
-            raise UserError(f"data.vocab_size is {self.vocab_size}, but {self.name} has {found}; leave it null.")
-        self.vocab_size = found
-        return {"vocab_size": found}
-
-    def state(self) -> dict[str, Any]:
-        return {VOCABULARY: self.tokens.to_state()}
-
-    def adopt(self, state: dict[str, Any]) -> None:
-        self.tokens, self.learned, self.vocab_size = from_state(state[VOCABULARY]), True, None
+    def training_texts(self) -> list[str]:
+        train = self.split("train")
+        return [*train.sources, *train.targets]
 
     def split(self, name: str) -> Pairs:
         """The pairs of `train`, `val` or `test`."""

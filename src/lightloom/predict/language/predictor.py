@@ -7,11 +7,9 @@ from typing import Any
 
 import torch
 
-from lightloom.core.errors import UserError
-from lightloom.data.language.datamodule import VOCABULARY
 from lightloom.data.language.windows import Stream
 from lightloom.data.preferences.ending import end_of
-from lightloom.data.tokens import from_state
+from lightloom.data.vocabulary import kept_in
 from lightloom.modules.writing import TOGETHER, continuations, pieces, texts
 from lightloom.predict.contract import Request
 
@@ -33,9 +31,7 @@ class Predictor:
     formats = ()
 
     def __init__(self, module: Any, data: Mapping[str, Any]) -> None:
-        if VOCABULARY not in data:
-            raise UserError(f"The checkpoint of {data.get('name')} has no vocabulary; train it again.")
-        self.module, self.tokens = module, from_state(data[VOCABULARY])
+        self.module, self.tokens = module, kept_in(data)
         self.block_size = int(data["block_size"])
         self.end = end_of(self.tokens, str(data["end"])) if "end" in data else None  # of an answer; a text has none
 

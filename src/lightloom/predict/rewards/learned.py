@@ -12,7 +12,7 @@ from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.ranges import Count
 from lightloom.core.run_dir import find_checkpoint
-from lightloom.data.language.datamodule import VOCABULARY
+from lightloom.data.vocabulary import VOCABULARY
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.modules.reward_model import RewardModel
 

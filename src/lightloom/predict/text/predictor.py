@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightloom.core.errors import UserError
-from lightloom.data.text.datamodule import VOCABULARY, as_batch
-from lightloom.data.tokens import UNKNOWN, from_state
+from lightloom.data.text.datamodule import as_batch
+from lightloom.data.tokens import UNKNOWN
+from lightloom.data.vocabulary import kept_in
 from lightloom.modules.protocols import classifies
 from lightloom.predict.contract import Request
 
@@ -32,9 +32,7 @@ class Predictor:
     formats = ()
 
     def __init__(self, module: Any, data: Mapping[str, Any]) -> None:
-        if VOCABULARY not in data:
-            raise UserError(f"The checkpoint of {data.get('name')} has no vocabulary; train it again.")
-        self.module, self.tokens = module, from_state(data[VOCABULARY])
+        self.module, self.tokens = module, kept_in(data)
         self.max_length = int(data["max_length"])
 
     @staticmethod

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightloom.core.errors import UserError
-from lightloom.data.text.datamodule import VOCABULARY, as_batch
-from lightloom.data.tokens import from_state
+from lightloom.data.text.datamodule import as_batch
 from lightloom.data.translation.pairs import closed
+from lightloom.data.vocabulary import kept_in
 from lightloom.predict.contract import Request
 
 BATCH = 32  # texts at a time
@@ -24,9 +23,7 @@ class Predictor:
     formats = ()
 
     def __init__(self, module: Any, data: Mapping[str, Any]) -> None:
-        if VOCABULARY not in data:
-            raise UserError(f"The checkpoint of {data.get('name')} has no vocabulary; train it again.")
-        self.module, self.tokens, self.max_length = module, from_state(data[VOCABULARY]), int(data["max_length"])
+        self.module, self.tokens, self.max_length = module, kept_in(data), int(data["max_length"])
 
     @staticmethod
     def accepts(module: Any, request: Request) -> bool:
