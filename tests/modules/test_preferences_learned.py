@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import json
 import math
 from functools import partial
@@ -19,6 +20,7 @@ from resumable import SCHEDULES, KeepAll, continue_each, state, train
 from torch.nn.functional import cross_entropy, pad
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
+from lightloom.core.run_dir import find_checkpoint
 from lightloom.data.preferences.answered import Pairs
 from lightloom.data.preferences.datamodule import AnswersDataModule, PreferencesDataModule
 from lightloom.data.preferences.deeds import Deeds
@@ -133,7 +135,7 @@ def test_dpo_makes_the_chosen_answer_likelier_beside_the_other():
     step.step()
     after = module._log_probabilities(batch)[0]
     apart = (after[:, 0] - after[:, 1]) - (before[:, 0] - before[:, 1])
-    assert float(apart.mean()) > 0
+    assert float(apart.detach().mean()) > 0
 
 
 # --- SFT
@@ -211,23 +213,110 @@ def test_two_processes_train_and_measure_what_one_does(model, dataset, tmp_path)
     assert measured[1]["test/loss"] == pytest.approx(measured[0]["test/loss"], rel=1e-4)
 
 
-def test_each_model_begins_with_the_one_before_it(tmp_path):
-    """Its vocabulary too; and the reference of DPO is what SFT has learned."""
-    runs, sizes = tmp_path / "runs", ("model.network.dim=16", "model.network.layers=1", "trainer=cpu")
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """A run of a few steps of each model, begun with the one before it; what each said, by its name."""
+    folder, sizes = (
+        tmp_path_factory.mktemp("pipeline"),
+        ("model.network.dim=16", "model.network.layers=1", "trainer=cpu"),
+    )
     gpt = ("model=gpt", "data=tales", "data.reader.train_size=40", "data.reader.val_size=4", "data.reader.test_size=4")
-    commands.run(tmp_path, *gpt, *sizes, "trainer.max_epochs=1", "preflight=false", "run_name=gpt", "data.batch_size=8")
+    commands.run(folder, *gpt, *sizes, "trainer.max_epochs=1", "preflight=false", "run_name=gpt", "data.batch_size=8")
     begun = {"sft": ("gpt", "deeds", "true"), "reward": ("sft", "deed_preferences", "network")}
     begun["dpo"] = ("sft", "deed_preferences", "network")
+    said = {}
     for name, (before, dataset, parts) in begun.items():
-        start = (f"ckpt_path={runs / before}", f"weights_only_init={parts}", f"run_name={name}")
-        said = commands.run(tmp_path, f"model={name}", f"data={dataset}", *RUN, "trainer=cpu", *start)
-        assert "takes over the vocabulary of" in said
-    saved = {name: checkpoint.load(runs / name / "checkpoints/last.ckpt") for name in ("gpt", *begun)}
+        start = (f"ckpt_path={folder / 'runs' / before}", f"weights_only_init={parts}", f"run_name={name}")
+        options = (*RUN, "trainer.max_epochs=2", "callbacks.answers.num_tokens=12") if name == "dpo" else RUN
+        said[name] = commands.run(folder, f"model={name}", f"data={dataset}", *options, "trainer=cpu", *start)
+    return folder, folder / "runs", said
+
+
+def test_each_model_begins_with_the_one_before_it(pipeline):
+    """Its vocabulary too; and the reference of DPO is what SFT has learned."""
+    _, runs, said = pipeline
+    assert all("takes over the vocabulary of" in one for one in said.values())
+    saved = {name: checkpoint.load(runs / name / "checkpoints/last.ckpt") for name in ("gpt", *said)}
     assert {str(one["data_state"]) for one in saved.values()} == {str(saved["gpt"]["data_state"])}
-    sft = checkpoint.load(runs / "sft/checkpoints/last.ckpt")["state_dict"]
-    for name, value in sft.items():
+    begun = checkpoint.load(find_checkpoint(str(runs / "sft"), runs, prefer="last"))["state_dict"]
+    for name, value in begun.items():
         if name.startswith("network."):
             assert torch.equal(saved["dpo"]["state_dict"][name.replace("network.", "reference.", 1)], value)
+
+
+def test_a_run_keeps_its_answers_and_how_far_they_are_from_the_reference(pipeline):
+    _, runs, _ = pipeline
+    kept = {name: json.loads((runs / name / "answers.json").read_text()) for name in ("sft", "dpo")}
+    assert [one["epoch"] for one in kept["dpo"]] == [1, 2]
+    assert all(len(one["answers"]) == 4 and len(one["answers"][0]["texts"]) == 2 for one in kept["dpo"])
+    assert kept["sft"][0]["kl"] is None
+    assert all(math.isfinite(one["kl"]) and 0 <= one["reward"] <= 10 for one in kept["dpo"])
+    page = (runs / "dpo/report.html").read_text(encoding="utf-8")
+    assert "reward against KL" in page
+    assert kept["dpo"][0]["answers"][0]["prompt"] in page
+
+
+def answered(pipeline: Any, *options: str) -> tuple[str, list[list[str]], Path]:
+    """What predict.py says, the rows of answers.csv, and the folder."""
+    folder, runs, _ = pipeline
+    asked = ("prompt=The shy fox was called Ada.", "num_samples=2", "num_tokens=8", "trainer=cpu")
+    said = commands.run(folder, *asked, *(option.format(runs=runs) for option in options), script="predict")
+    where = max((folder / "predict").iterdir())
+    with (where / "answers.csv").open(newline="", encoding="utf-8") as file:
+        return said, list(csv.reader(file)), where
+
+
+def test_answers_stand_beside_those_of_another_checkpoint(pipeline):
+    said, rows, where = answered(pipeline, "ckpt_path={runs}/sft", "against={runs}/sft", "scored_by={runs}/reward")
+    assert [row[1] for row in rows[1:]] == [row[2] for row in rows[1:]]  # of the same seeds
+    assert [row[3] for row in rows[1:]] == [row[4] for row in rows[1:]]
+    assert "0.00 nats an answer, over 2" in said
+    assert "in 50.0%, ties half" in said
+    assert "The shy fox was called Ada." in (where / "answers.html").read_text(encoding="utf-8")
+
+
+def test_an_answer_is_no_longer_than_a_reward_model_sees(pipeline):
+    said, rows, _ = answered(pipeline, "ckpt_path={runs}/dpo", "scored_by={runs}/reward", "num_tokens=400")
+    assert len(rows) == 3
+    assert "Mean reward" in said
+
+
+def test_the_best_of_several_answers_is_one_of_them_with_the_highest_reward(pipeline):
+    _, every, _ = answered(pipeline, "ckpt_path={runs}/dpo", "scored_by=vowels", "num_samples=8")
+    _, best, _ = answered(pipeline, "ckpt_path={runs}/dpo", "scored_by=vowels", "best_of=4")
+    rewards = [float(row[2]) for row in every[1:]]
+    assert [float(row[2]) for row in best[1:]] == [max(rewards[:4]), max(rewards[4:])]
+    assert {row[1] for row in best[1:]} <= {row[1] for row in every[1:]}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["scored_by=vowels", f"prompt={'x' * 127}"], "has 127 ids, which leaves no room for an answer"),
+        (["best_of=4"], "best_of=4: say by which reward: scored_by="),
+        (["scored_by={runs}/sft"], "scores no answers; name one of model=reward, or vowels, length"),
+        (["against={runs}/reward"], "writes no text; name another checkpoint"),
+    ],
+)
+def test_what_cannot_be_answered_is_told(pipeline, options, said):
+    folder, runs, _ = pipeline
+    options = options if any("prompt=" in option for option in options) else ["prompt=x", *options]
+    asked = ("trainer=cpu", f"ckpt_path={runs}/dpo", *(option.format(runs=runs) for option in options))
+    command = commands.start(folder, *asked, script="predict")
+    assert command.wait() == 2
+    assert said in command.text
+
+
+def test_pairs_of_a_file_are_scored(pipeline, tmp_path):
+    folder, runs, _ = pipeline
+    pairs = [{"prompt": "The shy fox was called Ada.", "chosen": " She hid.", "rejected": " She lost a kite."}] * 2
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    asked = (f"ckpt_path={runs}/reward", f"input={tmp_path}/pairs.jsonl", "trainer=cpu")
+    assert "of 2 pairs" in commands.run(folder, *asked, script="predict")
+    with (max((folder / "predict").iterdir()) / "rewards.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[1] == rows[2]
+    assert rows[1][3] != rows[1][4]
 
 
 def test_an_answer_is_as_likely_in_a_batch_as_alone():

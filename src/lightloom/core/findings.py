@@ -14,11 +14,12 @@ log = logging.getLogger("lightloom")
 
 @dataclass(frozen=True)
 class Table:
-    """columns: above the cells, the first over the names of the rows."""
+    """columns: above the cells, the first over the names of the rows. left: how many of them are text."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    left: int = 1
 
 
 @dataclass
@@ -30,11 +31,13 @@ class Findings:
     pictures: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def table(self, corner: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str) -> None:
+    def table(
+        self, corner: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str, left: int = 1
+    ) -> None:
         """Print a table that has rows, write it to the log and keep it."""
         if rows:
-            show_table((corner, *columns), rows, title)
-            self.tables.append(Table(title, (corner, *columns), rows))
+            show_table((corner, *columns), rows, title, left)
+            self.tables.append(Table(title, (corner, *columns), rows, left))
         log.debug("%s: %s", title, [list(row) for row in rows])
 
     def note(self, text: str) -> None:

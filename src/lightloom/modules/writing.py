@@ -64,6 +64,20 @@ def texts(
     return [tokens.decode(ended(list(ids), end)) for ids in zip(*rows, strict=True)]
 
 
+def answers(
+    module: Writes, tokens: Tokenizer, prompt: str, seed: int, number: int, count: int, end: int | None, **how: Any
+) -> list[tuple[str, list[int]]]:
+    """The first `number` texts of a seed after a prompt, up to their end: as they read, and their ids with the end."""
+    found: list[tuple[str, list[int]]] = []
+    for first in range(0, number, TOGETHER):
+        numbers = range(first, min(first + TOGETHER, number))
+        rows = list(continuations(module, tokens, prompt, seed, numbers, count, end, **how))
+        for ids in map(list, zip(*rows, strict=True)):
+            kept = ended(ids, end)
+            found.append((tokens.decode(kept), ids[: len(kept) + 1]))
+    return found
+
+
 def pieces(tokens: Tokenizer, rows: Iterable[list[int]], number: int, end: int | None = None) -> Iterator[list[str]]:
     """Of `number` texts that grow by an id each what is new, by pieces that stay as they are: a character is given when
     all of its ids are there. end: the id with which a text is whole.

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from lightloom.core.discovery import discover
 from lightloom.core.errors import UserError
+from lightloom.core.findings import Findings
 from lightloom.engine import accelerator
 from lightloom.engine import checkpoint as checkpoints
 from lightloom.engine.evaluate import is_swapped
@@ -27,11 +28,11 @@ class Capability:
     name: str
     predictor: type[Predictor]
 
-    def run(self, cfg: DictConfig, trained: DictConfig, module: pl.LightningModule) -> None:
-        """Do what predict.py was asked for."""
+    def run(self, cfg: DictConfig, trained: DictConfig, module: pl.LightningModule) -> Findings | None:
+        """Do what predict.py was asked for; returns what is to be a page."""
         command = cast(Command, importlib.import_module(f"{PACKAGE}.{self.name}.command"))
         state = checkpoints.state_for(trained, cfg.ckpt_path)
-        command.run(cfg, trained, self.predictor(module, {**trained.data, **state} if state else trained.data))
+        return command.run(cfg, trained, self.predictor(module, {**trained.data, **state} if state else trained.data))
 
 
 def capabilities() -> list[Capability]:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from omegaconf import DictConfig
 
+from lightloom.core.findings import Findings
+
 
 @dataclass(frozen=True)
 class Request:
@@ -52,9 +54,9 @@ class Predictor(Protocol):
 class Command(Protocol):
     """The module `command.py`."""
 
-    def run(self, cfg: DictConfig, trained: DictConfig, predictor: Any) -> None:
+    def run(self, cfg: DictConfig, trained: DictConfig, predictor: Any) -> Findings | None:
         """Read what the options name, have it predicted, write the results into `cfg.paths.output_dir`.
 
-        trained: the configuration that the checkpoint was trained with.
+        trained: the configuration that the checkpoint was trained with. Returns what a page is to be made of, or None.
         """
         ...

@@ -11,8 +11,7 @@ EOS = "<eos>"
 def end_of(tokens: Tokenizer, end: str) -> int:
     """The id after each answer: that of `<eos>` where the vocabulary has it, else of the text `end`.
 
-    It is never padding: a model that learns to end must see where (Ouyang et al. 2022 pad with another id too). Raises
-    UserError where the text is not one known id.
+    It is never padding: a model that learns to end must see where. Raises UserError where the text is not one known id.
     """
     if EOS in tokens.specials:
         return len(RESERVED) + tokens.specials.index(EOS)
@@ -20,7 +19,7 @@ def end_of(tokens: Tokenizer, end: str) -> int:
     if len(ids) != 1 or ids[0] == UNKNOWN:
         raise UserError(
             f"An answer ends with data.end={end!r}, which is no single id of the vocabulary; set another text, or give "
-            f"the vocabulary one of its own from the first run on: data.tokens.specials=[{EOS}]."
+            f"the vocabulary one of its own from the first run on: 'data.tokens.specials=[\"{EOS}\"]'."
         )
     return ids[0]
 

@@ -1,4 +1,6 @@
-"""Texts after a prompt, on the console as they are written and in samples/; perplexity.csv of texts in files."""
+"""Texts after a prompt, on the console as they are written and in samples/; perplexity.csv of texts in files; answers
+that are chosen, or beside those of another checkpoint, in answers.csv.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,11 @@ from omegaconf import DictConfig
 from lightloom.core import atomic_io
 from lightloom.core.documents import read_text
 from lightloom.core.errors import UserError
+from lightloom.core.findings import Findings
 from lightloom.core.screen import say, show_table
 from lightloom.core.text import first_of
 from lightloom.data.tokens import UNKNOWN
+from lightloom.predict.language import answering
 from lightloom.predict.language.predictor import Predictor
 from lightloom.predict.tables import Table
 
@@ -24,14 +28,17 @@ BETWEEN = "-" * 20
 HEADER = ("file", "ids", "unknown", "nats per id", "bits per character", "perplexity")
 
 
-def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
+def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> Findings | None:
     """Continue `prompt=`, or measure the texts of `input=`. See `lightloom.predict.contract`."""
+    if any(cfg.get(option) is not None for option in ("against", "best_of", "scored_by")):
+        return answering.run(cfg, trained, predictor)
     if cfg.get("prompt") is not None:
         write(cfg, str(cfg.prompt), predictor)
     elif cfg.num_samples is not None:
         raise UserError(f"num_samples={cfg.num_samples} is of texts after a prompt; say prompt=, or leave it out.")
     else:
         measure(cfg, predictor)
+    return None
 
 
 def write(cfg: DictConfig, prompt: str, predictor: Predictor) -> None:

@@ -10,7 +10,7 @@ import torch
 from lightloom.data.language.windows import Stream
 from lightloom.data.preferences.ending import end_of
 from lightloom.data.vocabulary import kept_in
-from lightloom.modules.writing import TOGETHER, continuations, pieces, texts
+from lightloom.modules.writing import TOGETHER, answers, continuations, pieces, texts
 from lightloom.predict.contract import Request
 
 LENGTH = 200  # ids that a notebook gets
@@ -22,7 +22,7 @@ class Predictor:
 
     ways: Mapping[str, str] = {
         "prompt": 'prompt="a text" to be continued',
-        "input": "input=<text file | folder of .txt files> for their perplexity",
+        "input": "input=<text file | folder of .txt files> for their perplexity, or with against= a file of prompts",
     }
     verbatim = ("prompt",)
     details = ("num_samples",)
@@ -50,6 +50,24 @@ class Predictor:
             rows = continuations(self.module, self.tokens, prompt, seed, numbers, count, self.end, **how)
             for new in pieces(self.tokens, rows, len(numbers), self.end):
                 yield [""] * first + new + [""] * (number - first - len(new))
+
+    def answers(self, prompt: str, seed: int, number: int, count: int, **how: Any) -> list[tuple[str, list[int]]]:
+        """The first texts of a seed after a prompt, of `count` ids at most; of answers, no more than the model sees at
+        once. See `lightloom.modules.writing.answers`.
+        """
+        if self.end is not None:
+            count = min(count, self._room(prompt))
+        return answers(self.module, self.tokens, prompt, seed, number, count, self.end, **how)
+
+    def _room(self, prompt: str) -> int:
+        """How many ids of an answer, beside its end, fit with the prompt into what the model sees at once."""
+        length = len(self.tokens.encode(prompt))
+        if length + 2 > self.block_size:
+            raise UserError(
+                f"prompt={prompt[:40]!r}: has {length} ids, which leaves no room for an answer within the "
+                f"{self.block_size} that the model sees; say a shorter one."
+            )
+        return self.block_size - length - 1
 
     @torch.inference_mode()
     def measured(self, text: str) -> tuple[int, float, int]:
