@@ -14,7 +14,6 @@ from lightloom.callbacks.samples.grid import is_shown
 from lightloom.core import atomic_io
 from lightloom.core.ranges import Count, Seed
 from lightloom.core.run_dir import read_json
-from lightloom.data.contract import offered
 from lightloom.data.preferences.kept import FILE, RULE
 from lightloom.modules.writing import answers
 from lightloom.ops.answers import log_probabilities
@@ -74,12 +73,10 @@ class Answers(pl.Callback):
         atomic_io.write_text(path, json.dumps([*before, now], ensure_ascii=False, indent=1))
 
     def _reward(self, data: Any, prompts: list[str], every: list[Answered]) -> float | None:
-        reward = offered(data, "rewards", [], [])
-        if reward is None:
+        if getattr(data, "reward", None) is None:
             return None
         pairs = [(prompt, text) for prompt, found in zip(prompts, every, strict=True) for text, _ in found]
-        values = reward(*map(list, zip(*pairs, strict=True)))
-        return None if values is None else float(values.mean())
+        return float(data.reward(*map(list, zip(*pairs, strict=True))).mean())
 
     @torch.inference_mode()
     def _kl(self, module: Any, tokens: Any, prompts: list[str], every: list[Answered]) -> float | None:

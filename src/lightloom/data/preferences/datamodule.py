@@ -74,10 +74,10 @@ class AnswersDataModule(VocabularyDataModule):
     def training_texts(self) -> Iterator[str]:
         return (text for item in self.part("train") for text in (item.prompt, *item.answers, self.end))
 
-    def rewards(self, prompts: Sequence[str], answers: Sequence[str]) -> Tensor | None:
-        """What answers are worth, float32 (B,); None where nobody knows."""
-        known: Reward | None = getattr(self.reader, "reward", None)
-        return None if known is None else known(prompts, answers)
+    @property
+    def reward(self) -> Reward | None:
+        """What answers are worth, where that is known."""
+        return getattr(self.reader, "reward", None)
 
     def part(self, name: str) -> Sequence[Answered]:
         """The prompts and answers of a part; UserError where there is none."""
