@@ -16,7 +16,9 @@ FAMILIES = {
         ),
         *(f"{PACKAGE}/modules/detector.py", f"{PACKAGE}/metrics/detection.py"),
         *(f"{PACKAGE}/integrations/bolts_detectors.py", f"{PACKAGE}/reporting/templates/detections.html.jinja"),
+        *(f"{PACKAGE}/ops/images/{name}.py" for name in ("colours", "segments", "selective_search")),
         *("configs/predict/boxes.yaml", "configs/smooth.yaml", "src/smooth.py", "docs/detector-for-your-video.md"),
+        *("configs/proposals", "docs/rcnn.md"),
     ),
     "gan": (
         *(f"{PACKAGE}/modules/{name}.py" for name in ("adversarial", "bigan", "bigbigan", "conditional_gan", "gan")),

@@ -14,6 +14,7 @@ import torch
 from commands import run as command
 from commands import runs, start
 from conftest import ROOT, compose, models_for
+from data_of_task import LESS
 from outcomes import confusion
 from resumable import SCHEDULES, KeepAll, continue_each, state, train
 from seeds import seed
@@ -28,11 +29,13 @@ from lightloom.data.boxes.writers import Boxes, write_yolo
 from lightloom.engine import checkpoint
 from lightloom.engine.train import build_module
 from lightloom.modules.detector import Detector
-from lightloom.networks.detection import torchvision
+from lightloom.networks.detection import rcnn, torchvision
 from lightloom.networks.detection.yolo import Yolo
 from lightloom.ops.images.grid import write_png
+from lightloom.ops.images.selective_search import SelectiveSearch
 
 SIZE, CLASSES = 64, 10
+SEARCH = SelectiveSearch(scales=[200], longest=48, most=30)
 
 
 def small(**options: Any) -> torchvision.Pyramid:
@@ -45,6 +48,8 @@ def small(**options: Any) -> torchvision.Pyramid:
 NETWORKS = {
     "faster_rcnn": lambda: torchvision.faster_rcnn(CLASSES, SIZE, small(), width=16, rois=16),
     "mask_rcnn": lambda: torchvision.mask_rcnn(CLASSES, SIZE, small(), width=16, rois=16, mask_layers=1),
+    "fast_rcnn": lambda: rcnn.fast_rcnn(CLASSES, SIZE, small(), SEARCH, width=16, rois=16),
+    "rcnn": lambda: rcnn.rcnn(CLASSES, SIZE, small(), SEARCH, width=16, rois=16, crop_size=32),
     "yolo": lambda: Yolo(CLASSES, SIZE, small(pool=False)),
     "ssdlite": lambda: torchvision.ssdlite(CLASSES, size=96),
 }
@@ -69,6 +74,8 @@ def run(
         **{"name": "scenes", "kind": "detection", "num_classes": None, "classes": None, "channels": 3},
         **{"image_size": SIZE, "has_masks": None, "batch_size": 4, "eval_batch_size": 2},
         augment=augment,
+        proposals=SEARCH if network in ("fast_rcnn", "rcnn") else None,
+        cache_dir=str(folder.parent / "cache"),
         num_workers=num_workers,
     )
     keep = keeper(str(folder / "checkpoints"), "val/map", "max", every_n_steps=1)
@@ -79,6 +86,8 @@ def run(
 CASES: dict[str, tuple[slice, dict[str, Any]]] = {
     "faster_rcnn": (slice(None), {}),
     "mask_rcnn": (slice(1, None, 2), {"network": "mask_rcnn"}),
+    "fast_rcnn": (slice(None, None, 2), {"network": "fast_rcnn"}),
+    "rcnn": (slice(1, None, 3), {"network": "rcnn"}),
     "yolo": (slice(None, None, 2), {"network": "yolo"}),
     "ssdlite": (slice(2, None, 3), {"network": "ssdlite"}),
     "faster_rcnn, bf16-mixed": (slice(1, None, 3), {"precision": "bf16-mixed"}),
@@ -127,6 +136,8 @@ EXACT = {
     "retinanet": ("model=retinanet", "model.optimizer.lr=0.001"),  # which anchors count hangs on the last bits too
     "faster_rcnn": ("model=faster_rcnn", "model.optimizer.lr=0.002"),  # rounding grows with each step's regions
     "mask_rcnn": ("model=mask_rcnn", "model.optimizer.lr=0.002"),
+    "fast_rcnn": ("model=fast_rcnn", "model.optimizer.lr=0.002", "data.proposals.scales=[200]"),
+    "rcnn": ("model=rcnn", "model.optimizer.lr=0.002", "data.proposals.scales=[200]", "model.network.crop_size=32"),
 }
 
 
@@ -236,7 +247,8 @@ def test_a_step_in_half_precision_is_near_that_in_full(model, scenes):
     """Boxes are drawn and regressed in full precision; what is summed in bfloat16 has 8 bits."""
     losses = {}
     for precision in ("32-true", "bf16-mixed"):
-        cfg = without_hydra(compose(f"model={model}", *SCENES, "data.image_size=96", "data.batch_size=2"))
+        small = ("data.image_size=96", "data.batch_size=2", *LESS.get(model, ()))
+        cfg = without_hydra(compose(f"model={model}", *SCENES, *small))
         cfg.data.update(scenes.facts())
         pl.seed_everything(0, verbose=False)
         module = build_module(cfg)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import ROOT, at_hand, in_turn, models_for, names
+from data_of_task import LESS
 from one_step import reader_of_sets, train_and_restore
 from statistics_of_batches import initial_share
 
@@ -22,12 +23,12 @@ def datasets():
 
 @pytest.mark.parametrize(("model", "data"), in_turn(models_for("detection"), DATA, "digit_scenes"))
 def test_one_step_saved_and_reloaded_finds_equal_boxes(model, data, datasets, tmp_path):
-    datamodule = at_hand(datasets(data))
+    datamodule, small = at_hand(datasets(data)), [*SMALL, *LESS.get(model, ())]
     if model == "mask_rcnn" and not datamodule.facts()["has_masks"]:
         with pytest.raises(UserError, match="has boxes only"):
-            train_and_restore(model, data, SMALL, datamodule, tmp_path)
+            train_and_restore(model, data, small, datamodule, tmp_path)
         return
-    _, module, again = train_and_restore(model, data, SMALL, datamodule, tmp_path)
+    _, module, again = train_and_restore(model, data, small, datamodule, tmp_path)
     images = [torch.rand(3, 80, 96), torch.rand(3, 96, 72)]
     with torch.inference_mode():
         for expected, found in zip(module.detect(images), again.detect(images), strict=True):

@@ -8,10 +8,12 @@ from statistics_of_batches import initial_share
 from torch import Tensor
 
 from lightloom.networks import library
-from lightloom.networks.detection import torchvision
+from lightloom.networks.detection import rcnn, torchvision
 from lightloom.networks.detection.yolo import Yolo, assign, decode, grid, losses
+from lightloom.ops.images.selective_search import SelectiveSearch
 
 CLASSES = 2
+SEARCH = SelectiveSearch(scales=[200], longest=48, most=20)
 
 
 def small(out_channels: int = 16, **options) -> torchvision.Pyramid:
@@ -21,6 +23,8 @@ def small(out_channels: int = 16, **options) -> torchvision.Pyramid:
 MAKERS = {
     "faster_rcnn": lambda: torchvision.faster_rcnn(CLASSES, 64, small(), width=16, rois=32),
     "mask_rcnn": lambda: torchvision.mask_rcnn(CLASSES, 64, small(), width=16, rois=32, mask_layers=1),
+    "fast_rcnn": lambda: rcnn.fast_rcnn(CLASSES, 64, small(), SEARCH, width=16, rois=32, pooling="max"),
+    "rcnn": lambda: rcnn.rcnn(CLASSES, 64, small(), SEARCH, width=16, rois=32, crop_size=32, svm=False),
     "retinanet": lambda: torchvision.retinanet(CLASSES, 64, small(norm="group"), score_thresh=0.0),
     "fcos": lambda: torchvision.fcos(CLASSES, 64, small(32), score_thresh=0.0),
     "yolo": lambda: Yolo(CLASSES, 64, small(pool=False), score_thresh=0.0),

@@ -22,3 +22,8 @@ DATA = {
     "control": ("data=grid",),
     "reward_maximization": ("data=deed_prompts", "data.vocab_size=39"),
 }
+
+LESS = {  # options of models that take long, by which they do the same with less arithmetic
+    "fast_rcnn": ("data.proposals.longest=64", "data.proposals.most=30"),
+    "rcnn": ("data.proposals.longest=64", "data.proposals.most=30", "model.network.crop_size=32"),
+}

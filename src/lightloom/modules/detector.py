@@ -85,7 +85,7 @@ class Detector(pl.LightningModule):
         return [*self.means.logged, *validated, *(f"test/{kind}{name}" for kind in kinds for name in SUMMARY)]
 
     def forward(self, images: list[Tensor], targets: list[Boxes] | None = None) -> Any:
-        """A dict of losses in training, the network's detections in evaluation."""
+        """A dict of losses in training, the network's detections in evaluation. images: (3, H, W) each."""
         try:
             return self.network(images, targets)
         except RuntimeError as error:
@@ -97,12 +97,15 @@ class Detector(pl.LightningModule):
                 f"that it looks at no pixel of the short side is left; crop the image or leave it out."
             ) from error
 
-    def detect(self, images: list[Tensor]) -> list[Boxes]:
+    def detect(self, images: list[Tensor], targets: list[Boxes] | None = None) -> list[Boxes]:
         """boxes (N, 4), labels (N,) from 1, scores (N,) falling, masks uint8 (N, H, W) where the network makes any.
 
-        One dict for each image, in its pixels; in evaluation mode.
+        One dict for each image, in its pixels; in evaluation mode. targets: of which the network gets what it looks at
+        in evaluation too (proposals); truths it does not.
         """
-        return [_whole(found) for found in self(list(images))]
+        looks_at = getattr(self.network, "looks_at", ())
+        given = [{name: t[name] for name in looks_at if name in t} for t in targets or ()] if looks_at else []
+        return [_whole(found) for found in self(list(images), given or None)]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
@@ -138,7 +141,7 @@ class Detector(pl.LightningModule):
         return outputs
 
     def predict_step(self, batch: Any, batch_idx: int) -> list[Boxes]:
-        return self.detect(batch[0])
+        return self.detect(*batch[:2])
 
     def on_validation_epoch_end(self) -> None:
         found = self._measure("val")
@@ -153,7 +156,7 @@ class Detector(pl.LightningModule):
 
     def _evaluate(self, stage: str, batch: Batch) -> dict[str, Any]:
         images, targets = batch
-        detections = self.detect(images)
+        detections = self.detect(images, targets)
         self.precisions[stage].update(detections, targets)  # type: ignore[operator]
         return {"detections": detections}
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from torchvision.transforms.v2.functional import sanitize_bounding_boxes
+from torchvision.transforms.v2.functional import crop, sanitize_bounding_boxes
 
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.ranges import Natural, NotNegative, Positive, Share, checked
 from lightloom.data.boxes.annotations import Target, box_area
 
+OF_THE_IMAGE = ("image_id", "proposals")  # entries of a target that are not one for each box
 PAPER = 114  # the grey around the images of a mosaic
 
 
@@ -58,16 +59,25 @@ class BoxAugment:
         return (image, target) if self.change is None else self.change(image, target)
 
 
+class Proposals(tv_tensors.BoundingBoxes):
+    """Boxes that no label belongs to: an image's proposals."""
+
+
 class IoUCrop(v2.RandomIoUCrop):
-    """torchvision's, which leaves an image without boxes alone."""
+    """torchvision's, which leaves an image without boxes alone, and keeps proposals whose centres are cut away."""
 
     def forward(self, *inputs: Any) -> Any:
         return super().forward(*inputs) if len(inputs[1]["boxes"]) else inputs
 
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if params and isinstance(inpt, Proposals):
+            return crop(inpt, *(params[name] for name in ("top", "left", "height", "width")))
+        return super().transform(inpt, params)
+
 
 def pick(target: Target, kept: Tensor) -> Target:
     """A target with the boxes at these indices only."""
-    return {name: value if name == "image_id" else value[kept] for name, value in target.items()}
+    return {name: value if name in OF_THE_IMAGE else value[kept] for name, value in target.items()}
 
 
 def apply(change: Callable[..., Any], image: Tensor, target: Target) -> tuple[Tensor, Target]:
@@ -78,12 +88,16 @@ def apply(change: Callable[..., Any], image: Tensor, target: Target) -> tuple[Te
     size = (image.shape[-2], image.shape[-1])
     boxes = tv_tensors.BoundingBoxes(target["boxes"], format="XYXY", canvas_size=size)  # type: ignore[call-overload]
     wrapped: dict[str, Any] = {"boxes": boxes, "labels": target["labels"]}
+    if "proposals" in target:
+        wrapped["proposals"] = Proposals(target["proposals"], format="XYXY", canvas_size=size)  # type: ignore[call-overload]
     if "masks" in target:
         wrapped["masks"] = tv_tensors.Mask(target["masks"])
     changed, new = change(tv_tensors.Image(image), wrapped)
     boxes, kept = sanitize_bounding_boxes(new["boxes"], min_size=1)
     found = {"boxes": boxes.as_subclass(Tensor), "labels": target["labels"][kept], "image_id": target["image_id"]}
     found["iscrowd"] = target["iscrowd"][kept]
+    if "proposals" in new:
+        found["proposals"] = sanitize_bounding_boxes(new["proposals"], min_size=1)[0].as_subclass(Tensor)
     if "masks" in new:
         found["masks"] = new["masks"].as_subclass(Tensor)[kept]
         found["area"] = found["masks"].flatten(1).sum(1).float()
@@ -104,7 +118,8 @@ def mosaic(samples: Sequence[tuple[Tensor, Target]], size: int) -> tuple[Tensor,
         height, width = image.shape[1:]
         y, x = size - height * (quarter < 2), size - width * (quarter % 2 == 0)
         page[:, y : y + height, x : x + width] = image
-        moved = target | {"boxes": target["boxes"] + torch.tensor([x, y, x, y])}
+        by = torch.tensor([x, y, x, y])
+        moved = target | {name: target[name] + by for name in ("boxes", "proposals") if name in target}
         if "masks" in target:
             moved["masks"] = torch.zeros(len(target["masks"]), 2 * size, 2 * size, dtype=torch.uint8)
             moved["masks"][:, y : y + height, x : x + width] = target["masks"]

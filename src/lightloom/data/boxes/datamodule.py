@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
 
 import torch
@@ -19,6 +20,7 @@ from lightloom.core.ranges import Count, Positive, Seed, Workers
 from lightloom.core.text import first_of
 from lightloom.data.boxes.annotations import AnnotatedImages, Target
 from lightloom.data.boxes.augment import apply, mosaic, pick
+from lightloom.data.boxes.proposals import KeptProposals, Propose
 from lightloom.data.boxes.validation import Faults, look, mended, open_files, report
 from lightloom.data.contract import WHOLE, Summary
 from lightloom.data.identity import Identity
@@ -33,6 +35,7 @@ from lightloom.data.loading import (
     evaluation_order,
     fetch,
     loader,
+    rank_of,
     training_order,
 )
 from lightloom.data.sampling import stratified_split
@@ -79,10 +82,11 @@ class DetectionDataModule(KeyedDataModule):
 
     A batch is (images, targets): a list of float (C, H, W) in [0, 1] and one of dicts with boxes float32 (N, 4), xyxy
     in pixels, labels int64 (N,) from 1, image_id int64 (), area float32 (N,), iscrowd int64 (N,) and, where the data
-    has them, masks uint8 (N, H, W); in training also key int64 (), by which all chance about the image is drawn. Crowds
-    are for evaluation: training batches hold none. Label i is classes[i - 1].
-    Facts that are None are found in the data. batch_size: images per step over all processes. cache_dir: remembers
-    which image files are whole. val_fraction, test_fraction: of the training images, where the data has no such part.
+    has them, masks uint8 (N, H, W); in training also key int64 (), by which all chance about the image is drawn; where
+    `proposals` finds them in an image, proposals float32 (M, 4), which move with the boxes. Crowds are for evaluation:
+    training batches hold none. Label i is classes[i - 1]. Facts that are None are found in the data. batch_size: images
+    per step over all processes. cache_dir: remembers which image files are whole, and proposals. val_fraction,
+    test_fraction: of the training images, where the data has no such part.
     """
 
     items: ClassVar[str] = "images"
@@ -105,6 +109,7 @@ class DetectionDataModule(KeyedDataModule):
         eval_batch_size: Count,
         augment: Augment | None = None,
         transform: Callable[..., Any] | None = None,
+        proposals: Propose | None = None,
         root: str = "",
         images: str | None = None,
         annotations: str | None = None,
@@ -125,6 +130,8 @@ class DetectionDataModule(KeyedDataModule):
         self.augment, self.transform, self.shuffle = augment, transform, shuffle
         self.val_fraction, self.test_fraction, self.seed = val_fraction, test_fraction, seed
         self.cache_dir = cache_dir
+        folder = Path(cache_dir, "proposals") if cache_dir else None
+        self.proposals = KeptProposals(proposals, folder) if proposals else None
         self.splits: dict[str, Split] = {}
         self.faults: dict[str, Faults] = {}
         self.model_classes: list[str] = []  # of a model before which this set is put, and their numbers there
@@ -270,7 +277,8 @@ class DetectionDataModule(KeyedDataModule):
         train = self.split("train")
         changes = [change for change in (self.augment, self.transform) if change]
         share = getattr(self.augment, "mosaic", 0.0)
-        dataset = TrainingImages(train, bool(self.has_masks), changes, share, self.image_size)
+        self._prepare_proposals("train")
+        dataset = TrainingImages(train, bool(self.has_masks), self.proposals, changes, share, self.image_size)
         order = training_order(self, len(train), blocks=blocks_of(train))
         return loader(dataset, order, self.num_workers, self.seed, self.worker_timeout)
 
@@ -278,8 +286,15 @@ class DetectionDataModule(KeyedDataModule):
         """Any split once, in its order, without augmentation, with its crowds."""
         split = self.split(name)
         order = evaluation_order(self, len(split), name)
-        dataset = BoxedImages(split, bool(self.has_masks))
+        self._prepare_proposals(name)
+        dataset = BoxedImages(split, bool(self.has_masks), self.proposals)
         return loader(dataset, order, self.num_workers, self.seed, self.worker_timeout)
+
+    def _prepare_proposals(self, name: str) -> None:
+        """Let this process find those of its share of a split's images before they are asked for."""
+        if self.proposals:
+            split, (rank, world_size) = self.split(name), rank_of(self)
+            self.proposals.prepare(split, range(rank, len(split), world_size), name)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
@@ -292,8 +307,8 @@ class DetectionDataModule(KeyedDataModule):
 class BoxedImages(Dataset[Batch]):
     """A split of which an item is a whole batch: lists of images, uint8, and of targets."""
 
-    def __init__(self, split: Split, has_masks: bool) -> None:
-        self.split, self.has_masks = split, has_masks
+    def __init__(self, split: Split, has_masks: bool, proposals: KeptProposals | None = None) -> None:
+        self.split, self.has_masks, self.proposals = split, has_masks, proposals
 
     def __len__(self) -> int:
         return len(self.split)
@@ -306,7 +321,8 @@ class BoxedImages(Dataset[Batch]):
 
     def _item(self, index: int, key: int) -> tuple[Tensor, Target]:
         image, target = self.split[index]
-        return image, {name: value for name, value in target.items() if name != "masks" or self.has_masks}
+        kept = {name: value for name, value in target.items() if name != "masks" or self.has_masks}
+        return image, kept | ({"proposals": self.proposals(image)} if self.proposals else {})
 
 
 class TrainingImages(BoxedImages):
@@ -316,9 +332,15 @@ class TrainingImages(BoxedImages):
     """
 
     def __init__(
-        self, split: Split, has_masks: bool, changes: Sequence[Augment], mosaic: float = 0.0, size: int = 0
+        self,
+        split: Split,
+        has_masks: bool,
+        proposals: KeptProposals | None,
+        changes: Sequence[Augment],
+        mosaic: float = 0.0,
+        size: int = 0,
     ) -> None:
-        super().__init__(split, has_masks)
+        super().__init__(split, has_masks, proposals)
         self.changes, self.mosaic, self.size = changes, mosaic, size
 
     def _item(self, index: int, key: int) -> tuple[Tensor, Target]:

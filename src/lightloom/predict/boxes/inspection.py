@@ -20,6 +20,7 @@ from lightloom.core.findings import Findings
 from lightloom.data.boxes.annotations import AnnotatedImages, Target, box_area
 from lightloom.data.boxes.augment import apply
 from lightloom.data.boxes.datamodule import DetectionDataModule, Split
+from lightloom.data.boxes.proposals import recall
 from lightloom.data.boxes.validation import MENDED
 from lightloom.ops.images import grid
 from lightloom.ops.indices import evenly
@@ -29,6 +30,8 @@ log = logging.getLogger("lightloom")
 
 SPLITS = ("train", "val", "test")
 BOUNDS = (0, 8, 16, 32, 64, 96, 128, 256, 512, float("inf"))  # of a box's size, the root of its area, in pixels
+MEASURED = 100  # images of a split, evenly, whose proposals are measured
+NUMBERS, OVERLAPS = (10, 30, 100, 300, 1000), (0.5, 0.7)  # of proposals, and IoU from which an object is found
 CELL = SIDE  # pixels of a side of an image on the page
 
 
@@ -41,6 +44,7 @@ def inspect(datamodule: DetectionDataModule, cfg: DictConfig) -> Findings:
     """Tables of classes and sizes, and inspection.png: images with their boxes."""
     found = inspection.begin(datamodule, cfg)
     report(found, datamodule)
+    report_recall(found, datamodule, cfg.split)
     picture = draw(datamodule, cfg.split, cfg.num_images, cfg.paths.output_dir)
     found.picture(picture.name, f"images of {cfg.split} with their boxes")
     return found
@@ -59,6 +63,26 @@ def report(found: Findings, datamodule: DetectionDataModule) -> None:
     _add(found, "boxes by the root of their area", columns, sizes)
     for name, faults in datamodule.faults.items():
         found.notes.extend(f"{name}: {line}" for line in faults.lines(MENDED))
+
+
+def report_recall(found: Findings, datamodule: DetectionDataModule, split: str) -> None:
+    """Which share of the objects some proposal overlaps, by how many of an image's proposals are used."""
+    if datamodule.proposals is None:
+        return
+    images = datamodule.split(split)
+    chosen = evenly(len(images), MEASURED)
+    datamodule.proposals.prepare(images, chosen, split)
+    pairs = [(datamodule.proposals(image), target) for image, target in (images[i] for i in chosen)]
+    truths = [target["boxes"][target["iscrowd"] == 0] for _, target in pairs]
+    most = max(len(boxes) for boxes, _ in pairs)
+    numbers = [*(number for number in NUMBERS if number < most), most]
+    shares = [recall([boxes[:number] for boxes, _ in pairs], truths, OVERLAPS) for number in numbers]
+    rows = [(f"{n:,}", *(f"{share:.3f}" for share in of)) for n, of in zip(numbers, shares, strict=True)]
+    mean = sum(len(boxes) for boxes, _ in pairs) / len(pairs)
+    found.table("proposals", [f"recall at IoU {x}" for x in OVERLAPS], rows, f"recall of proposals, {split}")
+    found.note(
+        f"{len(pairs):,} images of {split} have {mean:,.0f} proposals each in the mean; no mAP50 is above recall."
+    )
 
 
 def sizes_of(parts: list[list[tuple[Tensor, Tensor]]]) -> dict[str, list[int]]:
