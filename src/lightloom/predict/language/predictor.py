@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lightloom.core.errors import UserError
 from lightloom.data.language.windows import Stream
 from lightloom.data.preferences.ending import end_of
 from lightloom.data.vocabulary import kept_in
