@@ -221,9 +221,7 @@ def no_gpu(monkeypatch):
     [
         (["trainer=gpu"], "needs a GPU"),
         (["trainer=mps"], "Apple GPU"),
-        (["trainer=fsdp"], "GPU"),
         (["trainer=ddp", "trainer.accelerator=gpu"], "needs a GPU"),
-        (["trainer=fsdp", "trainer.accelerator=cpu"], "trainer=ddp"),
         (["trainer=cpu", "trainer.precision=16-true"], "bf16-mixed"),
         (["trainer.devices=2"], "trainer=ddp"),
     ],
@@ -239,9 +237,10 @@ def test_auto_is_the_cpu_where_there_is_no_gpu(no_gpu):
     cfg = trainer()
     accelerator.settle(cfg)
     assert (cfg.accelerator, cfg.devices, cfg.strategy) == ("cpu", 1, "auto")
-    cfg = trainer("trainer=ddp")
-    accelerator.settle(cfg)
-    assert (cfg.accelerator, cfg.devices, cfg.strategy.process_group_backend) == ("cpu", 2, "gloo")
+    for name in ("ddp", "fsdp"):
+        cfg = trainer(f"trainer={name}")
+        accelerator.settle(cfg)
+        assert (cfg.accelerator, cfg.devices, cfg.strategy.process_group_backend) == ("cpu", 2, "gloo")
 
 
 @pytest.mark.parametrize(

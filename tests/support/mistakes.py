@@ -717,7 +717,6 @@ RUNS = [
     ),
     # the machine
     Mistake("the machine", "no GPU", "train trainer=gpu", ["trainer=cpu"]),
-    Mistake("the machine", "no GPU for shards", "train trainer=fsdp", ["GPU"]),
     Mistake("the machine", "16-bit weights on a CPU", "train trainer.precision=16-true", ["bf16-mixed"]),
     Mistake("the machine", "more devices than one process takes", "train trainer.devices=3", ["use trainer=ddp"]),
     Mistake(

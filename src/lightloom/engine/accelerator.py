@@ -38,13 +38,8 @@ def settle(trainer: DictConfig) -> None:
     if spans_processes and trainer.accelerator == "mps":
         trainer.accelerator = "cpu"
     _settle_devices(trainer, gpus, spans_processes)
-    if spans_processes and trainer.accelerator == "cpu":
-        if isinstance(trainer.strategy, DictConfig) and "FSDP" in trainer.strategy["_target_"]:
-            raise UserError(
-                "trainer=fsdp needs GPUs and this machine has none; use trainer=ddp, which then trains on CPUs."
-            )
-        if isinstance(trainer.strategy, DictConfig):
-            trainer.strategy.process_group_backend = "gloo"
+    if spans_processes and trainer.accelerator == "cpu" and isinstance(trainer.strategy, DictConfig):
+        trainer.strategy.process_group_backend = "gloo"
     if trainer.accelerator == "cpu" and str(trainer.precision) in ("16-mixed", "16"):
         log.warning("trainer.precision=%s needs a GPU; on the CPU this run uses bf16-mixed.", trainer.precision)
         trainer.precision = "bf16-mixed"

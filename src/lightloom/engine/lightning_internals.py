@@ -224,3 +224,10 @@ def _has(owner: Any, name: str, otherwise: str) -> bool:
 
 def _do_nothing() -> None:
     """In place of Lightning's handlers."""
+
+
+def share_data_only(strategy: pl.strategies.ModelParallelStrategy) -> None:
+    """Let all processes of a ModelParallelStrategy be data parallel: its `auto` is the number of nodes, and a number is
+    asked for before there is one. Without it, setup ends with an error about the product of two sizes (seen in 2.6.6).
+    """
+    strategy._data_parallel_size = strategy.num_nodes * strategy.num_processes

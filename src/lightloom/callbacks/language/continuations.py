@@ -47,11 +47,13 @@ class Continuations(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Write texts by the weights as they are now, below those of the epochs before."""
-        if self._left_out or not is_shown(trainer) or not trainer.is_global_zero:
+        if self._left_out or not is_shown(trainer):
             return
         tokens: Any = cast(Any, typed(trainer).datamodule).tokens
         epoch, how = trainer.current_epoch + 1, (self.seed, self.num_samples, self.num_tokens)
         written = texts(cast(LanguageModel, module), tokens, self.prompt, *how, temperature=self.temperature)
+        if not trainer.is_global_zero:  # which write too: of a model that is shared out each has a part
+            return
         path = self.folder / FILE
         before = [one for one in read_json(path, [], RULE) if one["epoch"] < epoch]
         now = {"epoch": epoch, "prompt": self.prompt, "texts": written}
