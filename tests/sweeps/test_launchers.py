@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 from given_plan import TINY, plan
 
+from lightloom.core import errors
 from lightloom.core.errors import UserError
 from lightloom.sweeps import launchers
 from lightloom.sweeps.launchers import Job, Local, Submitit, build
 
 LIMIT = 60  # seconds
 WRITES = "import os, sys; from pathlib import Path; Path(sys.argv[1], 'seen').write_text(repr(dict(os.environ)))"
+WORKER_ENDS = """import os, signal, sys, time; from pathlib import Path
+if Path(sys.argv[1], 'begun').exists(): sys.exit(7)
+Path(sys.argv[1], 'begun').touch(); os.kill(os.getppid(), signal.SIGKILL); time.sleep(1)"""
 SLEEPS = "import sys, time; from pathlib import Path; Path(sys.argv[1], 'begun').touch(); time.sleep(600)"
 
 
@@ -93,3 +97,40 @@ def test_a_job_of_submitit_is_found_again_and_ends_when_told(tmp_path):
 def test_options_that_submitit_does_not_know_are_told(option, tmp_path):
     with pytest.raises(UserError, match=r"sweep.submitit: .*(partitions|moon)"):
         build(submitit_plan(tmp_path, option))
+
+
+# --- Ray
+
+
+def ray_plan(folder: Path, *options: str):
+    return plan(folder, *TINY, "seed=1,2", "sweep.launcher=ray", *options)
+
+
+def test_ray_that_is_not_installed_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(errors.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"sweep.launcher=ray needs ray, not installed here: .*\[ray\]"):
+        build(ray_plan(tmp_path))
+
+
+@pytest.fixture
+def ray():
+    """A cluster of this machine; it starts in seconds."""
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    yield ray
+    ray.shutdown()
+
+
+def test_a_task_of_ray_gives_its_exit_code_ends_when_told_and_is_begun_again_when_lost(tmp_path, ray):
+    """Seconds: Ray starts a cluster of processes."""
+    launcher = build(ray_plan(tmp_path, "sweep.ray.cpus=0.5"))
+    run = tmp_path / "run"
+    assert ended(launcher.start(["import sys; sys.exit(3)"], run, 0)) == 3
+    assert ended(launcher.start([WRITES, str(run)], run, 0)) == 0
+    assert "LIGHTLOOM_SWEEP" in (run / "seen").read_text()
+    job = launcher.start([WORKER_ENDS, str(run)], run, 0)
+    wait_for(run / "begun")
+    assert ended(job) == 7
+    job = launcher.start([SLEEPS, str(run)], tmp_path / "stopped", 0)
+    wait_for(tmp_path / "stopped" / launchers.BEAT)
+    job.stop()
+    assert ended(job) == -15

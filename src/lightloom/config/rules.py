@@ -53,7 +53,10 @@ RULES: dict[str, Rule] = {
     "sweep.prune_after": COUNT,
     "sweep.prune_startup": COUNT,
     "sweep.n_jobs": COUNT,
-    "sweep.launcher": OneOf(("local", "submitit")),
+    "sweep.launcher": OneOf(("local", "submitit", "ray")),
+    "sweep.ray.cpus": Number(float, 0),
+    "sweep.ray.gpus": Number(float, 0),
+    "sweep.ray.retries": Number(int, 0),
     # eval.py, predict.py, export.py, inspect_data.py
     "split": OneOf(("train", "val", "test", "all"), also=(None,)),
     "batch_size": Number(int, 1, also=(None,)),  # null: as the data says

@@ -1,4 +1,4 @@
-"""Start the runs of a trial: on this machine, or by submitit on a cluster."""
+"""Start the runs of a trial: on this machine, or on a cluster by submitit or Ray."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from lightloom.core import atomic_io, lock, run_dir, watchdog
-from lightloom.core.errors import UserError, install
+from lightloom.core.errors import UserError, check_installed, install
 from lightloom.core.places import COMMANDS
 from lightloom.sweeps.plan import Plan
 
@@ -47,6 +48,8 @@ def build(plan: Plan) -> Launcher:
     """The launcher that the plan names."""
     if plan.settings["launcher"] == "submitit":
         return Submitit(plan)
+    if plan.settings["launcher"] == "ray":
+        return Ray(plan)
     return Local(plan.settings["prefix"], plan.settings["gpus"], plan.settings["n_jobs"])
 
 
@@ -134,17 +137,57 @@ class Submitit:
         run.mkdir(parents=True, exist_ok=True)
         record = run / JOB
         if record.is_file():
-            earlier = SubmititJob(self.job_class(self.folder, record.read_text(encoding="utf-8")), run)
+            earlier = FileJob(self.job_class(self.folder, record.read_text(encoding="utf-8")), run)
             if earlier.poll() is None:
                 return earlier
         for name in (STOP, CODE, BEAT):
             (run / name).unlink(missing_ok=True)
         started = self.executor.submit(execute, train_command(options, self.prefix), str(run))
         atomic_io.write_text(record, started.job_id)
-        return SubmititJob(started, run)
+        return FileJob(started, run)
 
 
-class SubmititJob:
+class Ray:
+    """A task of a Ray cluster whose machines see the folder of logs. It saves and ends when the sweep does.
+
+    A task whose worker or machine is lost is begun again elsewhere, and so the run goes on from its checkpoint.
+    """
+
+    outlives = False
+
+    def __init__(self, plan: Plan) -> None:
+        check_installed("sweep.launcher=ray", "ray", "ray")
+        import ray
+
+        self.prefix, self.ray, options = plan.settings["prefix"], ray, plan.settings["ray"]
+        try:
+            ray.init(options["address"], log_to_driver=False, include_dashboard=False, configure_logging=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            where = options["address"] or "a cluster of this machine alone"
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"sweep.ray.address: {where} cannot be reached ({reason}); see ray status.") from error
+        asked = {"num_cpus": options["cpus"], "num_gpus": options["gpus"], "max_retries": options["retries"]}
+        self.task = ray.remote(**asked)(execute)
+
+    def start(self, options: Sequence[str], run: Path, slot: int) -> Job:
+        run.mkdir(parents=True, exist_ok=True)
+        for name in (STOP, CODE, BEAT):
+            (run / name).unlink(missing_ok=True)
+        return FileJob(RayTask(self.ray, self.task.remote(train_command(options, self.prefix), str(run))), run)
+
+
+@dataclass(frozen=True)
+class RayTask:
+    """A task, asked as a job of submitit is. ray: the library; result: what it will have."""
+
+    ray: Any
+    result: Any
+
+    def done(self) -> bool:
+        return bool(self.ray.wait([self.result], timeout=0)[0])
+
+
+class FileJob:
     """A job that reports and is asked to end by files: so it goes wherever it runs, and for one found again."""
 
     def __init__(self, job: Any, run: Path) -> None:
@@ -166,6 +209,8 @@ class SubmititJob:
 def execute(command: Sequence[str], where: str) -> None:
     """In the job: run a command until it ends, or until a file in its folder asks it to end."""
     run = Path(where)
+    with watchdog.waiting(PATIENCE):  # for the run of a worker that was lost, which ends
+        lock.wait_until_free(run, PATIENCE)
     alive, _open = os.pipe()
     environment = {k: v for k, v in os.environ.items() if k not in OWN and not k.startswith("SLURM_")}
     with (run / OUTPUT).open("ab") as output:

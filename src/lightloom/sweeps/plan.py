@@ -18,7 +18,7 @@ from lightloom.engine.recognised import settle_data
 from lightloom.sweeps import folds, space
 from lightloom.sweeps.space import Parameter, Values
 
-MAY_CHANGE = ("n_trials", "n_jobs", "launcher", "prefix", "gpus", "submitit", "timeout_minutes")
+MAY_CHANGE = ("n_trials", "n_jobs", "launcher", "prefix", "gpus", "submitit", "ray", "timeout_minutes")
 OF_ITSELF = ("key", "kind")  # of a parameter: what its option says anyway
 
 
