@@ -25,9 +25,10 @@ from lightloom.data.language.datamodule import LanguageDataModule
 from lightloom.data.language.tales import Tales
 from lightloom.data.tokens import Characters
 from lightloom.engine import checkpoint
-from lightloom.modules.language_model import LanguageModel, drawn
+from lightloom.modules.language_model import LanguageModel
 from lightloom.modules.writing import TOGETHER, continuations, pieces, texts
 from lightloom.networks.transformer.gpt import GPT
+from lightloom.ops.drawing import drawn
 
 DATA = [n for n in names("data") if compose._kind(ROOT / f"configs/data/{n}.yaml") == "language"]
 SMALL = ["data.batch_size=2", "data.block_size=16"]

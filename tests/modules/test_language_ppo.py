@@ -24,9 +24,10 @@ from lightloom.data.preferences.deeds import Deeds
 from lightloom.data.preferences.prompts import PromptsDataModule
 from lightloom.data.tokens import Characters
 from lightloom.engine import checkpoint
-from lightloom.modules.language_model import drawn, written
+from lightloom.modules.language_model import written
 from lightloom.modules.language_ppo import LanguagePPO, answers_after, distinct
 from lightloom.networks.transformer.gpt import GPT
+from lightloom.ops.drawing import drawn
 from lightloom.ops.policy import log_likelihoods
 from lightloom.ops.rewards import Share
 from lightloom.ops.rng import uniforms

@@ -12,18 +12,10 @@ from torch.optim import Optimizer
 
 from lightloom.core.ranges import Count, Positive, checked
 from lightloom.losses.adversarial import AdversarialLoss
-from lightloom.modules.adversarial import (
-    REMEDY,
-    check_turns,
-    descend,
-    is_turn,
-    log_error,
-    player,
-    symmetric,
-    unit,
-)
+from lightloom.modules.adversarial import REMEDY, check_turns, is_turn, log_error, symmetric, unit
 from lightloom.modules.freezing import freezing
 from lightloom.modules.latents import check_code
+from lightloom.modules.manual_optimization import descend, player
 from lightloom.modules.training_means import TrainingMeans
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lightloom.data.environments.environment import Environment
-from lightloom.modules.language_model import drawn
 from lightloom.modules.ppo import PPO, Episodes
+from lightloom.ops.drawing import drawn
 from lightloom.ops.rng import uniform, uniforms
 
 

@@ -23,13 +23,12 @@ from lightloom.modules.adversarial import (
     check_constraint,
     check_critic,
     check_turns,
-    descend,
     is_turn,
-    player,
     symmetric,
     unit,
 )
 from lightloom.modules.freezing import freezing
+from lightloom.modules.manual_optimization import descend, player
 from lightloom.modules.training_means import TrainingMeans
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory

@@ -14,9 +14,10 @@ from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, NotNegative, Positive
 from lightloom.data.preferences.ending import ended
 from lightloom.data.preferences.prompts import NO_END, PromptsDataModule
-from lightloom.modules.language_model import drawn, written
+from lightloom.modules.language_model import written
 from lightloom.modules.ppo import PPO, Episodes
 from lightloom.networks.transformer.values import Values
+from lightloom.ops.drawing import drawn
 from lightloom.ops.policy import TINY, mean_of
 from lightloom.ops.rewards import Reward
 from lightloom.ops.rng import uniforms

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, NotNegative, Positive, Share, checked
-from lightloom.modules.adversarial import descend, player
 from lightloom.modules.freezing import freezing
+from lightloom.modules.manual_optimization import descend, player
 from lightloom.modules.optimization import total_steps
 from lightloom.modules.training_means import TrainingMeans
 from lightloom.ops.policy import (

@@ -17,9 +17,10 @@ from torch.optim import Optimizer
 from lightloom.core.ranges import NotNegative, Positive, checked
 from lightloom.losses.adversarial import NonSaturating
 from lightloom.losses.likelihoods import kl_divergence
-from lightloom.modules.adversarial import REMEDY, descend, log_error, player, symmetric, unit
+from lightloom.modules.adversarial import REMEDY, log_error, symmetric, unit
 from lightloom.modules.freezing import freezing
 from lightloom.modules.latents import moments
+from lightloom.modules.manual_optimization import descend, player
 from lightloom.modules.training_means import TrainingMeans
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
