@@ -41,11 +41,12 @@ FAMILIES = {
         *(f"{PACKAGE}/modules/{name}.py" for name in ("language_model", "masked_language_model", "writing")),
         f"{PACKAGE}/modules/translator.py",
         *(f"configs/predict/{kind}.yaml" for kind in TEXTS),
-        *(f"{PACKAGE}/reporting/templates/{name}.html.jinja" for name in ("policy", "texts", "translations", "alignments")),
+        *(f"{PACKAGE}/reporting/templates/{name}.html.jinja" for name in ("texts", "translations", "alignments")),
         *(f"{PACKAGE}/predict/rewards", f"{PACKAGE}/data/preferences", f"{PACKAGE}/reporting/chapters/preferences.py"),
         *(f"{PACKAGE}/modules/{name}.py" for name in ("dpo", "fine_tuning", "language_ppo", "reward_model")),
         *(f"{PACKAGE}/exporting/graphs/rewards.py", f"{PACKAGE}/losses/preference.py"),
         *(f"{PACKAGE}/modules/preference_measures.py", f"{PACKAGE}/reporting/chapters/policies.py"),
+        f"{PACKAGE}/reporting/templates/policy.html.jinja",
     ),
     "graphs": (
         *(f"{PACKAGE}/{room}/graphs" for room in ("data", "callbacks", "networks")),

@@ -219,7 +219,7 @@ class PPO(pl.LightningModule):
         """Schulman et al. 2017, eq. 9."""
         episodes, taken = judged.episodes, judged.episodes.taken
         logits = self.logits(self.network, episodes)
-        log_ratio = log_likelihoods(logits, episodes.actions) - judged.log_p
+        log_ratio = torch.where(taken, log_likelihoods(logits, episodes.actions) - judged.log_p, 0.0)
         surrogate = clipped_surrogate(log_ratio, whitened(judged.advantages, taken), self.clip)
         values = self.values(episodes)[:, :-1]
         value_loss = mean_of(clipped_value_loss(values, judged.values, judged.returns, self.value_clip), taken)
@@ -228,7 +228,7 @@ class PPO(pl.LightningModule):
         clipped = mean_of(((log_ratio.exp() - 1).abs() > self.clip).float(), taken)
         self.means.add(loss=loss, value_loss=value_loss, entropy=spread, clipped=clipped)
         if is_first:
-            self.means.add(first_log_ratio=(log_ratio * taken).abs().max())
+            self.means.add(first_log_ratio=log_ratio.abs().max())
         return loss
 
     def _measure(self, parts: Sequence[Judged]) -> None:
