@@ -142,8 +142,8 @@ class LanguagePPO(PPO):
         found: dict[str, Any] = {"distinct_2": torch.tensor([distinct(answer) for answer in said])}
         if isinstance(self.reward, nn.Module):
             found["score"] = self.reward(ids)
-            if (true := self.data.rewards(*texts)) is not None:
-                found["true_score"] = true
+            if self.data.reward is not None:
+                found["true_score"] = self.data.reward(*texts)
         else:
             found["score"] = self.reward(*texts)
         return {name: values.to(ids.device).float() for name, values in found.items()}
