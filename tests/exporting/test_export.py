@@ -58,6 +58,8 @@ def one_of_each() -> list[str]:
 MODELS = one_of_each()
 DETECTORS = [name for name in MODELS if "Detector" in classes(name)[0] and name != "ssd"]  # as ssdlite, but 100 MB
 
+GIVEN = [name for name in DETECTORS if ".rcnn." in classes(name)[1]]  # whose regions come from elsewhere
+
 
 def task_of(model: str) -> str:
     return _task(ROOT / f"configs/model/{model}.yaml")
@@ -114,13 +116,20 @@ def test_texts_of_any_length_are_refused_by_the_exporter_that_unrolls(model, tmp
 
 
 @pytest.mark.parametrize(
-    "model", [*(name for name in DETECTORS if not name.startswith("bolts_")), "gan", "biggan_small"]
+    "model", [*(n for n in DETECTORS if not n.startswith("bolts_") and n not in GIVEN), "gan", "biggan_small"]
 )
 def test_onnx_answers_as_the_model_does(model, tmp_path):
     """Detectors also for images that are enlarged and shrunk."""
     graph = graph_of(model)
     assert difference(graph, "onnx", tmp_path) <= 10 * TOLERANCE  # statistics of one batch amplify rounding
     assert all(len(graph(*several(graph.draw(0, sizes)))[0]) for sizes in graph.sizes())
+
+
+@pytest.mark.parametrize("name", ["onnx", "torch_export"])
+@pytest.mark.parametrize("model", GIVEN)
+def test_a_detector_of_given_regions_is_refused_in_one_sentence(model, name, tmp_path):
+    with pytest.raises(UserError, match=rf"^format={name}: the regions .* format=safetensors .* model=faster_rcnn"):
+        difference(graph_of(model), name, tmp_path)
 
 
 def test_what_a_trace_does_not_hold_is_refused(tmp_path):

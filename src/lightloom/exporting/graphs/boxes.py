@@ -21,6 +21,11 @@ UNRECORDED = (
     "format=safetensors for the weights"
 )
 
+GIVEN = (
+    "the regions that it looks at come from selective search, which is no part of a graph; set format=safetensors for "
+    "the weights, or train model=faster_rcnn, which proposes its own"
+)
+
 
 class Detection(Graph):
     """One image (3, H, W) to boxes (N, 4) xyxy in its pixels, labels (N,) from 1, scores (N,), and masks (N, H, W)."""
@@ -28,11 +33,13 @@ class Detection(Graph):
     use, needs, input = "find", "detect", "image"
     facts = ("kind", "classes", "channels", "num_classes")
     traced = True
-    refused = MappingProxyType({"torch_export": UNRECORDED})
+    refused: Mapping[str, str] = MappingProxyType({"torch_export": UNRECORDED})
 
     def __init__(self, module: Any, shape: Shape, example: tuple[int, ...] = (64, 64)) -> None:
         super().__init__(module, shape, example)
         self.outputs = ("boxes", "labels", "scores", *(("masks",) if module.masks else ()))
+        if getattr(getattr(module, "network", None), "looks_at", ()):
+            self.refused = MappingProxyType(dict.fromkeys(("onnx", "torch_export"), GIVEN))
 
     @classmethod
     def accepts(cls, module: Any, data: Mapping[str, Any]) -> bool:
