@@ -1,11 +1,14 @@
 """What is told of a data set is what is in it."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import torch
 
+from lightloom.core.findings import Findings
+from lightloom.data.boxes.proposals import KeptProposals
 from lightloom.data.boxes.scenes import DigitScenes
-from lightloom.predict.boxes.inspection import BOUNDS, CELL, class_counts, known, overlay, size_histogram
+from lightloom.predict.boxes.inspection import BOUNDS, CELL, class_counts, known, overlay, report_recall, size_histogram
 
 
 def test_counts_are_those_of_a_slow_loop():
@@ -35,3 +38,18 @@ def test_boxes_are_drawn_around_the_digits():
         outside = changed.clone()
         outside[max(y1 - 20, 0) : y2 + 20, max(x1 - 20, 0) : x2 + 20] = False
         assert not outside.any()
+
+
+def test_recall_is_told_by_the_number_of_proposals_used():
+    """Proposals of which the third is the first object's box."""
+    scenes = DigitScenes(64, 3, max_digits=1).read("train")
+    boxes = {image.numpy().tobytes(): target["boxes"] for image, target in (scenes[i] for i in range(3))}
+
+    def propose(image):
+        return torch.cat([torch.zeros(11, 4), boxes[image.numpy().tobytes()], torch.zeros(30, 4)]).short()
+
+    found = Findings("scenes")
+    report_recall(found, SimpleNamespace(proposals=KeptProposals(propose, None), split=lambda name: scenes), "train")
+    (table,) = found.tables
+    assert [row[0] for row in table.rows] == ["10", "30", "42"]
+    assert [row[1] for row in table.rows] == ["0.000", "1.000", "1.000"]
