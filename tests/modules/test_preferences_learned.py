@@ -30,7 +30,7 @@ from lightloom.engine import checkpoint
 from lightloom.modules.dpo import DPO
 from lightloom.modules.fine_tuning import FineTuning
 from lightloom.modules.language_model import IGNORE
-from lightloom.modules.preference_measures import in_true_order, is_right
+from lightloom.modules.preference_measures import PairMeans, in_true_order, is_right
 from lightloom.modules.reward_model import RewardModel
 from lightloom.networks.transformer.gpt import GPT
 from lightloom.ops.answers import log_probabilities
@@ -106,6 +106,18 @@ def test_pairs_are_counted_as_right_half_or_wrong():
     unknown = float("nan")
     worth = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [unknown, unknown]])
     assert in_true_order(scores, worth).tolist() == [0, 1, 0.5]
+
+
+def test_what_nobody_knows_is_not_logged():
+    class Module(dict):
+        log = dict.__setitem__
+
+    found, module = PairMeans(("loss", "true_acc")), Module()
+    found.add(
+        "val", loss=torch.tensor([1.0, 2.0]), true_acc=in_true_order(torch.ones(2, 2), torch.full((2, 2), math.nan))
+    )
+    found.log(module, "val")
+    assert module == {"val/loss": 1.5}
 
 
 # --- DPO

@@ -33,7 +33,8 @@ class PairMeans(nn.ModuleDict):
         """Log the means of a stage, and begin anew."""
         for name in self.names:
             metric = cast(MeanMetric, self[f"{stage}_{name}"])
-            module.log(f"{stage}/{name}", metric.compute())
+            if not (mean := metric.compute()).isnan():
+                module.log(f"{stage}/{name}", mean)
             metric.reset()
 
 
