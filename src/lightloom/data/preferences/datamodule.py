@@ -93,7 +93,7 @@ class AnswersDataModule(VocabularyDataModule):
         """The items of `train`, `val` or `test` as ids."""
         if name not in self.splits:
             encoded = Encoded(self.part(name), self.tokens, end_of(self.tokens, self.end))
-            self.splits[name] = self._fitting(encoded, name)
+            self.splits[name] = self.fitting(encoded, name)
         return self.splits[name]
 
     def setup(self, stage: str = "fit") -> None:
@@ -130,7 +130,8 @@ class AnswersDataModule(VocabularyDataModule):
         wanted = {name: share for name, share in fractions.items() if name not in found and share}
         return {**found, **_divided(found["train"], wanted, self.seed)} if wanted else found
 
-    def _fitting(self, split: Encoded, name: str) -> Encoded:
+    def fitting(self, split: Encoded, name: str) -> Encoded:
+        """Those that fit into block_size; UserError where one does not and `longer` has it refused."""
         fits = split.lengths <= self.block_size
         if fits.all():
             return split

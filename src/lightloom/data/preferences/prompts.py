@@ -52,7 +52,7 @@ class PromptsDataModule(AnswersDataModule):
             items = self.part(name)
             own = mix_tensor(mix(self.seed, SPLITS.index(name)), torch.arange(len(items)))
             found = Prompts(items, self.tokens, self.end_id, None if name == "train" else own)
-            self.splits[name] = self._fitting(found, name)
+            self.splits[name] = self.fitting(found, name)
         return self.splits[name]  # type: ignore[return-value]
 
     @property
