@@ -131,7 +131,7 @@ def test_half_written_images_are_decoded_anew(photos, tmp_path):
     content[: 2 * 3 * SIZE**2 : 7] = bytes(len(content[: 2 * 3 * SIZE**2 : 7]))
     file.write_bytes(content)
     everything = torch.arange(len(images))
-    assert torch.equal(images[everything, everything][0], torch.stack([images._decode(i) for i in range(len(images))]))
+    assert torch.equal(images[everything, everything][0], torch.stack([*images._decode(range(len(images)))]))
     assert images.cache.read(everything)[1] == []
 
 

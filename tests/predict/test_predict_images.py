@@ -266,8 +266,16 @@ def test_a_submission_says_that_it_lacks_rows(tmp_path, kaggle, caplog):
         (Draws(), [], ["Say what to predict: num_samples="]),
         (Rebuilds(), [], ["Say what to predict: input=", "data="]),
         (Both(), [], ["Say what to predict: input=", "num_samples="]),
-        (Classifies(), ["num_samples=3"], ["num_samples=3: Classifies makes no new images", "say input=<"]),
-        (Rebuilds(), ["num_samples=3"], ["num_samples=3: Rebuilds makes no new images", "say input=<"]),
+        (
+            Classifies(),
+            ["num_samples=3"],
+            ["num_samples=3: Classifies plays no episodes and makes no new", "say input=<"],
+        ),
+        (
+            Rebuilds(),
+            ["num_samples=3"],
+            ["num_samples=3: Rebuilds plays no episodes and makes no new", "say input=<"],
+        ),
         (
             Draws(),
             ["input=here"],
