@@ -116,6 +116,7 @@ def run_two(log_dir: Path, *arguments: str, env: Mapping[str, str] | None = None
 def _execute(
     output: Path, environment: dict[str, str], command: list[str], cwd: Path | None, limits: Mapping[int, int]
 ) -> None:
+    multiprocessing.set_start_method(None, force=True)  # of its workers: the system's, not that of this server
     handle = os.open(output, os.O_WRONLY | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
