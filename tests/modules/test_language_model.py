@@ -8,15 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import commands
 import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import ROOT, at_hand, in_turn, models_for, names
 from one_step import reader_of_sets, train_and_restore
-from outcomes import results
 from resumable import SCHEDULES, KeepAll, continue_each, state, train
 from torch.nn.functional import cross_entropy
+from two_processes import one_and_two
 
 from lightloom.callbacks.language.continuations import Continuations
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
@@ -24,7 +23,6 @@ from lightloom.config import compose
 from lightloom.data.language.datamodule import LanguageDataModule
 from lightloom.data.language.tales import Tales
 from lightloom.data.tokens import Characters
-from lightloom.engine import checkpoint
 from lightloom.modules.language_model import LanguageModel
 from lightloom.modules.writing import TOGETHER, continuations, pieces, texts
 from lightloom.networks.transformer.gpt import GPT
@@ -185,19 +183,12 @@ def test_accumulated_parts_are_one_batch():
 
 
 TALES = ("model=gpt", "data=tales", "data.reader.train_size=30", "data.reader.val_size=7", "data.reader.test_size=9")
-TALES += ("data.block_size=16", "data.batch_size=8", "model.network.dim=16", "model.network.layers=2", "run_name=one")
+TALES += ("data.block_size=16", "data.batch_size=8", "model.network.dim=16", "model.network.layers=2")
 TALES += ("trainer.max_epochs=2", "trainer.limit_train_batches=10", "preflight=false", "optimizer=sgd")
 
 
 def test_two_processes_train_and_measure_what_one_does(tmp_path):
     """Three processes of some seconds."""
-    commands.run(tmp_path / "a", *TALES, "trainer=cpu")
-    commands.run_two(tmp_path / "b", *TALES)
-    one, two = (tmp_path / name / "runs/one" for name in ("a", "b"))
-    expected, found = (checkpoint.load(folder / "checkpoints/last.ckpt")["state_dict"] for folder in (one, two))
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6, msg=name)
-    measured = [results(folder) for folder in (one, two)]
-    assert measured[1] == pytest.approx(measured[0], rel=1e-4)
+    one, two = one_and_two(tmp_path, *TALES)
     told = [json.loads((folder / "continuations.json").read_text()) for folder in (one, two)]
     assert told[0] == told[1]

@@ -6,15 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import commands
 import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import ROOT, in_turn, models_for, names
 from one_step import reader_of_sets, train_and_restore
-from outcomes import results
 from resumable import KeepAll, continue_each, state, train
 from torch import Tensor, nn
+from two_processes import one_and_two
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.callbacks.run.rng import KeyedRandomness
@@ -23,7 +22,6 @@ from lightloom.core.errors import UserError
 from lightloom.data.environments.bandit import Bandit
 from lightloom.data.environments.datamodule import EnvironmentDataModule
 from lightloom.data.environments.grid import Grid
-from lightloom.engine import checkpoint
 from lightloom.modules.environment_ppo import EnvironmentPPO
 from lightloom.networks.perceptron import Perceptron
 from lightloom.optim import schedules
@@ -188,16 +186,9 @@ def test_resume_is_exact_between_and_inside_epochs(tmp_path):
 
 
 GRID = ("model=ppo", "data=grid", "data.train_size=64", "data.batch_size=16", "data.val_size=10", "data.test_size=12")
-GRID += ("model.kl_weight=0.1", "trainer.max_epochs=2", "preflight=false", "optimizer=sgd", "run_name=one")
+GRID += ("model.kl_weight=0.1", "trainer.max_epochs=2", "preflight=false", "optimizer=sgd")
 
 
 def test_two_processes_train_and_measure_what_one_does(tmp_path):
     """Three processes of some seconds."""
-    commands.run(tmp_path / "a", *GRID, "trainer=cpu")
-    commands.run_two(tmp_path / "b", *GRID)
-    one, two = (tmp_path / name / "runs/one" for name in ("a", "b"))
-    expected, found = (checkpoint.load(folder / "checkpoints/last.ckpt")["state_dict"] for folder in (one, two))
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6, msg=name)
-    measured = [results(folder) for folder in (one, two)]
-    assert measured[1] == pytest.approx(measured[0], rel=1e-4)
+    one_and_two(tmp_path, *GRID)

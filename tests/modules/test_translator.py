@@ -8,16 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import commands
 import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import ROOT, at_hand, in_turn, models_for, names
 from markupsafe import escape
 from one_step import reader_of_sets, train_and_restore
-from outcomes import results
 from resumable import SCHEDULES, KeepAll, continue_each, state, train
 from torch.nn.functional import cross_entropy
+from two_processes import one_and_two
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.callbacks.translation.translations import Translations
@@ -26,7 +25,6 @@ from lightloom.data.tokens import Words
 from lightloom.data.translation.datamodule import TranslationDataModule
 from lightloom.data.translation.pairs import SPECIALS
 from lightloom.data.translation.phrasebook import Phrasebook
-from lightloom.engine import checkpoint
 from lightloom.metrics.bleu import Bleu
 from lightloom.modules.translator import BEGIN, END, Translator
 from lightloom.networks.transformer.encoder_decoder import EncoderDecoder
@@ -195,19 +193,12 @@ def test_a_test_measures_what_it_translates(tmp_path):
 PHRASES = ("model=transformer", "data=phrasebook", "data.reader.train_size=40", "data.reader.val_size=7")
 PHRASES += ("data.reader.test_size=9", "data.batch_size=8", "model.network.dim=16", "model.network.dropout=0")
 PHRASES += ("model.network.encoder_layers=1", "model.network.decoder_layers=1", "trainer.max_epochs=2")
-PHRASES += ("optimizer=sgd", "preflight=false", "run_name=one")
+PHRASES += ("optimizer=sgd", "preflight=false")
 
 
 def test_two_processes_train_and_measure_what_one_does(tmp_path):
     """Three processes of some seconds."""
-    commands.run(tmp_path / "a", *PHRASES, "trainer=cpu")
-    commands.run_two(tmp_path / "b", *PHRASES)
-    one, two = (tmp_path / name / "runs/one" for name in ("a", "b"))
-    expected, found = (checkpoint.load(folder / "checkpoints/last.ckpt")["state_dict"] for folder in (one, two))
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6, msg=name)
-    measured = [results(folder) for folder in (one, two)]
-    assert measured[1] == pytest.approx(measured[0], rel=1e-4)
+    one, two = one_and_two(tmp_path, *PHRASES)
     tables = [(folder / "translations.csv").read_text().splitlines() for folder in (one, two)]
     assert [row.rpartition(",")[0] for row in tables[0]] == [row.rpartition(",")[0] for row in tables[1]]
     page, (first, *_) = (one / "report.html").read_text(), json.loads((one / "alignments.json").read_text())

@@ -88,9 +88,12 @@ def _bounded(yaml: Any) -> Any:
     """A SafeLoader that refuses what is deep, or grows large by aliases of aliases."""
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        """Counts levels and values while a text is composed. sizes: of each node, by which an alias of it counts."""
+
         depth, count = 0, 0
 
         def compose_node(self, parent: Any, index: Any) -> Any:
+            """A node and all below it; yaml.YAMLError beyond MOST_DEPTH levels or MOST_NODES values."""
             is_alias, before = self.check_event(yaml.AliasEvent), self.count
             self.depth, self.count = self.depth + 1, self.count + 1
             if self.depth > MOST_DEPTH:

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from lightloom.core.errors import UserError
-from lightloom.data.loading import KeyedDataModule
+from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, loader, training_order
 from lightloom.data.tokens import UNKNOWN, Tokenizer, from_state
 from lightloom.ops.rng import mix_tensor, uniforms
 
@@ -52,6 +53,58 @@ class VocabularyDataModule(KeyedDataModule):
         """int64 (count, length), none of them padding: an example of what a network takes."""
         shares = uniforms(mix_tensor(seed, torch.arange(count)), length)
         return (shares * ((self.vocab_size or 3) - UNKNOWN)).long() + UNKNOWN
+
+
+class BucketedDataModule(VocabularyDataModule):
+    """Short texts, of which a batch is as long as its longest; a kind says how a split is encoded, each once.
+
+    bucketed: batches of texts of similar length. What `encode` gives has `lengths`, int64 (N,).
+    """
+
+    encoded: dict[str, Any]
+    batch_size: int
+    bucketed: bool
+    num_workers: int
+    seed: int
+    worker_timeout: float
+
+    def encode(self, split: Any) -> Any:
+        """A split as ids, of which an item is a whole batch."""
+        raise NotImplementedError
+
+    def encoded_split(self, name: str) -> Any:
+        """A split as ids, encoded once."""
+        if name not in self.encoded:
+            self.encoded[name] = self.encode(self.split(name))
+        return self.encoded[name]
+
+    def setup(self, stage: str = "fit") -> None:
+        """Read the splits that the stage needs, once."""
+        self.facts()
+        if stage in ("fit", "validate"):
+            self.split("val")
+        if stage == "fit":
+            self._check_batch_size()
+
+    def train_dataloader(self) -> DataLoader[Any] | Batches:
+        self._check_batch_size()
+        train = self.encoded_split("train")
+        order = training_order(self, len(train), lengths=train.lengths if self.bucketed else None)  # type: ignore[arg-type]
+        return loader(train, order, self.num_workers, self.seed, self.worker_timeout)
+
+    def eval_loader(self, name: str) -> DataLoader[Any] | Batches:
+        """Any split once."""
+        split = self.encoded_split(name)
+        order = evaluation_order(self, len(split), name)  # type: ignore[arg-type]
+        return loader(split, order, self.num_workers, self.seed, self.worker_timeout)
+
+    def _check_batch_size(self) -> None:
+        """Raise UserError where training has no whole batch; whoever only measures needs none."""
+        if self.batch_size > (size := len(self.split("train"))):
+            raise UserError(
+                f"data.batch_size is {self.batch_size}, but {self.name} has {size} training {self.items}; "
+                f"set data.batch_size={size} or less."
+            )
 
 
 def kept_in(data: Mapping[str, Any]) -> Tokenizer:

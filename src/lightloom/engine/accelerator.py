@@ -22,37 +22,45 @@ CPU_PROCESSES = 2  # of trainer=ddp where there is no GPU
 
 def settle(trainer: DictConfig) -> None:
     """Replace `auto` and `all` in a trainer's configuration by what this machine has; refuse what it has not."""
-    gpus = torch.cuda.device_count()
-    asked = trainer.accelerator
-    if asked == "auto":
-        trainer.accelerator = "gpu" if gpus else "mps" if _mps() else "cpu"
-    _check_accelerator(trainer.accelerator, gpus)
-    if trainer.accelerator == "cuda":
-        trainer.accelerator = "gpu"
+    gpus, asked = torch.cuda.device_count(), trainer.accelerator
+    spans_processes = trainer.strategy != "auto"
+    _settle_accelerator(trainer, gpus, spans_processes)
     if not gpus:
         # Lightning sets this to 1: then each optimizer step asks for a GPU by loading NVIDIA's library anew.
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     if trainer.accelerator == "cpu":
         keep_memory()
-    spans_processes = trainer.strategy != "auto"
-    if spans_processes and trainer.accelerator == "mps":
-        trainer.accelerator = "cpu"
     _settle_devices(trainer, gpus, spans_processes)
-    if spans_processes and trainer.accelerator == "cpu" and isinstance(trainer.strategy, DictConfig):
-        trainer.strategy.process_group_backend = "gloo"
+    _settle_precision(trainer)
+    if spans_processes:
+        if trainer.accelerator == "cpu" and isinstance(trainer.strategy, DictConfig):
+            trainer.strategy.process_group_backend = "gloo"
+        _tell(trainer, is_without_gpu=not gpus and asked != "cpu")
+
+
+def _settle_accelerator(trainer: DictConfig, gpus: int, spans_processes: bool) -> None:
+    """`gpu`, `mps` or `cpu`, by one of its names; processes that share the work of an `mps` are of its CPU."""
+    if trainer.accelerator == "auto":
+        trainer.accelerator = "gpu" if gpus else "mps" if _mps() else "cpu"
+    _check_accelerator(trainer.accelerator, gpus)
+    if trainer.accelerator == "cuda":
+        trainer.accelerator = "gpu"
+    if trainer.accelerator == "mps" and spans_processes:
+        trainer.accelerator = "cpu"
+
+
+def _settle_precision(trainer: DictConfig) -> None:
     if trainer.accelerator == "cpu" and str(trainer.precision) in ("16-mixed", "16"):
         log.warning("trainer.precision=%s needs a GPU; on the CPU this run uses bf16-mixed.", trainer.precision)
         trainer.precision = "bf16-mixed"
     _check_precision(str(trainer.precision), trainer.accelerator)
-    if spans_processes:
-        device, backend = ("GPU", "nccl") if trainer.accelerator == "gpu" else ("CPU", "gloo")
-        log.info(
-            "Training in %d %s processes (%s)%s.",
-            _per_node(trainer) * trainer.num_nodes,
-            device,
-            backend,
-            "" if gpus or asked == "cpu" else "; this machine has no GPU",
-        )
+
+
+def _tell(trainer: DictConfig, is_without_gpu: bool) -> None:
+    """One line of the processes that are about to start."""
+    device, backend = ("GPU", "nccl") if trainer.accelerator == "gpu" else ("CPU", "gloo")
+    count, why = _per_node(trainer) * trainer.num_nodes, "; this machine has no GPU" if is_without_gpu else ""
+    log.info("Training in %d %s processes (%s)%s.", count, device, backend, why)
 
 
 def _settle_devices(trainer: DictConfig, gpus: int, spans_processes: bool) -> None:

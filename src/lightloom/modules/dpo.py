@@ -6,27 +6,21 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from lightloom.core.ranges import Positive, checked
 from lightloom.data.preferences.answered import Pairs
 from lightloom.losses.preference import dpo, implicit_rewards
-from lightloom.modules.freezing import freezing
 from lightloom.modules.language_model import written
-from lightloom.modules.optimization import configure_optimizer
-from lightloom.modules.preference_measures import PairMeans, in_true_order, is_right
-from lightloom.modules.training_means import TrainingMeans
+from lightloom.modules.preference_learning import PairLearner, in_true_order, is_right
 from lightloom.ops.answers import log_probabilities
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
 
-MEASURES = ("loss", "acc", "true_acc", "chosen", "rejected")
 
-
-class DPO(pl.LightningModule):
+class DPO(PairLearner):
     """A language model that comes to prefer what was preferred, and a frozen one, as it was when training began.
 
     Batches: `Pairs`. beta: the price of a nat of KL to the reference; the smaller, the farther the policy goes. Both
@@ -35,7 +29,8 @@ class DPO(pl.LightningModule):
     reward of chosen and of rejected answers: both may fall, for only their difference is learned.
     """
 
-    better: ClassVar[dict[str, str]] = {"loss": "min", "acc": "max", "true_acc": "max"}
+    figures: ClassVar[tuple[str, ...]] = (*PairLearner.figures, "chosen", "rejected")
+    begins_with: ClassVar[str] = "ckpt_path=<run of model=sft> weights_only_init=network"
 
     @checked
     def __init__(
@@ -46,17 +41,9 @@ class DPO(pl.LightningModule):
         scheduler: Callable[..., Schedule] | None = None,
         optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
-        super().__init__()
-        self.network, self.optimizer, self.scheduler, self.beta = network, optimizer, scheduler, beta
+        super().__init__(network, optimizer, scheduler, optimizer_groups)
         self.reference = copy.deepcopy(network).requires_grad_(False)
-        self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
-        self.measured, self.means = PairMeans(MEASURES), TrainingMeans("loss", "acc")
-        self.begun = False
-
-    @property
-    def logged(self) -> list[str]:
-        """The names of all that is logged, known before the first step."""
-        return [*self.means.logged, *self.measured.logged]
+        self.beta, self.begun = beta, False
 
     def forward(self, ids: Tensor) -> Tensor:
         """The policy's logits (B, T, vocab_size) of the id after each of ids, int64 (B, T)."""
@@ -92,35 +79,15 @@ class DPO(pl.LightningModule):
         self.means.add(loss=loss, acc=is_right(policy - reference).mean())
         return loss
 
-    def validation_step(self, batch: Pairs, batch_idx: int) -> None:
-        self._evaluate("val", batch)
-
-    def test_step(self, batch: Pairs, batch_idx: int) -> None:
-        self._evaluate("test", batch)
-
-    def on_validation_epoch_end(self) -> None:
-        self.measured.log(self, "val")
-
-    def on_test_epoch_end(self) -> None:
-        self.measured.log(self, "test")
-
-    def _evaluate(self, stage: str, batch: Pairs) -> None:
+    def measures(self, batch: Pairs) -> dict[str, Tensor]:
         policy, reference = self._log_probabilities(batch)
         rewards = implicit_rewards(policy, reference, self.beta)
         found = {"loss": dpo(policy, reference, self.beta), "acc": is_right(rewards)}
-        found |= {"true_acc": in_true_order(rewards, batch.rewards), "chosen": rewards[:, 0], "rejected": rewards[:, 1]}
-        self.measured.add(stage, **found)
+        chosen, rejected = rewards.unbind(1)
+        return found | {"true_acc": in_true_order(rewards, batch.rewards), "chosen": chosen, "rejected": rejected}
 
     def _log_probabilities(self, batch: Pairs) -> tuple[Tensor, Tensor]:
         """Of the answers of pairs by the policy and by the reference, (B, 2) each."""
         with torch.no_grad():
             reference = log_probabilities(self.reference, batch.ids, batch.starts[:, None])
         return log_probabilities(self.network, batch.ids, batch.starts[:, None]), reference
-
-    # --- optimization
-
-    def configure_optimizers(self) -> Any:
-        return configure_optimizer(self, self.optimizer, self.scheduler, self.optimizer_groups)
-
-    def configure_callbacks(self) -> list[pl.Callback]:
-        return [self.means, *freezing(self.optimizer_groups)]

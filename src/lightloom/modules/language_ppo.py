@@ -38,6 +38,7 @@ class LanguagePPO(PPO):
     """
 
     better: ClassVar[dict[str, str]] = {**PPO.better, "true_score": "max"}
+    begins_with: ClassVar[str] = "ckpt_path=<run of model=sft> weights_only_init=network"
     plays: ClassVar[tuple[str, ...]] = (*PPO.plays, "true_score", "ended", "distinct_2")
     center: Tensor
     spread: Tensor

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
-import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from lightloom.core.ranges import Count, checked
 from lightloom.data.preferences.answered import Pairs
 from lightloom.losses.preference import bradley_terry
-from lightloom.modules.freezing import freezing
-from lightloom.modules.optimization import configure_optimizer
-from lightloom.modules.preference_measures import PairMeans, in_true_order, is_right
-from lightloom.modules.training_means import TrainingMeans
+from lightloom.modules.preference_learning import PairLearner, in_true_order, is_right
 from lightloom.ops.answers import last_places
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
@@ -31,15 +27,13 @@ class Network(Protocol):
         ...
 
 
-class RewardModel(pl.LightningModule):
+class RewardModel(PairLearner):
     """A causal network, and a number that is linear in its state at the last id of an answer: its end, never padding.
 
     Batches: `Pairs`. The number is only known up to a constant, so the map to it has no bias; it begins at 0, and the
     loss at ln 2. dim: of the network's states. Measured are the share of pairs in their order (acc), and where it is
     known what answers are worth the share in that order (true_acc), which no labeller's error is in.
     """
-
-    better: ClassVar[dict[str, str]] = {"loss": "min", "acc": "max", "true_acc": "max"}
 
     @checked
     def __init__(
@@ -50,18 +44,10 @@ class RewardModel(pl.LightningModule):
         scheduler: Callable[..., Schedule] | None = None,
         optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
-        super().__init__()
-        self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
+        super().__init__(network, optimizer, scheduler, optimizer_groups)
         self.network.head = None  # type: ignore[assignment]  # an output over the vocabulary would learn nothing
         self.score = nn.Linear(dim, 1, bias=False)
         nn.init.zeros_(self.score.weight)
-        self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
-        self.measured, self.means = PairMeans(tuple(self.better)), TrainingMeans("loss", "acc")
-
-    @property
-    def logged(self) -> list[str]:
-        """The names of all that is logged, known before the first step."""
-        return [*self.means.logged, *self.measured.logged]
 
     def forward(self, ids: Tensor) -> Tensor:
         """How good each answer is, float32 (B,): ids int64 (B, T) of prompt, answer and its end, then PAD."""
@@ -81,27 +67,7 @@ class RewardModel(pl.LightningModule):
         self.means.add(loss=loss, acc=is_right(scores).mean())
         return loss
 
-    def validation_step(self, batch: Pairs, batch_idx: int) -> None:
-        self._evaluate("val", batch)
-
-    def test_step(self, batch: Pairs, batch_idx: int) -> None:
-        self._evaluate("test", batch)
-
-    def on_validation_epoch_end(self) -> None:
-        self.measured.log(self, "val")
-
-    def on_test_epoch_end(self) -> None:
-        self.measured.log(self, "test")
-
-    def _evaluate(self, stage: str, batch: Pairs) -> None:
+    def measures(self, batch: Pairs) -> dict[str, Tensor]:
         scores = self.scores(batch.ids)
         loss = bradley_terry(scores[:, 0], scores[:, 1])
-        self.measured.add(stage, loss=loss, acc=is_right(scores), true_acc=in_true_order(scores, batch.rewards))
-
-    # --- optimization
-
-    def configure_optimizers(self) -> Any:
-        return configure_optimizer(self, self.optimizer, self.scheduler, self.optimizer_groups)
-
-    def configure_callbacks(self) -> list[pl.Callback]:
-        return [self.means, *freezing(self.optimizer_groups)]
+        return {"loss": loss, "acc": is_right(scores), "true_acc": in_true_order(scores, batch.rewards)}

@@ -55,14 +55,12 @@ def beam_search(
         values, places = every.topk(min(2 * width, every.shape[1]), 1)
         parents, chosen = places // vocabulary, places % vocabulary
         followed: list[list[int]] = []
-        for i, (text, *row) in enumerate(zip(texts, values.tolist(), chosen.tolist(), strict=True)):
-            ended = [k for k in range(min(width, len(row[1]))) if row[1][k] == end and row[0][k] > -math.inf]
-            others = [k for k, one in enumerate(row[1]) if one != end and row[0][k] > -math.inf][:width]
+        for i, (text, ln_p, nexts) in enumerate(zip(texts, values.tolist(), chosen.tolist(), strict=True)):
+            ended, others = _told_apart(ln_p, nexts, end, width)
             is_last = length >= most[text]
             for k in others if is_last and not ended and not found[text] else ended:
                 before = ids[i, parents[i, k], 1:].tolist()
-                score = normalised(row[0][k], length, penalty)
-                found[text].append(Hypothesis((*before, row[1][k]), row[0][k], score))
+                found[text].append(Hypothesis((*before, nexts[k]), ln_p[k], normalised(ln_p[k], length, penalty)))
             followed.append([] if is_last or len(found[text]) >= width else others)
         going = [i for i, others in enumerate(followed) if others]
         kept, alive = _even([followed[i] for i in going], ids.device)
@@ -73,6 +71,15 @@ def beam_search(
             rows = (at * beams + parents[at, kept]).flatten()
             ids = torch.cat([ids[at, parents[at, kept]], chosen[at, kept][..., None]], 2)
     return [max(several, key=lambda one: one.score) for several in found]
+
+
+def _told_apart(ln_p: Sequence[float], nexts: Sequence[int], end: int, width: int) -> tuple[list[int], list[int]]:
+    """Places of the continuations of a text that end it, among the `width` likeliest, and of as many likeliest others.
+
+    ln_p, nexts: of the continuations, the likeliest first, their log-probabilities and last ids. One of -inf is none.
+    """
+    there = [k for k, value in enumerate(ln_p) if value > -math.inf]
+    return [k for k in there if nexts[k] == end and k < width], [k for k in there if nexts[k] != end][:width]
 
 
 def _even(lists: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import real
 
 from lightloom.core.errors import UserError
 from lightloom.data.tokens import Words
@@ -174,11 +175,8 @@ def test_verbs_are_where_german_has_them():
 
 def test_multi30k_is_read_whole():
     """29,000 + 1,014 + 1,000 lines, as its authors state."""
-    import os
-
-    root = Path(os.environ.get("LIGHTLOOM_DATA_DIR", "data"), "text/multi30k")
-    if not root.is_dir():
-        pytest.skip(f"not on this machine: {root}")  # reason: the set is not bundled
-    reader = ParallelLines(root, "en", "de", {"train": "train", "val": "val", "test": "test_2016_flickr"})
+    reader = ParallelLines(
+        real("text/multi30k"), "en", "de", {"train": "train", "val": "val", "test": "test_2016_flickr"}
+    )
     assert [len(reader.read(name)) for name in ("train", "val", "test")] == [29_000, 1_014, 1_000]
     assert reader.read("test").sources[0].startswith("A man in an orange hat")

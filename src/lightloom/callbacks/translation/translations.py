@@ -41,6 +41,7 @@ class Translations(AtTest):
         self._left_out = self._left_out or lacks(typed(trainer).datamodule, "decoded", FILE)
 
     def taken(self, trainer: pl.Trainer, outputs: Any, batch: tuple[Tensor, ...], batch_idx: int) -> list[Kept]:
+        """Of each text of a test batch its place, what is told of it, and its alignment where that is drawn."""
         data, loaded = cast(Any, typed(trainer).datamodule), typed(trainer).test_dataloaders
         split: Any = cast(Any, loaded).dataset.split
         found = outputs["translations"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,13 +16,12 @@ from lightloom.core.parts import part
 from lightloom.core.ranges import Count
 from lightloom.core.schema import Rule, check, exactly, items, number, whole
 from lightloom.data.boxes.annotations import AnnotatedImages, Target
-from lightloom.data.identity import Identity
 from lightloom.data.images.decode import read_whole
 from lightloom.data.images.layout import SplitName
 from lightloom.data.images.readers import image_of
 from lightloom.data.images.shards import png, written
-from lightloom.data.sampling import Blocks
-from lightloom.data.shards.index import REMEDY, Index, Sample, Shards, open_index
+from lightloom.data.shards.index import REMEDY, Sample
+from lightloom.data.shards.reading import InShards, ShardReader
 from lightloom.data.shards.writing import Packed
 
 KIND, CHOICE = "detection", "shards_boxes"
@@ -31,19 +29,14 @@ TARGET, MASKS = "json", "masks.png"
 
 
 @part
-class ShardedBoxes:
+class ShardedBoxes(ShardReader):
     """Images with boxes in shards. root: a folder or address. window: shards that an epoch mixes together."""
 
+    kind = KIND
+
     def __init__(self, root: str, channels: Count = 3, window: Count = 8) -> None:
-        self.root, self.channels, self.window = str(root), channels, window
-
-    @cached_property
-    def index(self) -> Index:
-        return open_index(self.root, KIND)
-
-    @property
-    def classes(self) -> list[str]:
-        return self.index.classes
+        super().__init__(root, window)
+        self.channels = channels
 
     @property
     def has_masks(self) -> bool:
@@ -55,35 +48,13 @@ class ShardedBoxes:
 
 
 @dataclass(frozen=True)
-class BoxesInShards:
+class BoxesInShards(InShards):
     """[i] -> (image uint8 (C, H, W), target). order: of each label, from 0 (background), the number in a model."""
 
-    shards: Shards
     channels: int
     has_masks: bool
     num_classes: int
     order: Tensor | None = None
-
-    @property
-    def labelled(self) -> bool:
-        return self.shards.labels is not None
-
-    @property
-    def blocks(self) -> Blocks:
-        return self.shards.blocks
-
-    def __len__(self) -> int:
-        return len(self.shards)
-
-    def identity(self) -> Identity:
-        return self.shards.identity()
-
-    def fetch(self, indices: list[int]) -> None:
-        """Bring these samples together."""
-        self.shards.fetch(indices)
-
-    def pick(self, indices: Tensor) -> BoxesInShards:
-        return replace(self, shards=self.shards.pick(indices))
 
     def renumbered(self, order: Tensor) -> BoxesInShards:
         """With the labels of a model."""

@@ -37,6 +37,10 @@ class CartPole:
         return states
 
     def step(self, states: Tensor, actions: Tensor, draws: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """States (B, 4) after actions int64 (B,), 1 a push to the right; rewards (B,); whether each episode is over.
+
+        The accelerations are those of their appendix, without friction; draws are not needed.
+        """
         place, speed, angle, turning = states.unbind(1)
         force = torch.where(actions == 1, FORCE, -FORCE).to(states.dtype)
         pushed = (force + POLE * HALF * turning.square() * angle.sin()) / (CART + POLE)

@@ -47,6 +47,10 @@ class Grid:
         return one_hot(states[:, 0], self.observations).float()
 
     def step(self, states: Tensor, actions: Tensor, draws: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Places int64 (B, 1) after actions int64 (B,), numbers of MOVES; rewards (B,); whether each episode is over.
+
+        draws: in [0, 1), (B,), by which a step slips. Who walks into a wall, or off the map, stays.
+        """
         wall, pit, goal = (cells.to(states.device) for cells in (self.wall, self.pit, self.goal))
         slipped = (draws / max(self.slip, 1e-9) * 4).long().clamp(max=3)
         moves = torch.tensor(MOVES, device=states.device)[torch.where(draws < self.slip, slipped, actions)]

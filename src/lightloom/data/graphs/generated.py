@@ -19,6 +19,7 @@ class KarateClub:
     """
 
     def read(self) -> Graph:
+        """34 nodes and 78 edges; of those that are no leaders a quarter for validation, the rest for the test."""
         import networkx
 
         club = networkx.karate_club_graph()

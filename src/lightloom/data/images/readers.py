@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import math
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -51,6 +51,8 @@ UNLABELLED = "images"  # the class of images that lie in no class folder
 _AGAIN = "Delete the file and add data.download=true, or copy it again"
 ANOTHER = 3600.0  # seconds for another process to download the same
 _MEGABYTES = {"MNIST": 11, "FashionMNIST": 30, "CIFAR10": 170, "CIFAR100": 169}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -118,15 +120,16 @@ def joined(splits: Sequence[Split]) -> Split:
     """The images of several splits of one reader, which all have labels, as one."""
     if len(splits) == 1:
         return splits[0]
-    images, labels = [s.images for s in splits], [s.labels for s in splits]
-    in_memory = all(one is not None for one in images)
-    shards = [split.shards for split in splits if split.shards is not None]
-    return Split(
-        shards=together(shards) if shards else None,
-        images=torch.cat([one for one in images if one is not None]) if in_memory else None,
-        paths=None if in_memory or shards else [path for split in splits for path in split.paths or []],
-        labels=torch.cat([one for one in labels if one is not None]),
-    )
+    labels = torch.cat(_present(split.labels for split in splits))
+    if shards := _present(split.shards for split in splits):
+        return Split(shards=together(shards), labels=labels)
+    if all(split.images is not None for split in splits):
+        return Split(images=torch.cat(_present(split.images for split in splits)), labels=labels)
+    return Split(paths=[path for split in splits for path in split.paths or []], labels=labels)
+
+
+def _present(values: Iterable[T | None]) -> list[T]:
+    return [value for value in values if value is not None]
 
 
 def _picked(values: list | None, indices: Tensor) -> list | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from lightloom.core.parts import part
 from lightloom.core.ranges import Count
 from lightloom.data.images.layout import SplitName
 from lightloom.data.images.readers import Split
-from lightloom.data.shards.index import Index, open_index
+from lightloom.data.shards.reading import ShardReader
 from lightloom.data.shards.writing import Packed
 from lightloom.ops.images import grid
 
@@ -23,19 +22,13 @@ KIND, CHOICE = "image", "shards"
 
 
 @part
-class ShardedImages:
+class ShardedImages(ShardReader):
     """Images in shards, each with its class. root: a folder or address. window: shards that an epoch mixes together."""
 
+    kind = KIND
+
     def __init__(self, root: str, window: Count = 8) -> None:
-        self.root, self.window = str(root), window
-
-    @cached_property
-    def index(self) -> Index:
-        return open_index(self.root, KIND)
-
-    @property
-    def classes(self) -> list[str]:
-        return self.index.classes
+        super().__init__(root, window)
 
     def read(self, split: SplitName) -> Split | None:
         found = self.index.part(split, self.window)

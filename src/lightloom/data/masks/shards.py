@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,15 +12,14 @@ from torch import Tensor
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.ranges import Count
-from lightloom.data.identity import Identity
 from lightloom.data.images.decode import read_whole
 from lightloom.data.images.layout import SplitName
 from lightloom.data.images.readers import image_of
 from lightloom.data.images.shards import png, written
 from lightloom.data.masks.decode import IGNORE, read_mask, to_classes
 from lightloom.data.masks.split import MaskFiles
-from lightloom.data.sampling import Blocks
-from lightloom.data.shards.index import REMEDY, Index, Shards, open_index
+from lightloom.data.shards.index import REMEDY
+from lightloom.data.shards.reading import InShards, ShardReader
 from lightloom.data.shards.writing import Packed
 
 KIND, CHOICE = "segmentation", "shards_masks"
@@ -29,19 +27,14 @@ MASK = "mask.png"
 
 
 @part
-class ShardedMasks:
+class ShardedMasks(ShardReader):
     """Images with masks in shards. root: a folder or address. window: shards that an epoch mixes together."""
 
+    kind = KIND
+
     def __init__(self, root: str, channels: Count = 3, window: Count = 8) -> None:
-        self.root, self.channels, self.window = str(root), channels, window
-
-    @cached_property
-    def index(self) -> Index:
-        return open_index(self.root, KIND)
-
-    @property
-    def classes(self) -> list[str]:
-        return self.index.classes
+        super().__init__(root, window)
+        self.channels = channels
 
     def read(self, split: SplitName) -> MasksInShards | None:
         found = self.index.part(split, self.window)
@@ -49,33 +42,11 @@ class ShardedMasks:
 
 
 @dataclass(frozen=True)
-class MasksInShards:
+class MasksInShards(InShards):
     """[i] -> an image, uint8 (C, H, W), and its mask, uint8 (H, W)."""
 
-    shards: Shards
     channels: int
     num_classes: int
-
-    @property
-    def labelled(self) -> bool:
-        return self.shards.labels is not None
-
-    @property
-    def blocks(self) -> Blocks:
-        return self.shards.blocks
-
-    def __len__(self) -> int:
-        return len(self.shards)
-
-    def identity(self) -> Identity:
-        return self.shards.identity()
-
-    def fetch(self, indices: list[int]) -> None:
-        """Bring these samples together."""
-        self.shards.fetch(indices)
-
-    def pick(self, indices: Tensor) -> MasksInShards:
-        return replace(self, shards=self.shards.pick(indices))
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         sample = self.shards[index]

@@ -12,24 +12,24 @@ from annotated_types import Ge, Le
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Natural, Positive, Seed, Workers
 from lightloom.core.text import first_of
 from lightloom.data.contract import WHOLE, Summary
 from lightloom.data.images.layout import PARTS
-from lightloom.data.loading import TIMEOUT, Batches, evaluation_order, loader, training_order
+from lightloom.data.loading import TIMEOUT
 from lightloom.data.stated import check_classes
 from lightloom.data.text.texts import Reader, Texts, divided, joined, left_out
 from lightloom.data.text.vectors import read_vectors
 from lightloom.data.tokens import PAD, UNKNOWN, Tokenizer
-from lightloom.data.vocabulary import VocabularyDataModule
+from lightloom.data.vocabulary import BucketedDataModule
 
 MULTIPLE = 8  # of which the lengths of batches are, so that there are few shapes
 
 
-class TextDataModule(VocabularyDataModule):
+class TextDataModule(BucketedDataModule):
     """One private loader for all splits of a reader.
 
     A batch is (ids, labels): int64 (B, T), padded with 0 on the right, and int64 (B,). The vocabulary is that of the
@@ -82,7 +82,7 @@ class TextDataModule(VocabularyDataModule):
         self.seed, self.shuffle, self.bucketed, self.vectors = seed, shuffle, bucketed, vectors
         self.num_workers, self.worker_timeout = num_workers, worker_timeout
         self.splits: dict[str, Texts] = {}
-        self.encoded: dict[str, Encoded] = {}
+        self.encoded = {}
         self.order: Tensor | None = None  # our classes' numbers in the model's
 
     # --- the data and its facts
@@ -126,14 +126,6 @@ class TextDataModule(VocabularyDataModule):
                 f"tenth of its texts out and test on them."
             )
         return self.splits[name]
-
-    def setup(self, stage: str = "fit") -> None:
-        """Read the splits that the stage needs, once."""
-        self.facts()
-        if stage in ("fit", "validate"):
-            self._training()
-        if stage == "fit":
-            self._check_batch_size()
 
     def summary(self) -> Summary:
         """With the number of classes and ids, what was left out or cut off, and how much is unknown."""
@@ -206,34 +198,8 @@ class TextDataModule(VocabularyDataModule):
             return split
         return replace(split, labels=self.order[split.labels])
 
-    def _check_batch_size(self) -> None:
-        """Raise UserError where training has no whole batch; whoever only measures needs none."""
-        if self.batch_size > (size := len(self.splits["train"])):
-            raise UserError(
-                f"data.batch_size is {self.batch_size}, but {self.name} has {size} training texts; "
-                f"set data.batch_size={size} or less."
-            )
-
-    # --- batches
-
-    def encoded_split(self, name: str) -> Encoded:
-        """A split as ids, encoded once."""
-        if name not in self.encoded:
-            self.encoded[name] = Encoded(self.split(name), self.tokens, self.max_length)
-        return self.encoded[name]
-
-    def train_dataloader(self) -> DataLoader[Any] | Batches:
-        self.split("train")
-        self._check_batch_size()
-        train = self.encoded_split("train")
-        order = training_order(self, len(train), lengths=train.lengths if self.bucketed else None)
-        return loader(train, order, self.num_workers, self.seed, self.worker_timeout)
-
-    def eval_loader(self, name: str) -> DataLoader[Any] | Batches:
-        """Any split once, the classes by turns."""
-        split = self.encoded_split(name)
-        order = evaluation_order(self, len(split), name)
-        return loader(split, order, self.num_workers, self.seed, self.worker_timeout)
+    def encode(self, split: Texts) -> Encoded:
+        return Encoded(split, self.tokens, self.max_length)
 
 
 class Encoded(Dataset[tuple[Tensor, Tensor]]):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.data.images.layout import SplitName
-from lightloom.data.shards.index import REMEDY, Index, Sample, open_index
+from lightloom.data.shards.index import REMEDY, Sample
+from lightloom.data.shards.reading import ShardReader
 from lightloom.data.shards.writing import Packed
 from lightloom.data.text.texts import Texts
 
@@ -18,22 +18,16 @@ TEXT, TOGETHER = "txt", 1000  # samples that are brought at a time
 
 
 @part
-class ShardedTexts:
+class ShardedTexts(ShardReader):
     """Texts in shards, in UTF-8, each with its class. root: a folder or address."""
 
+    kind = KIND
+
     def __init__(self, root: str) -> None:
-        self.root = str(root)
-
-    @cached_property
-    def index(self) -> Index:
-        return open_index(self.root, KIND)
-
-    @property
-    def classes(self) -> list[str]:
-        return self.index.classes
+        super().__init__(root, window=1)
 
     def read(self, split: SplitName) -> Texts | None:
-        found = self.index.part(split, window=1)
+        found = self.index.part(split, self.window)
         if found is None:
             return None
         read: list[Sample] = []

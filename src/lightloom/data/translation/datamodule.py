@@ -8,21 +8,20 @@ from typing import Annotated, Any, ClassVar
 import torch
 from annotated_types import Ge, Le
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, Positive, Seed, Workers
 from lightloom.data.contract import Summary
-from lightloom.data.loading import TIMEOUT, Batches, evaluation_order, loader, training_order
+from lightloom.data.loading import TIMEOUT
 from lightloom.data.sampling import stratified_split
 from lightloom.data.text.datamodule import MULTIPLE
 from lightloom.data.tokens import Tokenizer
 from lightloom.data.translation.pairs import END, SPECIALS, Encoded, Pairs, Reader
-from lightloom.data.vocabulary import VocabularyDataModule
+from lightloom.data.vocabulary import BucketedDataModule
 from lightloom.ops.rng import mix_tensor, uniforms
 
 
-class TranslationDataModule(VocabularyDataModule):
+class TranslationDataModule(BucketedDataModule):
     """Ids of texts int64 (B, S), of their translations (B, T), and those as they are written.
 
     Padded with 0 on the right, see `Encoded`. Both languages have one vocabulary, learned from the training texts of
@@ -67,7 +66,7 @@ class TranslationDataModule(VocabularyDataModule):
         self.seed, self.shuffle, self.bucketed = seed, shuffle, bucketed
         self.num_workers, self.worker_timeout = num_workers, worker_timeout
         self.splits: dict[str, Pairs] = {}
-        self.encoded: dict[str, Encoded] = {}
+        self.encoded = {}
 
     # --- the data and its facts
 
@@ -87,14 +86,6 @@ class TranslationDataModule(VocabularyDataModule):
                 f"language."
             )
         return self.splits[name]
-
-    def setup(self, stage: str = "fit") -> None:
-        """Read the splits that the stage needs, once."""
-        self.facts()
-        if stage in ("fit", "validate"):
-            self._read_training()
-        if stage == "fit":
-            self._check_batch_size()
 
     def summary(self) -> Summary:
         """With the number of ids, what was left out or cut off, and how much is unknown."""
@@ -129,31 +120,8 @@ class TranslationDataModule(VocabularyDataModule):
             raise UserError(f"{self.name} has no validation pairs; set a larger data.val_fraction.")
         self.splits.update(train=train, val=val)
 
-    def _check_batch_size(self) -> None:
-        if self.batch_size > (size := len(self.splits["train"])):
-            raise UserError(
-                f"data.batch_size is {self.batch_size}, but {self.name} has {size} training pairs; "
-                f"set data.batch_size={size} or less."
-            )
-
-    # --- batches
-
-    def encoded_split(self, name: str) -> Encoded:
-        """A split as ids, encoded once."""
-        if name not in self.encoded:
-            self.encoded[name] = Encoded(self.split(name), self.tokens, self.max_length)
-        return self.encoded[name]
-
-    def train_dataloader(self) -> DataLoader[Any] | Batches:
-        train = self.encoded_split("train")
-        self._check_batch_size()
-        order = training_order(self, len(train), lengths=train.lengths if self.bucketed else None)
-        return loader(train, order, self.num_workers, self.seed, self.worker_timeout)
-
-    def eval_loader(self, name: str) -> DataLoader[Any] | Batches:
-        """Any split once, in its order."""
-        split = self.encoded_split(name)
-        return loader(split, evaluation_order(self, len(split), name), self.num_workers, self.seed, self.worker_timeout)
+    def encode(self, split: Pairs) -> Encoded:
+        return Encoded(split, self.tokens, self.max_length)
 
 
 def divided(pairs: Pairs, fraction: float, seed: int) -> tuple[Pairs, Pairs]:

@@ -50,24 +50,13 @@ class Answer:
 
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> Findings:
     """Answers to `prompt=`, or to each line of `input=`, by ckpt_path and by `against=`, of the same seeds."""
-    if cfg.best_of is not None and cfg.scored_by is None:
-        raise UserError(
-            f"best_of={cfg.best_of}: say by which reward: scored_by=<checkpoint of model=reward>, or "
-            f"scored_by={first_of(list(PROGRAMMED), 5)}."
-        )
     reward = reward_of(cfg, predictor) if cfg.scored_by is not None else None
-    authors = [Author(str(trained.run_name), predictor, cfg.best_of or 1)]
-    if cfg.against is not None:
-        authors.append(other(cfg, predictor, authors[0].name))
+    authors = authors_of(cfg, trained, predictor)
     prompts = [str(cfg.prompt)] if cfg.get("prompt") is not None else prompts_of(Path(str(cfg.input)))
     given = [[answers_of(author, prompt, cfg, reward) for author in authors] for prompt in prompts]
     found = Findings("Answers")
-    rows = [
-        (prompt, *(answer.text for answer in beside), *(a.reward for a in beside if a.reward is not None))
-        for prompt, several in zip(prompts, given, strict=True)
-        for beside in zip(*several, strict=True)
-    ]
     columns = ["prompt", *map(titled, authors), *(f"reward of {author.name}" for author in authors if reward)]
+    rows = side_by_side(prompts, given)
     with Table(Path(cfg.paths.output_dir, "answers.csv"), columns) as table:
         table.add(rows)
     shown = [tuple(f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row) for row in rows]
@@ -76,6 +65,33 @@ def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> Findings:
         found.note(note)
     log.info("%d answers: %s", table.count * len(authors), table.path)
     return found
+
+
+def authors_of(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> list[Author]:
+    """ckpt_path's, and that of `against=`; UserError where nothing says by what the best of several is chosen."""
+    if cfg.best_of is not None and cfg.scored_by is None:
+        raise UserError(
+            f"best_of={cfg.best_of}: say by which reward: scored_by=<checkpoint of model=reward>, or "
+            f"scored_by={first_of(list(PROGRAMMED), 5)}."
+        )
+    first = Author(str(trained.run_name), predictor, cfg.best_of or 1)
+    return [first] if cfg.against is None else [first, other(cfg, predictor, first.name)]
+
+
+def side_by_side(prompts: Sequence[str], given: Sequence[Sequence[Sequence[Answer]]]) -> list[tuple[str | float, ...]]:
+    """Rows of a prompt, an answer to it of each author, and their rewards where they have some.
+
+    given: of each prompt, of each author, its answers.
+    """
+    pairs = [
+        (prompt, beside)
+        for prompt, several in zip(prompts, given, strict=True)
+        for beside in zip(*several, strict=True)
+    ]
+    return [
+        (prompt, *(answer.text for answer in beside), *(a.reward for a in beside if a.reward is not None))
+        for prompt, beside in pairs
+    ]
 
 
 def titled(author: Author) -> str:
