@@ -80,7 +80,7 @@ def together() -> Iterator[None]:
     if not (is_torchrun() or _is_srun()):
         yield
         return
-    key = f"meeting-{next(_MEETINGS)}/{variable('TORCHELASTIC_RESTART_COUNT', '0')}"
+    key = _of_this_attempt(f"meeting-{next(_MEETINGS)}")
     store = _again(lambda: _meeting(key))
     try:
         yield
@@ -164,7 +164,7 @@ def _again(ask: Callable[[], T]) -> T:
 
 
 def _from_store(topic: str, proposal: str) -> str:
-    key = f"{topic}/{variable('TORCHELASTIC_RESTART_COUNT', '0')}"
+    key = _of_this_attempt(topic)
     store = _open_store()
     if run_dir.rank() == 0:
         store.set(key, proposal)
@@ -184,9 +184,20 @@ def _open_store() -> TCPStore:
     return TCPStore(host, port, is_master=_serves(), timeout=PATIENCE, wait_for_workers=False)
 
 
+def _of_this_attempt(topic: str) -> str:
+    """A key that no earlier attempt has written: an agent's store outlives them. One that rank 0 keeps is new, and a
+    node that has taken a lost one's place counts its restarts from 0.
+    """
+    return f"{topic}/{variable('TORCHELASTIC_RESTART_COUNT', '0')}" if _agent_serves() else topic
+
+
+def _agent_serves() -> bool:
+    return variable("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
 def _serves() -> bool:
     """Does this process keep the store? Under torchrun its agent may."""
-    return run_dir.rank() == 0 and variable("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    return run_dir.rank() == 0 and not _agent_serves()
 
 
 def _address() -> tuple[str, int]:
