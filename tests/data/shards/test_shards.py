@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import tarfile
@@ -18,7 +19,7 @@ from lightloom.core.errors import UserError
 from lightloom.data.images.augment import Augment
 from lightloom.data.images.datamodule import ImageDataModule
 from lightloom.data.images.readers import Split
-from lightloom.data.images.shards import ShardedImages
+from lightloom.data.images.shards import ShardedImages, index_others, png
 from lightloom.data.sampling import Blocks, EvenBatches, KeyedBatches
 from lightloom.data.shards import store
 from lightloom.data.shards.conversion import convert
@@ -100,6 +101,40 @@ def test_shards_have_no_more_bytes_than_they_may(tmp_path):
     assert all(path.stat().st_size <= 8000 for path in (tmp_path / "out").glob("*.tar"))
     (found,) = list(sharded(tmp_path / "out", eval_batch_size=100).eval_loader("train"))
     assert torch.equal(found[0], Images().read("train").images)
+
+
+# --- those of other programs
+
+
+def theirs(folder: Path, name: str, images: Split, extra: Sequence[tarfile.TarInfo] = (), **header: Any) -> Path:
+    """A tar file as WebDataset's own writer makes it: times with a fraction take an extended header each."""
+    folder.mkdir(exist_ok=True)
+    with tarfile.open(folder / name, "w") as archive:
+        for i in range(len(images)):
+            for ending, content in (("cls", str(int(images.labels[i])).encode()), ("PNG", png(images.images[i]))):
+                about = tarfile.TarInfo(f"photos/{i:04d}.{ending}")
+                about.size = len(content)
+                for key, value in header.items():
+                    setattr(about, key, value)
+                archive.addfile(about, io.BytesIO(content))
+        for about in extra:
+            archive.addfile(about)
+    return folder / name
+
+
+@pytest.mark.parametrize("header", [{}, {"mtime": 1.25}, {"uname": "x" * 40}, {"pax_headers": {"comment": "é" * 200}}])
+def test_tar_files_of_others_are_indexed_where_they_lie(tmp_path, header):
+    for name, part in (("photos-train-0000.tar", "train"), ("photos-validation-0000.tar", "val")):
+        theirs(tmp_path / "x", name, Images().read(part), **header)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "x").iterdir()}
+    assert index_others(tmp_path / "x", Images.classes) == {"train": SIZE, "val": 11}
+    assert {name: (tmp_path / "x" / name).read_bytes() for name in before} == before
+    for name in ("train", "val"):
+        (found,) = list(sharded(tmp_path / "x", eval_batch_size=100).eval_loader(name))
+        assert torch.equal(found[0], Images().read(name).images)
+        assert torch.equal(found[1], Images().read(name).labels)
+    with pytest.raises(UserError, match="is there already"):
+        index_others(tmp_path / "x")
 
 
 # --- the order
@@ -266,6 +301,39 @@ LINK = tarfile.TarInfo("a.lnk")
 LINK.type, LINK.linkname = tarfile.SYMTYPE, "/etc/passwd"
 LONG = tarfile.TarInfo("a.txt")
 LONG.size = 10**9
+
+
+FOREIGN = {
+    "a link": (lambda f: theirs(f, "a.tar", Images().read("val"), [LINK]), "a.lnk is no plain file"),
+    "a cut": (
+        lambda f: (p := theirs(f, "a.tar", Images().read("val"))).write_bytes(p.read_bytes()[:5000]),
+        "a.tar: is no plain tar",
+    ),
+    "no tar": (lambda f: (f / "a.tar").write_bytes(b"x" * 2000), "is no plain tar file"),
+    "no file": (lambda f: None, "has no .tar file to index"),
+    "a class": (lambda f: theirs(f, "a.tar", Split(**LABELLED)), "its .cls is b'-1'; expected a whole number from 0"),
+    "a name": (lambda f: theirs(f, "a b.tar", Images().read("val")), "is not called by letters, digits"),
+    "names": (lambda f: theirs(f, "a.tar", Images().read("val")), "have a class 2; name them all"),
+    "twice": (lambda f: twice(theirs(f, "a.tar", Images().read("val"))), "do not follow each other"),
+}
+LABELLED = {"images": torch.zeros(1, 3, 5, 5, dtype=torch.uint8), "labels": torch.tensor([-1])}
+
+
+def twice(path: Path) -> None:
+    content = path.read_bytes().rstrip(b"\0")
+    content += bytes(-len(content) % tarfile.BLOCKSIZE)
+    path.write_bytes(content + path.read_bytes())
+
+
+@pytest.mark.parametrize("fault", FOREIGN)
+def test_what_is_wrong_with_tar_files_of_others_is_one_sentence(tmp_path, fault):
+    make, says = FOREIGN[fault]
+    make(tmp_path)
+    with pytest.raises(UserError) as raised:
+        index_others(tmp_path, ["one", "two"])
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / INDEX).exists()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from torch import Tensor
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.ranges import Count
-from lightloom.data.images.layout import SplitName
+from lightloom.data.images.layout import WORDS, SplitName
 from lightloom.data.images.readers import Split
+from lightloom.data.shards.indexing import index
 from lightloom.data.shards.reading import ShardReader
 from lightloom.data.shards.writing import Packed
 from lightloom.ops.images import grid
@@ -33,6 +35,21 @@ class ShardedImages(ShardReader):
     def read(self, split: SplitName) -> Split | None:
         found = self.index.part(split, self.window)
         return None if found is None else Split(shards=found, labels=found.labels)
+
+
+def index_others(folder: Path, classes: Sequence[str] = ()) -> dict[str, int]:
+    """Write an index for the tar files of another program in a folder; of each part the number of samples.
+
+    Its part is a word of a file's name, `imagenet-val-0003.tar`; others are for training. classes: their names.
+    UserError as `indexing.index` raises it, and where there is no tar file.
+    """
+    parts = dict[str, list[Path]]()
+    for path in sorted(folder.glob("*.tar")):
+        words = re.split(r"[\W_\d]+", path.stem.lower())
+        parts.setdefault(next((WORDS[word] for word in words if word in WORDS), "train"), []).append(path)
+    if not parts:
+        raise UserError(f"{folder}: has no .tar file to index.")
+    return index(folder, KIND, parts, classes)
 
 
 def facts(datamodule: Any) -> dict[str, Any]:

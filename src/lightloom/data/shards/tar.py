@@ -5,12 +5,14 @@ Nothing is ever unpacked to a disk; the names of members are compared, and never
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections.abc import Mapping
 
 from lightloom.core.errors import UserError
 
 END = bytes(2 * tarfile.BLOCKSIZE)
+EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME)  # about the member that follows
 
 
 def members(content: bytes, name: str) -> dict[str, bytes]:
@@ -22,6 +24,8 @@ def members(content: bytes, name: str) -> dict[str, bytes]:
             about = tarfile.TarInfo.frombuf(content[place:begin], "utf-8", "surrogateescape")
         except tarfile.HeaderError as error:
             raise UserError(f"{name}: is no part of a tar file ({error}); write the shards anew.") from error
+        if about.type in EXTENDED:
+            return _extended(content, name)
         if about.type != tarfile.REGTYPE or not 0 <= about.size <= len(content) - begin:
             raise UserError(f"{name}: {about.name[:60]!r} in it is no plain file; write the shards anew.")
         found[ending(about.name)] = content[begin : begin + about.size]
@@ -29,9 +33,29 @@ def members(content: bytes, name: str) -> dict[str, bytes]:
     return found
 
 
+def _extended(content: bytes, name: str) -> dict[str, bytes]:
+    """The same of a part that another program wrote, with headers that say more than a plain one has room for."""
+    found = dict[str, bytes]()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content + END), mode="r:") as archive:
+            for about in archive:
+                if about.type != tarfile.REGTYPE or not (file := archive.extractfile(about)):
+                    raise UserError(f"{name}: {about.name[:60]!r} in it is no plain file; write the shards anew.")
+                found[ending(about.name)] = file.read()
+    except (tarfile.TarError, ValueError, OverflowError) as error:
+        raise UserError(f"{name}: is no part of a tar file ({error}); write the shards anew.") from error
+    return found
+
+
 def ending(name: str) -> str:
     """What follows the first dot of a file's name: `a.b/0001.mask.png` -> `mask.png`."""
     return name.rpartition("/")[2].partition(".")[2].lower()
+
+
+def key_of(name: str) -> str:
+    """What is before it, with the folder: the name of a sample."""
+    folder, slash, file = name.rpartition("/")
+    return folder + slash + file.partition(".")[0]
 
 
 def packed(key: str, parts: Mapping[str, bytes]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,17 @@ def _part(out: Path, name: str, found: Iterable[Packed], samples: int, size: int
             file.write(content)
         shards.append({"name": shard, "samples": len(its), "bytes": len(content)})
         records += its
+    return written_records(out, name, shards, records)
+
+
+def written_records(
+    out: Path, name: str, shards: Sequence[Mapping[str, Any]], records: Sequence[Record]
+) -> dict[str, Any]:
+    """Write where the samples of a part lie; what index.json says of the part."""
     table = np.array(records, RECORD).tobytes()
     with atomic_io.replacing(out / f"{name}.index") as file:
         file.write(table)
-    return {"sha256": hashlib.sha256(table).hexdigest(), "shards": shards}
+    return {"sha256": hashlib.sha256(table).hexdigest(), "shards": list(shards)}
 
 
 def _shards(found: Iterable[Packed], samples: int, size: int) -> Iterator[tuple[bytes, list[Record]]]:
