@@ -28,6 +28,7 @@ COMMANDS = {
     "throughput": ["throughput.py", "--model", "mlp", "lenet", "--epochs", "4"],
     "throughput-resnet18": ["throughput.py", "--model", "resnet18", "--epochs", "3"],
     "wgan-gp": ["wgan_gp.py", "--epochs", "3", "--width", "64"],
+    "biggan": ["biggan.py", "--epochs", "4"],
     "mean-average-precision": ["mean_average_precision.py", "--rounds", "3"],
     "guards": ["guards.py", "--blocks", "10"],
     "growth": ["growth.py", "--epochs", "2", "--plot", "growth.png"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from lightloom.engine import checkpoint
 from lightloom.losses.adversarial import Hinge, NonSaturating, Wasserstein
 from lightloom.losses.lipschitz import R1, GradientPenalty, WeightClipping
 from lightloom.losses.orthogonal import OrthogonalRegularization
+from lightloom.modules.acgan import ACGAN
 from lightloom.modules.bigan import BiGAN
 from lightloom.modules.bigbigan import BigBiGAN
 from lightloom.modules.conditional_gan import ConditionalGAN
@@ -103,6 +105,22 @@ class Projected(Discriminator):
 def conditional(**options: Any) -> ConditionalGAN:
     defaults = {"loss": Hinge(), "generator_optimizer": adam, "discriminator_optimizer": adam, "n_critic": 2}
     return ConditionalGAN(OfClass(), Projected(), **{**defaults, **options})
+
+
+class SaysTheClass(Discriminator):
+    """Images to a score and the logits of three classes."""
+
+    def __init__(self) -> None:
+        super().__init__(outputs=4)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = super().forward(images)
+        return outputs[:, 0], outputs[:, 1:]
+
+
+def acgan(**options: Any) -> ACGAN:
+    defaults = {"loss": NonSaturating(), "generator_optimizer": adam, "discriminator_optimizer": adam, "n_critic": 2}
+    return ACGAN(OfClass(), SaysTheClass(), **{**defaults, **options})
 
 
 def gan(**options: Any) -> GAN:
@@ -229,7 +247,7 @@ def test_k_discriminator_steps_then_one_of_the_generator_over_the_ends_of_epochs
     assert trainer.global_step == 21 // k
 
 
-@pytest.mark.parametrize("make", [gan, bigan, bigbigan, vae_gan])
+@pytest.mark.parametrize("make", [gan, acgan, bigan, bigbigan, vae_gan])
 def test_the_idle_players_weights_stay_and_the_movers_move(tmp_path, make):
     watch = Watch()
     trainer = fit(seeded(make), tmp_path, callbacks=[watch])
@@ -416,6 +434,44 @@ def test_both_players_are_told_the_classes_of_the_real_images():
     assert torch.equal(module.decode(z), module.decode(z, module.classes_of(z)))
 
 
+def test_acgan_losses_are_the_papers():
+    """Section 3, one image after another: the discriminator ascends L_S + L_C, the generator L_C - L_S's own part."""
+    module = seeded(acgan).eval()
+    module.log = module.means.add = lambda *_, **__: None
+    real, labels, z = torch.rand(6, 1, 8, 8) * 2 - 1, torch.tensor([0, 2, 1, 1, 0, 2]), torch.randn(6, 4)
+    module.noise = lambda _: z
+    l_s, l_c, fooled, own = (torch.zeros(()) for _ in range(4))
+    for x, fake, label in zip(real, module.generator(z, labels), labels, strict=True):
+        (s_real, c_real), (s_fake, c_fake) = module.discriminator(x[None]), module.discriminator(fake[None])
+        l_s = l_s + (s_real.sigmoid().log() + (1 - s_fake.sigmoid()).log()).sum() / 6
+        l_c = l_c + (c_real.softmax(1)[0, label] * c_fake.softmax(1)[0, label]).log() / 6
+        fooled, own = fooled + s_fake.sigmoid().log().sum() / 6, own + c_fake.softmax(1)[0, label].log() / 6
+    torch.testing.assert_close(module.discriminator_loss(real, labels), -(l_s + l_c))
+    torch.testing.assert_close(module.generator_loss(real, labels), -(fooled + own))
+
+
+@pytest.mark.parametrize("options", [{}, {"penalty": R1(2.0)}, {"loss": Hinge(), "penalty": GradientPenalty(3.0)}])
+def test_an_acgan_whose_logits_are_equal_is_a_gan_and_the_classes_entropy(options):
+    """Where the classes are all alike to it, each of the two cross-entropies is log 3, and the rest is a GAN's."""
+    options = {"loss": NonSaturating(), "n_critic": 1, **options}
+    module = seeded(acgan, **options).eval()
+    with torch.no_grad():
+        for weights in module.discriminator.head.parameters():
+            weights[1:] = 0
+    plain = seeded(acgan, **options).eval()
+    plain.load_state_dict(module.state_dict())
+    real, labels, z = torch.rand(6, 1, 8, 8) * 2 - 1, torch.tensor([0, 2, 1, 1, 0, 2]), torch.randn(6, 4)
+    for each in (module, plain):
+        each.means.add, each.noise = lambda *_, **__: None, lambda _: z
+    of_plain = []
+    for loss in (ConditionalGAN.discriminator_loss, ConditionalGAN.generator_loss):
+        torch.manual_seed(1)
+        of_plain.append(loss(plain, real, labels))
+    torch.manual_seed(1)
+    torch.testing.assert_close(module.discriminator_loss(real, labels), of_plain[0] + 2 * math.log(3))
+    torch.testing.assert_close(module.generator_loss(real, labels), of_plain[1] + math.log(3))
+
+
 def test_the_shares_of_classes_are_those_of_the_training_data(tmp_path):
     trainer = fit(seeded(conditional), tmp_path, max_epochs=1)
     labels = trainer.datamodule.split("train").labels
@@ -594,6 +650,7 @@ RESUMED: dict[str, Any] = {
         ),
         {"callbacks": lambda: [GeneratorAverage(decay=0.9, start=2, batches=2)]},
     ),
+    "acgan": (acgan, {}),
     "bigan": (bigan, {}),
     "bigbigan": (bigbigan, {}),
     "vae_gan": (vae_gan, {}),

@@ -11,7 +11,8 @@ from torch import distributions as d
 from torch.utils.data import DataLoader
 
 from lightloom.core.errors import UserError
-from lightloom.losses.likelihoods import Bernoulli, Gaussian
+from lightloom.losses import likelihoods
+from lightloom.losses.likelihoods import Bernoulli, Gaussian, StaticBernoulli
 from lightloom.modules import vae
 from lightloom.modules.vae import VAE
 from lightloom.networks.autoencoder import Decoder, Encoder
@@ -97,32 +98,34 @@ def test_elbo_is_its_closed_form():
 
 @torch.no_grad()
 def test_importance_weights_tighten_the_bound_from_elbo_to_evidence():
-    module, x = linear(shift=0.3, widen=0.5), images(300, (1, 1, PIXELS))
+    module, x = linear(shift=0.3, widen=0.5), images(3000, (1, 1, PIXELS))
     elbo, evidence = module.bounds(x, 100)["elbo"].mean(), log_evidence(module, x).mean()
     bounds = [module.bounds(x, samples)["iwae"].mean() for samples in (2, 8, 64)]
     assert elbo < bounds[0] < bounds[1] < bounds[2] < evidence
     assert evidence - bounds[2] < 0.1 * (evidence - elbo)
 
 
-@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.4)], ids=["Bernoulli", "Gaussian"])
+@pytest.mark.parametrize(
+    "likelihood", [Bernoulli(), StaticBernoulli(), Gaussian(0.4)], ids=lambda one: type(one).__name__
+)
 @torch.no_grad()
 def test_bounds_are_those_of_a_slow_computation(likelihood):
     """One image, one draw, one pixel at a time."""
     module, x, samples = perceptron(likelihood), images(), 3
     found = module.bounds(x, samples)
     eps = normals(content_keys(x, vae._LATENTS), samples * 3).view(-1, samples, 3)
-    targets = likelihood.target(x, content_keys(x, vae._PIXELS))
+    targets = likelihood.target(x, content_keys(x, likelihoods.PIXELS))
     for i, target in enumerate(targets):
         mu, log_var = module.encoder(target[None])[0].split(3)
         q, prior = d.Normal(mu, (log_var / 2).exp()), d.Normal(torch.zeros(3), torch.ones(3))
-        likelihoods, weights = [], []
+        found_p, weights = [], []
         for draw in eps[i]:
             z = mu + q.stddev * draw
             output = module.decoder(z[None])[0]
             p = d.Bernoulli(logits=output) if isinstance(likelihood, Bernoulli) else d.Normal(output, 0.4)
-            likelihoods.append(sum(float(value) for value in p.log_prob(target).flatten()))
-            weights.append(likelihoods[-1] + float((prior.log_prob(z) - q.log_prob(z)).sum()))
-        kl, reconstruction = float(d.kl_divergence(q, prior).sum()), sum(likelihoods) / samples
+            found_p.append(sum(float(value) for value in p.log_prob(target).flatten()))
+            weights.append(found_p[-1] + float((prior.log_prob(z) - q.log_prob(z)).sum()))
+        kl, reconstruction = float(d.kl_divergence(q, prior).sum()), sum(found_p) / samples
         iwae = math.log(sum(math.exp(w) for w in weights) / samples)
         expected = {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, "iwae": iwae}
         assert {name: float(value[i]) for name, value in found.items()} == pytest.approx(expected, abs=1e-4)
@@ -204,17 +207,55 @@ def test_a_figure_depends_neither_on_batches_nor_on_the_generator():
         torch.testing.assert_close(values, alone, rtol=1e-5, atol=1e-5)
 
 
-def test_a_test_reports_the_mean_over_images_of_uneven_batches():
-    module, x = perceptron(iwae_samples=4), images()
+def reported(module: VAE, *parts: Tensor) -> dict[str, float]:
+    """What a test of these batches reports."""
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="cpu", enable_checkpointing=False, **quiet)
-    batches = [(x[:5], torch.zeros(5)), (x[5:], torch.zeros(2))]
-    results = trainer.test(module, dataloaders=DataLoader(batches, batch_size=None), verbose=False)[0]
+    batches = [(part, torch.zeros(len(part))) for part in parts]
+    return dict(trainer.test(module, dataloaders=DataLoader(batches, batch_size=None), verbose=False)[0])
+
+
+def test_a_test_reports_the_mean_over_images_of_uneven_batches():
+    module, x = perceptron(iwae_samples=4), images()
+    results = reported(module, x[:5], x[5:])
     with torch.no_grad():
         bounds = module.bounds(x, 4)
     bounds["iwae_4"] = bounds.pop("iwae")
     expected = {f"test/{name}": float(values.mean()) for name, values in bounds.items()}
     assert results == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_share_of_the_images_stands_for_all_in_the_bound_by_many_draws():
+    """The mean over images is that of all of them up to the choice's noise, whatever the batches."""
+    x, draws, share = images(900, seed=4), 2 * vae.FEW, 0.25
+    few, all_of_them = (reported(perceptron(iwae_samples=n), x) for n in (vae.FEW, draws))
+    part = reported(perceptron(iwae_samples=draws, iwae_share=share), x)
+    with torch.no_grad():
+        added = perceptron().bounds(x, draws)["iwae"] - perceptron().bounds(x, vae.FEW)["iwae"]
+    noise = float(added.square().mean() * (1 - share) / share / len(x)) ** 0.5
+    name = f"test/iwae_{draws}"
+    assert 0 < abs(part[name] - all_of_them[name]) < 3 * noise
+    assert part[name] != few[f"test/iwae_{vae.FEW}"]
+    assert reported(perceptron(iwae_samples=draws, iwae_share=share), x[700:], x[:700]) == pytest.approx(part, abs=1e-4)
+    assert reported(perceptron(iwae_samples=draws), x)[name] == pytest.approx(all_of_them[name], abs=1e-5)
+
+
+@torch.no_grad()
+def test_many_draws_are_as_many_independent_ones():
+    draws = torch.stack(list(perceptron()._draws(images(), 2 * vae.FEW + 3)))
+    assert draws.shape == (2 * vae.FEW + 3, 7, 3)
+    assert len(draws.flatten().unique()) == draws.numel()
+    assert torch.equal(draws[: vae.FEW], torch.stack(list(perceptron()._draws(images(), vae.FEW))))
+
+
+@torch.no_grad()
+def test_static_pixels_are_drawn_once_and_as_often_white_as_the_grey_values_say():
+    static, x = StaticBernoulli(), images(400)
+    drawn = static.target(x)
+    assert torch.equal(drawn[5:9], static.target(x[5:9], torch.arange(4)))
+    assert torch.equal(drawn, Bernoulli().target(x, content_keys(x, likelihoods.PIXELS)))
+    assert abs(float((drawn - x).mean())) < 3 / drawn.numel() ** 0.5
+    assert not torch.equal(Bernoulli().target(x), drawn)
 
 
 @torch.no_grad()

@@ -14,7 +14,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lightloom.core.parts import part
 from lightloom.core.ranges import Positive, checked
-from lightloom.ops.rng import uniforms
+from lightloom.ops.rng import content_keys, uniforms
+
+PIXELS = 1  # the seed by which an image's content decides its pixels
 
 
 def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
@@ -74,6 +76,17 @@ class Bernoulli:
 
     def mean(self, output: Tensor) -> Tensor:
         return output.sigmoid()
+
+
+@part
+class StaticBernoulli(Bernoulli):
+    """Black and white pixels, drawn once for each image, by its content; else as Bernoulli.
+
+    Larochelle & Murray 2011, The Neural Autoregressive Distribution Estimator, whose own draw of MNIST is another.
+    """
+
+    def target(self, images: Tensor, keys: Tensor | None = None) -> Tensor:
+        return super().target(images, content_keys(images, PIXELS))
 
 
 @part

@@ -6,7 +6,7 @@ Goodfellow et al. 2014, Generative Adversarial Nets, Algorithm 1; Arjovsky et al
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -45,6 +45,8 @@ class GAN(pl.LightningModule):
     accumulation: parts that a batch is taken in, one after the other, for one step; batch norm is by part.
     """
 
+    measures: ClassVar[tuple[str, ...]] = ("d_real", "d_fake")  # besides both players' loss and gradient
+
     @checked
     def __init__(
         self,
@@ -75,7 +77,7 @@ class GAN(pl.LightningModule):
         players = ("discriminator", "generator")
         measured = [f"{player}_{what}" for what in ("loss", "grad_norm") for player in players]
         self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
-        self.means = TrainingMeans(*measured, "d_real", "d_fake", remedy=REMEDY)
+        self.means = TrainingMeans(*measured, *self.measures, remedy=REMEDY)
 
     @property
     def batches_per_step(self) -> int:
@@ -102,12 +104,19 @@ class GAN(pl.LightningModule):
         with torch.no_grad():
             fake = self.generator(self.noise(real), *condition)
         real_scores, fake_scores = self.score(real, *condition), self.score(fake, *condition)
-        loss = self.loss.discriminator(real_scores, fake_scores)
-        if self.penalty is not None and self._is_due(every := getattr(self.penalty, "every", 1)):
-            loss = loss + every * self.penalty(lambda images: self.score(images, *condition), real, fake)
-        judged = {"d_real": self.loss.judgement(real_scores).mean(), "d_fake": self.loss.judgement(fake_scores).mean()}
-        self.means.add(discriminator_loss=loss, **judged)
+        loss = self.loss.discriminator(real_scores, fake_scores) + self.penalized(real, fake, *condition)
+        self.means.add(discriminator_loss=loss, **self.judgements(real_scores, fake_scores))
         return loss
+
+    def penalized(self, real: Tensor, fake: Tensor, *condition: Tensor) -> Tensor | float:
+        """The penalty on the discriminator, a scalar; 0 where there is none, or none is due."""
+        if self.penalty is None or not self._is_due(every := getattr(self.penalty, "every", 1)):
+            return 0.0
+        return every * self.penalty(lambda images: self.score(images, *condition), real, fake)
+
+    def judgements(self, real_scores: Tensor, fake_scores: Tensor) -> dict[str, Tensor]:
+        """The means of what the discriminator thinks of real and of generated images, from its scores (B,) of each."""
+        return {"d_real": self.loss.judgement(real_scores).mean(), "d_fake": self.loss.judgement(fake_scores).mean()}
 
     def generator_loss(self, real: Tensor, *condition: Tensor) -> Tensor:
         loss = self.loss.generator(self.score(self.generator(self.noise(real), *condition), *condition))
@@ -118,9 +127,12 @@ class GAN(pl.LightningModule):
 
     def score(self, images: Tensor, *condition: Tensor) -> Tensor:
         """The discriminator's scores (B,) of images in [-1, 1], in training of augmented ones."""
-        seen = self.augment(images) if self.augment is not None and self.training else images
-        scores: Tensor = self.discriminator(seen, *condition)
+        scores: Tensor = self.discriminator(self.seen(images), *condition)
         return scores
+
+    def seen(self, images: Tensor) -> Tensor:
+        """The images (B, C, H, W) as the discriminator sees them: in training augmented."""
+        return self.augment(images) if self.augment is not None and self.training else images
 
     def _is_due(self, every: int) -> bool:
         return every == 1 or is_turn(self.trainer, every)

@@ -7,26 +7,28 @@ Autoencoders; beta: Higgins et al. 2017.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Gt, Le
 from torch import Tensor, nn
 
 from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, NotNegative, checked
-from lightloom.losses.likelihoods import Likelihood, kl_divergence
+from lightloom.losses.likelihoods import PIXELS, Likelihood, kl_divergence
 from lightloom.modules.freezing import freezing
 from lightloom.modules.latents import moments
 from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.training_means import TrainingMeans
-from lightloom.ops.rng import content_keys, normals
+from lightloom.ops.rng import content_keys, mix_tensor, normals, uniform
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
 
-_PIXELS, _LATENTS = 1, 2  # seeds of evaluation, the same for all models
+_LATENTS, _CHOSEN = 2, 4  # seeds of evaluation, the same for all models
+FEW = 50  # draws of z that are made at once, and of an image that `iwae_share` leaves out
 
 
 class VAE(pl.LightningModule):
@@ -36,7 +38,9 @@ class VAE(pl.LightningModule):
     Everything is in nats per image: elbo = reconstruction - kl, where reconstruction = E log p(x|z). Evaluation draws
     its pixels and latents by the image's content, so a figure depends neither on batches nor on processes.
     beta: weight of the KL in training. train_samples: draws of z per image in training, which descends the bound of
-    eq. 8 (Burda et al.), with one draw the evidence lower bound. iwae_samples: draws of z per image in a test.
+    eq. 8 (Burda et al.), with one draw the evidence lower bound. iwae_samples: draws of z per image in a test, of which
+    the share `iwae_share` of the images, chosen by their content, gets all; the others get 50, and what more draws add
+    to the chosen ones' bound stands for them too, so that the mean over the images is estimated without bias.
     """
 
     better: ClassVar[dict[str, str]] = {"loss": "min", "elbo": "max", "iwae": "max"}
@@ -53,6 +57,7 @@ class VAE(pl.LightningModule):
         iwae_samples: Count = 50,
         optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
         train_samples: Count = 1,
+        iwae_share: Annotated[float, Gt(0), Le(1)] = 1.0,
     ) -> None:
         super().__init__()
         if train_samples > 1 and beta != 1:
@@ -63,7 +68,7 @@ class VAE(pl.LightningModule):
         self.train_samples = train_samples
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.beta, self.iwae_samples = beta, iwae_samples
+        self.beta, self.iwae_samples, self.iwae_share = beta, iwae_samples, iwae_share
         self.latent_dim: int = decoder.latent_dim  # type: ignore[assignment]
         self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
         self.means = TrainingMeans("loss", "reconstruction", "kl")
@@ -128,7 +133,10 @@ class VAE(pl.LightningModule):
         self._log("val", len(batch[0]), self.bounds(batch[0], samples=1))
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        bounds = self.bounds(batch[0], self.iwae_samples)
+        spares = self.iwae_share < 1 and self.iwae_samples > FEW
+        bounds = self.bounds(batch[0], FEW if spares else self.iwae_samples)
+        if spares:
+            bounds["iwae"] = self._by_all_draws(batch[0], bounds["iwae"])
         self._log("test", len(batch[0]), {**bounds, f"iwae_{self.iwae_samples}": bounds["iwae"]})
 
     def bounds(self, images: Tensor, samples: int) -> dict[str, Tensor]:
@@ -136,17 +144,35 @@ class VAE(pl.LightningModule):
 
         All are of the same draws of z, so that with many of them elbo <= iwae <= log p(x) up to the draws' noise.
         """
-        x = self.likelihood.target(images, content_keys(images, _PIXELS))
+        x = self.likelihood.target(images, content_keys(images, PIXELS))
         mu, log_var = self(x)
-        draws = normals(content_keys(images, _LATENTS), samples * self.latent_dim).view(-1, samples, self.latent_dim)
         likelihoods, weights = [], []
-        for eps in draws.unbind(1):  # no more images at once than an ordinary batch has
+        for eps in self._draws(images, samples):  # no more images at once than an ordinary batch has
             z = mu + (log_var / 2).exp() * eps
             likelihoods.append(self.log_likelihood(x, z))
             weights.append(likelihoods[-1] + log_ratio(eps, log_var, z))
         reconstruction, kl = torch.stack(likelihoods).mean(0), kl_divergence(mu, log_var)
         iwae = torch.stack(weights).logsumexp(0) - math.log(samples)
         return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, "iwae": iwae}
+
+    def _draws(self, images: Tensor, samples: int) -> Iterator[Tensor]:
+        """So many times eps ~ N(0, I), (B, latent_dim), that the images' content decides."""
+        keys = content_keys(images, _LATENTS)
+        for first in range(0, samples, FEW):
+            count = min(FEW, samples - first)
+            values = normals(mix_tensor(first, keys) if first else keys, count * self.latent_dim)
+            yield from values.view(-1, count, self.latent_dim).unbind(1)
+
+    def _by_all_draws(self, images: Tensor, iwae: Tensor) -> Tensor:
+        """The bound by a few draws, (B,), and for the chosen images what all draws add to it, divided by their share.
+
+        Horvitz & Thompson 1952: the mean over images is that of the bounds by all draws, up to the choice's noise.
+        """
+        chosen = uniform(content_keys(images, _CHOSEN), 0) < self.iwae_share
+        added = torch.zeros_like(iwae)
+        if chosen.any():
+            added[chosen] = self.bounds(images[chosen], self.iwae_samples)["iwae"] - iwae[chosen]
+        return iwae + added / self.iwae_share
 
     def _log(self, stage: str, count: int, bounds: dict[str, Tensor]) -> None:
         means = {name: bounds[name[len(stage) + 1 :]].mean() for name in self.logged if name.startswith(f"{stage}/")}

@@ -138,6 +138,24 @@ def test_a_collapse_is_told_once_until_it_heals(tmp_path, caplog, spreads, epoch
         assert "\n" not in message
 
 
+class Outliers(Scripted):
+    """From the second epoch on all samples are equal but two, which are as far apart as all of them were."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        images = super().decode(z)
+        if self.current_epoch:
+            images[2:], images[0], images[1] = 0.5, 6.0, -5.0
+        return images
+
+
+def test_equal_samples_but_a_few_are_told_although_the_mean_distance_is_that_of_the_data(tmp_path, caplog):
+    health, _ = fit(tmp_path, Outliers([1.0, 1.0], [1.0, 1.0]), 2)
+    assert health.history[DIVERSITY][2] > 1
+    (message,) = warned(caplog)
+    assert message.startswith("62 of 64 samples of epoch 2 are nearly alike")
+    assert "the generator has collapsed" in message
+
+
 @pytest.mark.parametrize("by_callback", [True, False])
 @pytest.mark.parametrize(
     ("norms", "epochs"),
