@@ -40,7 +40,8 @@ class Translator(pl.LightningModule):
     0 is what follows; and those as they are written, for BLEU. Training smooths the labels (section 5.4) and takes the
     gradient of the mean over all ids of a step, of its accumulated parts and all processes together. What is measured
     is not smoothed, in nats per id; acc: of ids whose likeliest is right, given those before. A test translates, by
-    beam search (`lightloom.ops.beam_search`) of beam_width texts with length_penalty; a width of 1 is greedy.
+    beam search (`lightloom.ops.beam_search`) of beam_width texts with length_penalty; a width of 1 is greedy. val_bleu:
+    validation translates too, greedily, which takes longer than all else that it does.
     """
 
     better: ClassVar[dict[str, str]] = {
@@ -57,12 +58,13 @@ class Translator(pl.LightningModule):
         label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.1,
         beam_width: Count = 4,
         length_penalty: NotNegative = 0.6,
+        val_bleu: bool = False,
         optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
         super().__init__()
         self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
         self.label_smoothing, self.beam_width, self.length_penalty = label_smoothing, beam_width, length_penalty
-        self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
+        self.val_bleu, self.optimizer_groups = val_bleu, OptimizerGroups.of(optimizer_groups)
         names = [f"{stage}_{name}" for stage in ("val", "test") for name in ("loss", "acc")]
         self.measured = nn.ModuleDict({name: MeanMetric() for name in names})
         self.bleu = Bleu()
@@ -72,7 +74,8 @@ class Translator(pl.LightningModule):
     def logged(self) -> list[str]:
         """The names of all that is logged, known before the first step."""
         measured = [f"{stage}/{name}" for stage in ("val", "test") for name in MEASURES]
-        return [*self.means.logged, *measured, *(f"test/{name}" for name in OF_TEXTS)]
+        translating = ("val", "test") if self.val_bleu else ("test",)
+        return [*self.means.logged, *measured, *(f"{stage}/{name}" for stage in translating for name in OF_TEXTS)]
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Logits (B, T, vocab_size) of the id after each of target, int64 (B, T), a translation of source, (B, S)."""
@@ -100,13 +103,14 @@ class Translator(pl.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Any], batch_idx: int) -> None:
         self._evaluate("val", batch)
+        if self.val_bleu:
+            self._compare(self.translate(batch[0], beam_width=1), batch[2])
 
     def test_step(self, batch: tuple[Tensor, Tensor, Any], batch_idx: int) -> dict[str, list[Hypothesis]]:
         """translations: of each text."""
         self._evaluate("test", batch)
         found = self.translate(batch[0])
-        if decoded := offered(typed(self.trainer).datamodule, "decoded", found):
-            self.bleu.update(decoded([one.ids for one in found]), [[text] for text in batch[2]])
+        self._compare(found, batch[2])
         return {"translations": found}
 
     def on_validation_epoch_end(self) -> None:
@@ -114,9 +118,6 @@ class Translator(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self._log("test")
-        if self.bleu.update_called:
-            self.log_dict({f"test/{name}": value.float() for name, value in self.bleu.compute().items()})
-            self.bleu.reset()
 
     def _evaluate(self, stage: str, batch: tuple[Tensor, Tensor, Any]) -> None:
         logits, ids = self.predicted(batch[0], batch[1])
@@ -124,13 +125,20 @@ class Translator(pl.LightningModule):
         for name, value in found.items():
             cast(MeanMetric, self.measured[f"{stage}_{name}"]).update(value, len(ids))
 
+    def _compare(self, found: list[Hypothesis], texts: list[str]) -> None:
+        """Add translations beside those of people to BLEU, where the data can say what ids are called."""
+        if decoded := offered(typed(self.trainer).datamodule, "decoded", found):
+            self.bleu.update(decoded([one.ids for one in found]), [[text] for text in texts])
+
     def _log(self, stage: str) -> None:
         metrics = {name: cast(MeanMetric, self.measured[f"{stage}_{name}"]) for name in ("loss", "acc")}
         found = {name: metric.compute() for name, metric in metrics.items()}
         self.log_dict(
             {f"{stage}/{name}": value for name, value in {**found, "perplexity": found["loss"].exp()}.items()}
         )
-        for metric in metrics.values():
+        if self.bleu.update_called:
+            self.log_dict({f"{stage}/{name}": value.float() for name, value in self.bleu.compute().items()})
+        for metric in (*metrics.values(), self.bleu):
             metric.reset()
 
     # --- translating
