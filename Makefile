@@ -48,6 +48,9 @@ bench: $(READY)  ## Run the benchmarks that need no GPU, in 20 minutes at most; 
 scoreboard: $(READY)  ## Write the scoreboard of docs/results.md from the runs in logs; fails where a figure has drifted
 	$(BIN)/python benchmarks/scoreboard.py
 
+reproduce: $(READY)  ## All that fills docs/results.md, the cheapest first, resumable; ARGS="--list" or "--until 30" minutes
+	$(BIN)/python benchmarks/reproduce.py $(ARGS)
+
 lint: $(READY)  ## Check style, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -80,5 +83,5 @@ clean:  ## Remove the environment and caches; keep data and logs
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup add train serve test test-fast test-portable test-lightning-loop coverage bench scoreboard lint format lock errors docs new \
+.PHONY: help setup add train serve test test-fast test-portable test-lightning-loop coverage bench scoreboard reproduce lint format lock errors docs new \
 	clean

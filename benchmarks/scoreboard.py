@@ -57,8 +57,8 @@ def main() -> None:
     if args.record:
         kept |= {name: {**kept.get(name, {}), **runs} for name, runs in found.items()}
         atomic_io.write_text(args.kept, json.dumps(kept, indent=1, sort_keys=True) + "\n")
-    write(args.page, table(board, kept, found))
-    print("\n".join([*table(board, kept, found), *drifts]))
+    write(args.page, tables(board, kept, found))
+    print("\n".join([*tables(board, kept, found), *drifts]))
     sys.exit(1 if drifts else 0)
 
 
@@ -119,8 +119,17 @@ def interval(before: Sequence[float], n: int) -> float:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
+def tables(board: dict[str, Any], kept: Record, found: Record) -> list[str]:
+    """The scoreboard as Markdown: the rows that are in no group, then those of each group below its name."""
+    lines: list[str] = []
+    for group in dict.fromkeys(row.get("group", "") for row in board["rows"].values()):
+        rows = {name: row for name, row in board["rows"].items() if row.get("group", "") == group}
+        lines += [*(["", f"Of {group}:", ""] if group else []), *table({**board, "rows": rows}, kept, found)]
+    return lines
+
+
 def table(board: dict[str, Any], kept: Record, found: Record) -> list[str]:
-    """The scoreboard as Markdown: the runs found, else those kept, else the command alone."""
+    """The rows as Markdown: the runs found, else those kept, else the command alone."""
     header = ["what", "command", "published", "metric", "here", "n", "steps", "train s", "runs of"]
     lines = [header, ["---"] * len(header)]
     for name, row in board["rows"].items():
@@ -128,7 +137,7 @@ def table(board: dict[str, Any], kept: Record, found: Record) -> list[str]:
         metric, command = metric_of(board, name), f"`python src/train.py {' '.join(row['options'])}`"
         cells = [row["what"], command, row.get("published", "nothing for this split"), metric]
         if not runs:
-            lines.append([*cells, "", "0", "", "", "none yet"])
+            lines.append([*cells, "", "0", "", "", f"wants {row['needs']}" if "needs" in row else "none yet"])
             continue
         seconds = f"{statistics.mean(run['train_seconds'] for run in runs):.1f}"
         when = max(run["date"] for run in runs) + ("" if name in found else ", not rerun")

@@ -18,6 +18,7 @@ tolerance: 0.001
 rows:
   tiny: {what: a tiny MLP, options: [model=mlp, "model.network.hidden=[8]", trainer.max_epochs=1], published: "0.99"}
   never: {what: never run, options: [model=lenet]}
+  elsewhere: {what: run elsewhere, options: [model=vgg11], needs: a GPU, group: the large ones}
 """
 TINY = ("model=mlp", "model.network.hidden=[8]", "trainer.max_epochs=1", "logger=csv", "trainer=cpu")
 
@@ -59,6 +60,9 @@ def test_the_table_is_of_the_runs_and_is_written_again_the_same(board, runs, tmp
     found = accuracies(runs)
     assert f"| {statistics.mean(found):.4g} ± {statistics.stdev(found):.2g} | 3 |" in first[0]
     assert "| never run | `python src/train.py model=lenet` | nothing for this split | test/acc |  | 0 |" in first[0]
+    alone, grouped = first[0].split("\n\nOf the large ones:\n\n")
+    assert alone.endswith("| none yet |")
+    assert grouped.partition("\n\n")[0].endswith("| wants a GPU |")
     assert first[0].startswith("# Page\n\n<!--")
     assert first[0].endswith("-->\n\nProse.\n")
     assert list(json.loads(first[1])) == ["tiny"]

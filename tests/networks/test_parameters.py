@@ -1,5 +1,6 @@
 """Parameter counts agree with torchvision, the papers, or a closed form. On the meta device this takes no memory."""
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -90,3 +91,11 @@ def test_googlenet_is_torchvisions_with_the_papers_5x5_convolutions():
 def test_googlenet_without_auxiliary_heads_has_7_million_parameters():
     """Table 1's column of parameters sums to 6.8 M without biases, and 1 M of them are the classifier's."""
     assert count(GoogLeNet(3, 1000, 224, auxiliary=False)) / 1e6 == pytest.approx(7.0, abs=0.1)
+
+
+@pytest.mark.parametrize("network", [AlexNet, ZFNet, NiN, partial(VGG, depth=16), GoogLeNet])
+def test_half_the_width_halves_what_each_layer_makes_but_the_last(network):
+    """All widths of the papers are even, seven classes are not."""
+    full, half = (dict(network(3, 7, 64, norm="batch", width=w).named_parameters()) for w in (1.0, 0.5))
+    made = {name: values.shape[0] if values.shape[0] == 7 else values.shape[0] // 2 for name, values in full.items()}
+    assert {name: values.shape[0] for name, values in half.items()} == made

@@ -80,13 +80,22 @@ def at_most(features: nn.Module, side: int, in_channels: int, image_size: int) -
     return pool, channels * min(height, side) ** 2
 
 
-def two_hidden_layers(values: int, num_classes: int, dropout: float) -> nn.Sequential:
-    """The classifier of AlexNet, ZFNet and VGG: dropout on both hidden layers (Krizhevsky et al. 2012, section 4.2)."""
+def thinned(channels: int, width: float) -> int:
+    """`channels` times the multiplier `width`, rounded, at least 1 (Howard et al. 2017, section 3.3)."""
+    return max(1, round(channels * width))
+
+
+def two_hidden_layers(values: int, num_classes: int, dropout: float, width: float = 1.0) -> nn.Sequential:
+    """The classifier of AlexNet, ZFNet and VGG: dropout on both hidden layers (Krizhevsky et al. 2012, section 4.2).
+
+    width: multiplier of the hidden layers' 4096.
+    """
+    hidden = thinned(4096, width)
     return nn.Sequential(
         nn.Flatten(),
-        nn.Linear(values, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout),
-        nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout),
-        nn.Linear(4096, num_classes),
+        nn.Linear(values, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
+        nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
+        nn.Linear(hidden, num_classes),
     )  # fmt: skip
 
 

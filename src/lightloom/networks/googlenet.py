@@ -3,12 +3,27 @@
 Without its local response normalisation, as in our AlexNet.
 """
 
-from collections import OrderedDict
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lightloom.core.ranges import Count, Share
-from lightloom.networks.blocks import Block, Concat, ConvBlock, Norm, feature_shape, max_pool, stem_stride
+from lightloom.core.ranges import Count, Positive, Share
+from lightloom.networks.blocks import Block, Concat, ConvBlock, Norm, feature_shape, max_pool, stem_stride, thinned
+
+INCEPTIONS = {  # the 1x1's width; of the 3x3 and the 5x5 the reducing 1x1's and their own; that after pooling
+    "inception3a": (64, (96, 128), (16, 32), 32),
+    "inception3b": (128, (128, 192), (32, 96), 64),
+    "inception4a": (192, (96, 208), (16, 48), 64),
+    "inception4b": (160, (112, 224), (24, 64), 64),
+    "inception4c": (128, (128, 256), (24, 64), 64),
+    "inception4d": (112, (144, 288), (32, 64), 64),
+    "inception4e": (256, (160, 320), (32, 128), 128),
+    "inception5a": (256, (160, 320), (32, 128), 128),
+    "inception5b": (384, (192, 384), (48, 128), 128),
+}
+LOWER = ("inception3a", "inception3b", "pool3", "inception4a")
+MIDDLE = ("inception4b", "inception4c", "inception4d")
+UPPER = ("inception4e", "pool4", "inception5a", "inception5b")
 
 
 class GoogLeNet(nn.Module):
@@ -16,7 +31,7 @@ class GoogLeNet(nn.Module):
 
     The stem's three halvings (conv1, pool1, pool2) are left out, first to last, until Inception 3a sees a map of
     14 x 14 or more (28 x 28 in the paper). Without a map of 5 x 5 for them
-    (14 x 14 in the paper) there are no auxiliary heads.
+    (14 x 14 in the paper) there are no auxiliary heads. width: multiplier of all widths.
     """
 
     def __init__(
@@ -27,40 +42,22 @@ class GoogLeNet(nn.Module):
         norm: Norm = "none",
         dropout: Share = 0.4,
         auxiliary: bool = True,
+        width: Positive = 1.0,
     ) -> None:
         super().__init__()
-        self.lower = nn.Sequential(
-            OrderedDict(
-                stem=stem(in_channels, stem_stride(image_size, paper=8, at_least=14), norm),
-                inception3a=inception(192, 64, (96, 128), (16, 32), 32, norm),
-                inception3b=inception(256, 128, (128, 192), (32, 96), 64, norm),
-                pool3=max_pool(),
-                inception4a=inception(480, 192, (96, 208), (16, 48), 64, norm),
-            )
-        )
-        self.middle = nn.Sequential(
-            OrderedDict(
-                inception4b=inception(512, 160, (112, 224), (24, 64), 64, norm),
-                inception4c=inception(512, 128, (128, 256), (24, 64), 64, norm),
-                inception4d=inception(512, 112, (144, 288), (32, 64), 64, norm),
-            )
-        )
-        self.upper = nn.Sequential(
-            OrderedDict(
-                inception4e=inception(528, 256, (160, 320), (32, 128), 128, norm),
-                pool4=max_pool(),
-                inception5a=inception(832, 256, (160, 320), (32, 128), 128, norm),
-                inception5b=inception(832, 384, (192, 384), (48, 128), 128, norm),
-            )
-        )
+        self.lower, self.middle, self.upper = nn.Sequential(), nn.Sequential(), nn.Sequential()
+        self.lower.add_module("stem", stem(in_channels, stem_stride(image_size, paper=8, at_least=14), width, norm))
+        x_4a = add_blocks(self.lower, LOWER, thinned(192, width), width, norm)
+        x_4d = add_blocks(self.middle, MIDDLE, x_4a, width, norm)
+        channels = add_blocks(self.upper, UPPER, x_4d, width, norm)
         self.classifier = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(1024, num_classes)
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes)
         )
         side = feature_shape(self.lower, in_channels, image_size)[-1]
         self.auxiliary = auxiliary and side >= 5
         if self.auxiliary:
-            self.aux1 = auxiliary_head(512, side, num_classes, norm)
-            self.aux2 = auxiliary_head(528, side, num_classes, norm)
+            self.aux1 = auxiliary_head(x_4a, side, num_classes, width, norm)
+            self.aux2 = auxiliary_head(x_4d, side, num_classes, width, norm)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
         x_4a = self.lower(x)
@@ -71,12 +68,28 @@ class GoogLeNet(nn.Module):
         return logits
 
 
-def stem(in_channels: int, stride: int, norm: str) -> nn.Sequential:
+def stem(in_channels: int, stride: int, width: float, norm: str) -> nn.Sequential:
     """conv1, pool1, conv2 and pool2: the paper's at stride 8; with a halving left out, 3x3 for 7x7 and no pooling."""
-    conv1 = ConvBlock(in_channels, 64, *((7, 2) if stride == 8 else (3, 1)), norm=norm)
+    narrow, wide = thinned(64, width), thinned(192, width)
+    conv1 = ConvBlock(in_channels, narrow, *((7, 2) if stride == 8 else (3, 1)), norm=norm)
     pool1 = max_pool() if stride >= 4 else nn.Identity()
     pool2 = max_pool() if stride >= 2 else nn.Identity()
-    return nn.Sequential(conv1, pool1, ConvBlock(64, 64, 1, norm=norm), ConvBlock(64, 192, 3, norm=norm), pool2)
+    conv2 = (ConvBlock(narrow, narrow, 1, norm=norm), ConvBlock(narrow, wide, 3, norm=norm))
+    return nn.Sequential(conv1, pool1, *conv2, pool2)
+
+
+def add_blocks(layers: nn.Sequential, names: Sequence[str], channels: int, width: float, norm: str) -> int:
+    """Append these blocks of table 1, which begin with `channels` maps; returns how many they end with."""
+    for name in names:
+        if name not in INCEPTIONS:
+            layers.add_module(name, max_pool())
+            continue
+        one, three, five, pooled = INCEPTIONS[name]
+        three, five = ((thinned(a, width), thinned(b, width)) for a, b in (three, five))
+        one, pooled = thinned(one, width), thinned(pooled, width)
+        layers.add_module(name, inception(channels, one, three, five, pooled, norm))
+        channels = one + three[1] + five[1] + pooled
+    return channels
 
 
 def inception(
@@ -95,12 +108,14 @@ def inception(
     return Block(Concat(branches, out_channels=one + three[1] + five[1] + pooled))
 
 
-def auxiliary_head(in_channels: int, side: int, num_classes: int, norm: str) -> nn.Sequential:
+def auxiliary_head(in_channels: int, side: int, num_classes: int, width: float, norm: str) -> nn.Sequential:
     """Section 5: (B, in_channels, side, side) -> (B, num_classes)."""
-    features = nn.Sequential(nn.AvgPool2d(5, stride=3), ConvBlock(in_channels, 128, 1, norm=norm), nn.Flatten())
+    reduce = ConvBlock(in_channels, thinned(128, width), 1, norm=norm)
+    features = nn.Sequential(nn.AvgPool2d(5, stride=3), reduce, nn.Flatten())
     (values,) = feature_shape(features, in_channels, side)
+    hidden = thinned(1024, width)
     return nn.Sequential(
         features,
-        nn.Linear(values, 1024), nn.ReLU(inplace=True), nn.Dropout(0.7),
-        nn.Linear(1024, num_classes),
+        nn.Linear(values, hidden), nn.ReLU(inplace=True), nn.Dropout(0.7),
+        nn.Linear(hidden, num_classes),
     )  # fmt: skip

@@ -5,29 +5,37 @@ from itertools import pairwise
 
 from torch import nn
 
-from lightloom.core.ranges import Count, Share
-from lightloom.networks.blocks import Block, ConvBlock, Norm, max_pool, stem_stride
+from lightloom.core.ranges import Count, Positive, Share
+from lightloom.networks.blocks import Block, ConvBlock, Norm, max_pool, stem_stride, thinned
 
 
 class NiN(nn.Sequential):
     """(B, C, H, W) -> (B, num_classes): the last mlpconv makes one map for each class, whose average is the logit.
 
     The first stride is 1 as in the paper below 56 px, 2 from there and 4 from 112 px up. Logits are not rectified.
+    width: multiplier of all widths.
     """
 
     def __init__(
-        self, in_channels: Count, num_classes: Count, image_size: Count, norm: Norm = "none", dropout: Share = 0.5
+        self,
+        in_channels: Count,
+        num_classes: Count,
+        image_size: Count,
+        norm: Norm = "none",
+        dropout: Share = 0.5,
+        width: Positive = 1.0,
     ) -> None:
+        w1, w2, w3 = (thinned(channels, width) for channels in (96, 160, 192))
         stride = stem_stride(image_size, paper=4)
         layers = OrderedDict(
-            layer1=mlpconv((in_channels, 192, 160, 96), 5, norm, stride),
+            layer1=mlpconv((in_channels, w3, w2, w1), 5, norm, stride),
             pool1=max_pool(),
             dropout1=nn.Dropout(dropout),
-            layer2=mlpconv((96, 192, 192, 192), 5, norm),
+            layer2=mlpconv((w1, w3, w3, w3), 5, norm),
             pool2=nn.AvgPool2d(3, stride=2, ceil_mode=True),
             dropout2=nn.Dropout(dropout),
-            layer3=mlpconv((192, 192, 192), 3, norm),
-            classifier=ConvBlock(192, num_classes, 1, activation=False),
+            layer3=mlpconv((w3, w3, w3), 3, norm),
+            classifier=ConvBlock(w3, num_classes, 1, activation=False),
             pool=nn.AdaptiveAvgPool2d(1),
             flatten=nn.Flatten(),
         )

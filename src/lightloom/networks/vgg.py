@@ -5,8 +5,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from lightloom.core.ranges import Count, Share
-from lightloom.networks.blocks import Block, ConvBlock, Norm, at_most, two_hidden_layers
+from lightloom.core.ranges import Count, Positive, Share
+from lightloom.networks.blocks import Block, ConvBlock, Norm, at_most, thinned, two_hidden_layers
 from lightloom.networks.choices import one_of
 
 Depth = Literal[11, 13, 16, 19]
@@ -15,7 +15,10 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 class VGG(nn.Sequential):
-    """Five blocks, each halving the map, rounding up, so that small images pass. (B, C, H, W) -> (B, num_classes)."""
+    """Five blocks, each halving the map, rounding up, so that small images pass. (B, C, H, W) -> (B, num_classes).
+
+    width: multiplier of all widths.
+    """
 
     def __init__(
         self,
@@ -25,15 +28,16 @@ class VGG(nn.Sequential):
         depth: Depth,
         norm: Norm = "none",
         dropout: Share = 0.5,
+        width: Positive = 1.0,
     ) -> None:
         super().__init__()
         one_of("depth", depth, get_args(Depth), "model.network.depth")
-        width = in_channels
-        for i, (out_width, convolutions) in enumerate(zip(WIDTHS, CONVOLUTIONS[depth], strict=True), start=1):
-            self.add_module(f"layer{i}", vgg_block(width, out_width, convolutions, norm))
-            width = out_width
+        channels = in_channels
+        for i, (full, convolutions) in enumerate(zip(WIDTHS, CONVOLUTIONS[depth], strict=True), start=1):
+            self.add_module(f"layer{i}", vgg_block(channels, thinned(full, width), convolutions, norm))
+            channels = thinned(full, width)
         self.pool, values = at_most(self, 7, in_channels, image_size)
-        self.classifier = two_hidden_layers(values, num_classes, dropout)
+        self.classifier = two_hidden_layers(values, num_classes, dropout, width)
 
 
 def vgg_block(in_channels: int, width: int, convolutions: int, norm: str) -> Block:
