@@ -24,7 +24,7 @@ from lightloom.core.errors import UserError
 
 OWN = Path(__file__).with_suffix("") / "full"  # files that only a new project has
 TARGETS = ("new", "docs", "bench", "errors", "option-pairs", "lightning-options", "scoreboard")  # scripts stay behind
-TARGETS += ("test-portable",)
+TARGETS += ("test-portable", "reproduce")
 HOOKS = re.compile(r"^.*id: (?:codespell|mypy).*\n", re.MULTILINE)  # of those that look at each commit
 LINT = '[tool.ruff.lint]\nselect = ["E", "F", "W", "I", "B"]  # your style may be another than ours\n'
 

@@ -81,6 +81,7 @@ def create(families: Sequence[str], target: Path) -> Removal:
     _delete(target, list(_tests_of(target, named)), removal)
     named = _python(target, named, removal)
     _rewrite(target, matches(target, ["tests/**/*.json"]), lambda text: _without_entries(text, named), removal)
+    _rewrite(target, matches(target, ["benchmarks/*.yaml"]), lambda text: _without_blocks(text, named), removal)
     _delete(target, list(_checkpoints(target, named)), removal)
     named = named.joined(paths=frozenset(map(str, [*removal.files, *removal.folders, *matches(ROOT, OWN)])))
     _rewrite(target, matches(target, PAGES), lambda text: without_passages(text, named), removal)
@@ -214,6 +215,13 @@ def _without_entries(text: str, named: Named) -> str:
     less = re.sub(r",(\s*[}\]])", r"\1", "".join(kept))
     json.loads(less)
     return less
+
+
+def _without_blocks(text: str, named: Named) -> str:
+    """YAML of named blocks, at the left or below `rows:`, without those with a command that names the family."""
+    parts = re.split(r"^(?=  \w+:)" if "\nrows:\n" in text else r"^(?=\w+:)", text, flags=re.MULTILINE)
+    words = (re.findall(r"[^\s\[,/]+(?:=|\.py)[^\s,\]]*", part) for part in parts)
+    return "".join(part for part, asked in zip(parts, words, strict=True) if not any(map(named.is_in, asked)))
 
 
 def _checkpoints(target: Path, named: Named) -> Iterator[Path]:

@@ -63,6 +63,16 @@ def test_no_source_file_was_edited_but_the_table_of_old_names(copy):
     assert [str(file) for file in changed] == ["src/lightloom/config/aliases.py"]
 
 
+def test_no_benchmark_asks_for_a_removed_configuration(copy):
+    where, _ = copy
+    texts = [path.read_text(encoding="utf-8") for path in (where / "benchmarks").glob("*.yaml")]
+    asked = {pair for text in texts for pair in re.findall(r"\b(model|data|experiment|sweep)=(\w+)", text)}
+    assert len(asked) > 20
+    assert [pair for pair in asked if not (where / "configs" / pair[0] / f"{pair[1]}.yaml").is_file()] == []
+    scripts = {name for text in texts for name in re.findall(r"benchmarks/\w+\.py", text)}
+    assert [name for name in scripts if not (where / name).is_file()] == []
+
+
 def test_every_module_imports_and_every_class_of_a_configuration_is_there(copy):
     where, _ = copy
     found = [path.relative_to(where / "src") for path in (where / "src/lightloom").rglob("*.py")]
