@@ -1,5 +1,7 @@
 """Our networks compute what torchvision's compute, given its weights; plain networks and heads do what papers say."""
 
+from functools import partial
+
 import pytest
 import torch
 import torchvision.models as tv
@@ -7,6 +9,7 @@ from torch import nn
 
 from lightloom.networks.blocks import ConvBlock, feature_shape, stem_stride
 from lightloom.networks.googlenet import GoogLeNet
+from lightloom.networks.mlp import MLP
 from lightloom.networks.resnet import PadShortcut, ResNet
 from lightloom.networks.vgg import VGG
 from lightloom.networks.zfnet import ZFNet
@@ -56,10 +59,12 @@ def test_residual_branch_of_zero_makes_a_resnet_forget_its_depth():
     assert not logits[20, False].any()
 
 
-def test_group_norm_is_the_same_for_every_batch():
-    network = ResNet(1, 10, 16, depth=20, norm="group").train()
+@pytest.mark.parametrize("network", [partial(ResNet, depth=20), MLP], ids=["maps", "values"])
+def test_group_norm_is_the_same_for_every_batch_and_batch_norm_is_not(network):
     x = torch.randn(4, 1, 16, 16)
-    torch.testing.assert_close(network(x)[:1], network(x[:1]))
+    group, batch = (network(1, 10, 16, norm=norm).train() for norm in ("group", "batch"))
+    torch.testing.assert_close(group(x)[:1], group(x[:1]))
+    assert not torch.allclose(batch(x)[:2], batch(x[:2]), atol=0.01)
 
 
 @pytest.mark.parametrize("image_size", [28, 64, 224])

@@ -53,11 +53,14 @@ class Concat(nn.ModuleList):
         return torch.cat([branch(x) for branch in self], dim=1)
 
 
-def normalization(norm: str, channels: int) -> nn.Module:
-    """batch: Ioffe & Szegedy 2015. group: Wu & He 2018, 16 channels to a group, or fewer where 16 does not divide."""
+def normalization(norm: str, channels: int, dimensions: Literal[1, 2] = 2) -> nn.Module:
+    """batch: Ioffe & Szegedy 2015. group: Wu & He 2018, 16 channels to a group, or fewer where 16 does not divide.
+
+    dimensions: 2 for maps (B, C, H, W), 1 for values (B, C).
+    """
     one_of("norm", norm, get_args(Norm), "model.network.norm")
     if norm == "batch":
-        return nn.BatchNorm2d(channels)
+        return nn.BatchNorm2d(channels) if dimensions == 2 else nn.BatchNorm1d(channels)
     return nn.GroupNorm(channels // math.gcd(16, channels), channels)
 
 

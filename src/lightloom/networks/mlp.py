@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from torch import nn
 
 from lightloom.core.ranges import Count, Share
+from lightloom.networks.blocks import Norm, normalization
 from lightloom.networks.choices import one_of
 
 Activation = Literal["relu", "tanh"]
@@ -18,7 +19,10 @@ def activated(name: str) -> nn.Module:
 
 
 class MLP(nn.Sequential):
-    """Linear layers with ReLU, or another activation, between them. (B, C, H, W) -> (B, num_classes)."""
+    """Linear layers, between them a normalization where asked, ReLU or another activation, and dropout.
+
+    (B, C, H, W) -> (B, num_classes).
+    """
 
     def __init__(
         self,
@@ -28,10 +32,12 @@ class MLP(nn.Sequential):
         hidden: Sequence[Count] = (64, 128, 64),
         dropout: Share = 0.0,
         activation: Activation = "relu",
+        norm: Norm = "none",
     ) -> None:
         super().__init__(nn.Flatten())
         width = in_channels * image_size**2
         for units in hidden:
-            self.extend([nn.Linear(width, units), activated(activation), nn.Dropout(dropout)])
+            between = [] if norm == "none" else [normalization(norm, units, dimensions=1)]
+            self.extend([nn.Linear(width, units), *between, activated(activation), nn.Dropout(dropout)])
             width = units
         self.append(nn.Linear(width, num_classes))
