@@ -65,6 +65,14 @@ def test_cifar_resnet_as_table_6(depth, millions):
     assert count(ResNet(3, 10, 32, depth)) / 1e6 == pytest.approx(millions, rel=0.02)
 
 
+def test_a_resnet_as_wide_as_its_width_says():
+    normed = [(3, 8, 3), *4 * [(8, 8, 3)]]
+    for c in (8, 16, 32):
+        normed += [(c, 2 * c, 3), *3 * [(2 * c, 2 * c, 3)], (c, 2 * c, 1)]
+    parameters = sum(conv(*layer) + layer[1] for layer in normed)  # a scale and a shift instead of the bias
+    assert count(ResNet(3, 10, 32, 18, width=1 / 8)) == parameters + linear(64, 10)
+
+
 @pytest.mark.parametrize("depth", set(CIFAR) - {1202})
 def test_option_a_shortcuts_are_free(depth):
     assert count(ResNet(3, 10, 32, depth)) == count(ResNet(3, 10, 32, depth, shortcut=False))

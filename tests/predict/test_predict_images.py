@@ -206,6 +206,40 @@ def test_a_classifier_classifies(tmp_path, photos, kind):
     assert {row["probability"] for row in rows(tmp_path / "out")} == {"1.000000"}
 
 
+class Looks(Classifies):
+    """Is for class 3 where it is bright: its map is the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.same = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.same(images).mean((1, 2, 3))[:, None] * torch.eye(10)[3]
+
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        return self(batch[0]).softmax(1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 512])
+def test_it_is_hot_where_a_classifier_looks(tmp_path, batch_size):
+    for i in range(3):
+        Image.fromarray(np.eye(8, dtype=np.uint8)[i : i + 1].T * np.full((1, 8), 250, np.uint8)).save(
+            tmp_path / f"{i}.png"
+        )
+    predict(tmp_path / "out", Looks(), f"input={tmp_path}", f"batch_size={batch_size}", "saliency=grad_cam")
+    page, _ = grid.read_png(tmp_path / "out/saliency.png")
+    cells = page[:, :, 2 * grid.MARGIN :].split(page.shape[2] // 3, 2)
+    for i, cell in enumerate(cells):
+        heat = cell[:, -112 - 2 * grid.MARGIN : -2 * grid.MARGIN, 112 + grid.MARGIN :][:, :, 8:-16].sum((0, 2))
+        assert heat.argmax() // 14 == i
+        assert heat.min() < heat.max() / 4
+
+
+def test_what_looks_at_nothing_is_not_asked_where(tmp_path, photos):
+    with pytest.raises(UserError, match="saliency=rollout needs a Vision Transformer"):
+        predict(tmp_path / "out", Looks(), f"input={photos}", "saliency=rollout")
+
+
 # --- one bad file among good ones
 
 

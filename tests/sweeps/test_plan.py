@@ -73,8 +73,8 @@ def test_each_sweep_there_is_can_be_planned(sweep):
 def test_the_switchboard_has_each_kind_in_each_place_and_none_once():
     tried = [tuple(str(value) for value in point.values()) for point in read(["sweep=attention"]).grid()]
     assert tried[0] == ("none",)
-    assert set(tried[1:]) == {(kind, at) for kind in ("se", "cbam", "eca") for at in ("[1]", "[3]", "[1, 2, 3]")}
-    assert len(tried) == 10
+    assert set(tried[1:]) == {(kind, at) for kind in ("se", "cbam", "eca") for at in ("[3]", "[1, 2, 3]")}
+    assert len(tried) == 7
 
 
 @pytest.mark.parametrize(

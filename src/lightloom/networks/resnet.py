@@ -10,8 +10,8 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightloom.core.ranges import Count
-from lightloom.networks.blocks import Block, ConvBlock, Norm
+from lightloom.core.ranges import Count, Positive
+from lightloom.networks.blocks import Block, ConvBlock, Norm, thinned
 from lightloom.networks.choices import one_of
 
 IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -26,7 +26,7 @@ class ResNet(nn.Sequential):
     """(B, C, H, W) -> (B, num_classes).
 
     stem: imagenet (7x7 stride 2, max pooling) | cifar (3x3) | auto: cifar for the CIFAR depths and below 64 px.
-    shortcut: False gives the paper's plain network.
+    shortcut: False gives the paper's plain network. width: multiplier of all widths.
     """
 
     def __init__(
@@ -38,23 +38,24 @@ class ResNet(nn.Sequential):
         stem: Stem = "auto",
         shortcut: bool = True,
         norm: Norm = "batch",
+        width: Positive = 1.0,
     ) -> None:
         super().__init__()
         one_of("depth", depth, get_args(Depth), "model.network.depth")
         one_of("stem", stem, get_args(Stem), "model.network.stem")
         small = stem == "cifar" or (stem == "auto" and (depth in CIFAR or image_size < 64))
-        channels = width = 16 if depth in CIFAR else 64
-        self.stem = ConvBlock(in_channels, width, 3, norm=norm) if small else imagenet_stem(in_channels, norm, width)
+        channels = thin = thinned(16 if depth in CIFAR else 64, width)
+        self.stem = ConvBlock(in_channels, thin, 3, norm=norm) if small else imagenet_stem(in_channels, norm, thin)
         option = ("A" if depth in CIFAR else "B") if shortcut else "none"
         bottleneck = depth in IMAGENET and depth >= BOTTLENECK_FROM
         for i, blocks in enumerate((IMAGENET | CIFAR)[depth], start=1):
             layer = nn.Sequential()
             for j in range(blocks):
                 stride = 2 if i > 1 and j == 0 else 1
-                layer.append(Residual(channels, width, stride, bottleneck, option, norm))
-                channels = width * EXPANSION if bottleneck else width
+                layer.append(Residual(channels, thin, stride, bottleneck, option, norm))
+                channels = thin * EXPANSION if bottleneck else thin
             self.add_module(f"layer{i}", layer)
-            width *= 2
+            thin *= 2
         self.pool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
         self.classifier = nn.Linear(channels, num_classes)
 

@@ -1,4 +1,4 @@
-"""predictions.csv with each image's class, and submission.csv for a competition's data."""
+"""predictions.csv with each image's class, submission.csv for a competition's data, saliency.png where asked for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from omegaconf import DictConfig
 
 from lightloom.config.foreign import plain
 from lightloom.core.cells import is_formula
+from lightloom.ops.indices import evenly
+from lightloom.predict.classes.heat import Page
 from lightloom.predict.classes.predictor import Predictor
 from lightloom.predict.faults import Faults
 from lightloom.predict.images import batches, open_images
@@ -21,7 +23,7 @@ log = logging.getLogger("lightloom")
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
     """Classify what `input=` or `data=` names. See `lightloom.predict.contract`."""
     images, output = open_images(cfg, trained), Path(cfg.paths.output_dir)
-    faults, known = Faults(output), plain(trained.data.get("classes"))
+    faults, known, page = Faults(output), plain(trained.data.get("classes")), Page()
     with ExitStack() as stack:
         table = stack.enter_context(predictions(output, ("file", "label", "probability")))
         submission = None
@@ -33,6 +35,9 @@ def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
             table.add(list(zip(names, called, best.tolist(), strict=True)))
             if submission:
                 submission.add(list(zip(names, called, strict=True)))
+            if cfg.saliency and page.lacks:
+                some = evenly(len(batch), page.lacks)
+                page.add(*predictor.look(batch[some], cfg.saliency), [f"{called[i]} {best[i]:.2f}" for i in some])
         table.show()
     if submission:
         log.info("Submission: %s", submission.path)
@@ -40,4 +45,6 @@ def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
             log.warning("The submission lacks %d of its rows; a competition refuses it so.", len(faults.found))
         if any(map(is_formula, (*(known or ()), *(images.ids or ())))):
             log.warning("The submission has cells that a spreadsheet takes for formulas; open it as text only.")
+    if page.cells:
+        log.info("Where it looks: %s", page.write(output / "saliency.png"))
     faults.finish(table.count)

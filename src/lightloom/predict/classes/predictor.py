@@ -8,8 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightloom.core.errors import UserError
 from lightloom.modules.protocols import classifies
+from lightloom.networks.saliency import class_maps, token_maps
+from lightloom.predict.classes.options import Saliency
 from lightloom.predict.contract import Request
+from lightloom.predict.exported import Exported
 from lightloom.predict.images import READING, are_images, fitted
 
 
@@ -32,3 +36,17 @@ class Predictor:
     def predict(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
         """Probabilities (B, num_classes) of images (B, C, H, W) in [0, 1] or uint8, of any size."""
         return self.module.predict_step((fitted(inputs, self.data, self.module.device),), 0).cpu()
+
+    def look(self, inputs: Tensor | Sequence[Tensor], method: Saliency) -> tuple[Tensor, Tensor]:
+        """Images as the classifier sees them, (B, C, H, W) in [0, 1], and where it looks, (B, h, w), not negative.
+
+        inputs: as `predict` takes them. By grad_cam: for the class that is the most probable one.
+        """
+        if isinstance(self.module, Exported):
+            raise UserError(
+                f"saliency={method} looks into a network; name the checkpoint of its run, not what was exported."
+            )
+        images = fitted(inputs, self.data, self.module.device)
+        if method == "rollout":
+            return images, token_maps(self.module, images)
+        return images, class_maps(self.module, images, self.predict(images).argmax(1).to(images.device))
