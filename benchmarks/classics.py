@@ -185,10 +185,11 @@ def cost(options: Sequence[str]) -> tuple[int, float]:
     from lightloom.config.instantiate import build
 
     cfg = compose.without_hydra(compose.compose("train", options))
-    network = build(plain(cfg.model)["network"], "model.network").to("meta").eval()
     size = (1, cfg.data.channels, cfg.data.image_size, cfg.data.image_size)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.empty(size, device="meta"))
+    with torch.device("meta"):
+        network, images = build(plain(cfg.model)["network"], "model.network").eval(), torch.empty(size)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(images)
     return sum(p.numel() for p in network.parameters()), counter.get_total_flops() / 1e9
 
 
