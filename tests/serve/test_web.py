@@ -1,16 +1,26 @@
 """How a capability is asked over a network: found by its place, without torch, its fields bounded."""
 
+import base64
+import io
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import onnx_files
 import pytest
+import torch
 from asking import loaded, said
 from conftest import ROOT
+from PIL import Image
 
+from lightloom.modules.classifier import Classifier
+from lightloom.networks.library import from_timm
+from lightloom.networks.resnet import ResNet
 from lightloom.ops import rng
 from lightloom.predict import choose
+from lightloom.predict.classes.predictor import Predictor
+from lightloom.predict.classes.web import over
 from lightloom.predict.samples.latents import latents
 from lightloom.predict.samples.web import between
 from lightloom.predict.web import LANGUAGES, Choice, Number, Refused, options_of, webs
@@ -59,10 +69,6 @@ def test_a_file_answers_as_its_graph_does(tmp_path):
 
 
 def _picture(pixels: np.ndarray) -> bytes:
-    import io
-
-    from PIL import Image
-
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
@@ -111,6 +117,54 @@ def test_a_checkpoint_is_asked_as_its_predictor_is(family):
     assert OLD[family] in engine.able
     for what in engine.able:
         assert said(engine, what, _picture(np.full((20, 20), 204, np.uint8)))
+
+
+FACTS = {"channels": 3, "image_size": 24, "mean": [0.5] * 3, "std": [0.5] * 3, "classes": ["a", "b"]}
+SMALL = {"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
+NETWORKS = {
+    "cnn": lambda: ResNet(3, 2, 24, 8),
+    "vit": lambda: from_timm("vit_tiny_patch16_224", 3, 2, 24, **SMALL),
+    "mlp": lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 24 * 24, 2)),
+}
+
+
+def classifier(network: str) -> engines.Engine:
+    """As `engines.of_checkpoint` makes one."""
+    torch.manual_seed(0)
+    module = Classifier(NETWORKS[network](), partial(torch.optim.SGD, lr=0.1), 2).eval()
+    predictor = Predictor(module, FACTS)
+    web = webs()["classes"]({**FACTS, "looks": predictor.looks})
+    return engines.Engine("", "", "", {"classes": (web, partial(web.by_predictor, engines.of_arrays(predictor)))})
+
+
+@pytest.mark.parametrize("network", ["cnn", "vit"])
+def test_a_classifier_shows_where_it_looks_in_the_square_that_it_sees(network):
+    engine, picture = classifier(network), np.zeros((40, 80), np.uint8)
+    picture[:, 40:] = 255
+    answer = said(engine, "classes", _picture(picture), look="yes")
+    assert answer["size"] == [80, 40]
+    assert answer["bars"] == said(engine, "classes", _picture(picture))["bars"]
+    with Image.open(io.BytesIO(base64.b64decode(answer["overlay"].partition(",")[2]))) as overlay:
+        alpha = np.asarray(overlay)[..., 3]
+    assert (alpha[:, 20:60] == 255).all()
+    assert not alpha[:, [*range(20), *range(60, 80)]].any()
+    shown = painted(np.repeat(picture[..., None], 3, 2), answer)
+    assert (shown[:, :20] == 0).all()
+    assert (shown[:, 60:] == 255).all()
+
+
+def test_what_cannot_say_where_it_looks_is_not_asked():
+    with pytest.raises(Refused, match="does not have"):
+        said(classifier("mlp"), "classes", _picture(np.zeros((24, 24), np.uint8)), look="yes")
+
+
+@pytest.mark.parametrize("at", [(0, 0), (2, 3)])
+def test_the_hottest_place_is_white(at):
+    heat = np.zeros((4, 4), np.float32)
+    heat[at] = 5.0
+    pixels = np.asarray(over(heat, 40, 40, 1.0)).sum(2)
+    assert tuple(index // 10 for index in np.unravel_index(pixels.argmax(), pixels.shape)) == at
+    assert np.asarray(over(np.zeros((4, 4), np.float32), 8, 8, 1.0))[..., :3].max() == 0  # looks nowhere
 
 
 class ByClass:

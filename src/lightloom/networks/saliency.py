@@ -42,7 +42,7 @@ def class_maps(classify: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     classify: gives logits (B, num_classes). Its last map is the last output (B, C, h, w) of more than one position.
     Raises UserError where there is none, or where attention between patches comes after it.
     """
-    if _attention_layers(classify):
+    if attention_layers(classify):
         raise UserError(
             "saliency=grad_cam weighs the maps of convolutions, and this network attends to patches; "
             "saliency=rollout is for Vision Transformers."
@@ -89,7 +89,7 @@ def token_maps(classify: nn.Module, images: Tensor) -> Tensor:
     return of.unflatten(1, (height, width))
 
 
-def _attention_layers(network: nn.Module) -> list[Any]:
+def attention_layers(network: nn.Module) -> list[Any]:
     """Layers of timm that attend: they can spell out their attention, which then passes through `attn_drop`."""
     return [part for part in network.modules() if hasattr(part, "fused_attn") and hasattr(part, "attn_drop")]
 
@@ -98,7 +98,7 @@ def _attention_layers(network: nn.Module) -> list[Any]:
 def _kept_attention(network: nn.Module) -> Iterator[list[Tensor]]:
     """A list that each layer's attention, (B, heads, N, N), is added to."""
     found: list[Tensor] = []
-    layers = _attention_layers(network)
+    layers = attention_layers(network)
     fused = [layer.fused_attn for layer in layers]
     keep: Callable[..., None] = lambda part, inputs, output: found.append(output)  # noqa: E731
     handles = [layer.attn_drop.register_forward_hook(keep) for layer in layers]

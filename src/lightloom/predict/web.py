@@ -66,7 +66,7 @@ class Choice:
 
 
 Field = Number | Choice
-Predict = Callable[..., Any]  # the predictor's `predict`, arrays for tensors
+Predict = Callable[..., Any]  # the predictor's `predict`, arrays for tensors; by=: another of its methods
 Answers = Callable[..., Mapping[str, Any]]  # an exported file's answers by name, to its inputs
 
 

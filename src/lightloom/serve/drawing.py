@@ -41,8 +41,9 @@ def _boxes(image: Image.Image, answer: Answer) -> Image.Image:
 def _overlay(image: Image.Image, answer: Answer) -> Image.Image:
     content = base64.b64decode(answer["overlay"].partition(",")[2])
     with Image.open(io.BytesIO(content), formats=("PNG",)) as own:
-        over = own.convert("RGB").resize(image.size, Image.Resampling.NEAREST)
-    return Image.blend(image, over, OPACITY / 255)
+        over = own.convert("RGBA").resize(image.size, Image.Resampling.NEAREST)
+    clear = over.getchannel("A").point(lambda alpha: alpha * OPACITY // 255)
+    return Image.composite(over.convert("RGB"), image, clear)
 
 
 PAINTERS: dict[str, Callable[[Image.Image, Answer], Image.Image]] = {"overlay": _overlay, "boxes": _boxes}

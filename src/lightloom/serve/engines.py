@@ -77,9 +77,10 @@ def of_checkpoint(cfg: Mapping[str, Any], threads: int) -> Engine:
     for one in choose.capabilities():
         if one.name in known and one.predictor.accepts(module, request):
             predictor = one.predictor(module, as_config(facts))
-            own = {"latent_dim": getattr(module, "latent_dim", None), "by_class": getattr(predictor, "by_class", False)}
+            own = {"latent_dim": getattr(module, "latent_dim", None)}
+            own |= {name: getattr(predictor, name, False) for name in ("by_class", "looks")}
             web = known[one.name]({**facts, **own})
-            able[one.name] = (web, partial(web.by_predictor, _of_arrays(predictor)))
+            able[one.name] = (web, partial(web.by_predictor, of_arrays(predictor)))
     if not able:
         raise UserError(
             f"{trained.run_name}: {type(module).__name__} does none of what serve.py can ask ({', '.join(known)}); "
@@ -88,8 +89,8 @@ def of_checkpoint(cfg: Mapping[str, Any], threads: int) -> Engine:
     return Engine(trained.run_name, str(trained.data.get("name")), str(module.device), able)
 
 
-def _of_arrays(predictor: Any) -> Callable[..., Any]:
-    """The predictor's `predict` of arrays, or texts, to arrays."""
+def of_arrays(predictor: Any) -> Callable[..., Any]:
+    """The predictor's `predict`, or the method that `by` names, of arrays, or texts, to arrays."""
     import numpy as np
     import torch
 
@@ -105,7 +106,7 @@ def _of_arrays(predictor: Any) -> Callable[..., Any]:
             return {name: to_arrays(value) for name, value in found.items()}
         return [to_arrays(value) for value in found] if isinstance(found, list | tuple) else found
 
-    return lambda *given: to_arrays(predictor.predict(*map(to_tensors, given)))
+    return lambda *given, by="predict": to_arrays(getattr(predictor, by)(*map(to_tensors, given)))
 
 
 def _cores() -> int:

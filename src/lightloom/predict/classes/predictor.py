@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightloom.core.errors import UserError
 from lightloom.modules.protocols import classifies
-from lightloom.networks.saliency import class_maps, token_maps
+from lightloom.networks.saliency import attention_layers, class_maps, token_maps
 from lightloom.predict.classes.options import Saliency
 from lightloom.predict.contract import Request
 from lightloom.predict.exported import Exported
@@ -50,3 +50,16 @@ class Predictor:
         if method == "rollout":
             return images, token_maps(self.module, images)
         return images, class_maps(self.module, images, self.predict(images).argmax(1).to(images.device))
+
+    @property
+    def looks(self) -> bool:
+        """Can it be found where it looks? Tried on one image."""
+        try:
+            self.attended(torch.zeros(1, self.data["channels"], self.data["image_size"], self.data["image_size"]))
+        except UserError:
+            return False
+        return True
+
+    def attended(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
+        """Where it looks, (B, h, w), not negative: by rollout where patches attend, else by Grad-CAM."""
+        return self.look(inputs, "rollout" if attention_layers(self.module) else "grad_cam")[1].cpu()
