@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from scoreboard import HERE, cell
+from scoreboard import HERE, cell, write
 
 from lightloom.config import compose
 
@@ -36,6 +36,7 @@ RATE = "model.optimizer.lr"
 RATES = ("1e-3", "3e-3", "1e-2")
 SEEDS = (0, 1, 2)
 LIBRARIES = ("timm", "torchvision", "torch.utils.tensorboard", "matplotlib.pyplot", "lightloom.engine.evaluate")
+MARKS = ("<!-- classics: written by benchmarks/classics.py --page -->", "<!-- end of the classics -->")
 Run = dict[str, Any]  # what results.json says, and cpu_seconds
 Runs = dict[tuple[str, int], Run]  # by rate and seed
 
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--until", type=float, default=float("inf"), metavar="minutes", help="begin no run after these")
     parser.add_argument("--into", type=Path, default=compose.ROOT / "logs/classics", help="the folder of the runs")
     parser.add_argument("--table", action="store_true", help="train nothing; the table of the runs there are")
+    parser.add_argument("--page", action="store_true", help="write the table into docs/results.md as well")
     args = parser.parse_args()
     end = 0.0 if args.table else time.monotonic() + 60 * args.until
     folder = args.into.absolute() / slug(args.set, args.full)
@@ -58,8 +60,10 @@ def main() -> None:
         for (rate, seed), run in found[name].items():
             print(f"{name:12} lr {rate} seed {seed}  {figures(run)}", flush=True)
     networks = {name: options_of(board[name], args.set, args.full) for name in args.only}
-    print("\n" + "\n".join(table(board, networks, found)))
-    print("\n".join(advice(board, found)))
+    lines = table(board, networks, found)
+    print("\n".join(["", *lines, *advice(board, found)]))
+    if args.page:
+        write(compose.ROOT / "docs/results.md", lines, MARKS)
 
 
 def rows() -> dict[str, Any]:
@@ -88,7 +92,7 @@ def tune(options: Sequence[str], folder: Path, end: float) -> Runs:
     found: Runs = {}
     for rate in RATES:
         add_run(found, options, folder, rate, SEEDS[0], end)
-    if len(found) == len(RATES):
+    if is_tuned(found):
         for seed in SEEDS[1:]:
             add_run(found, options, folder, best_rate(found), seed, end)
     return found
@@ -150,11 +154,11 @@ def train_here(arguments: Sequence[str], output: Path) -> int:
 
 
 def table(board: dict[str, Any], networks: dict[str, list[str]], found: dict[str, Runs]) -> list[str]:
-    """Markdown, a row for each network whose rate is known."""
+    """Markdown, a row for each network whose rate is known; below them the names of the others."""
     header = ["network", "what it brought", "parameters", "GFLOP", "rate", "test accuracy", "n", "CPU min of a run"]
     lines = [header, ["---"] * len(header)]
     for name, runs in found.items():
-        if any((rate, SEEDS[0]) not in runs for rate in RATES):
+        if not is_tuned(runs):
             continue
         parameters, gflop = cost(networks[name])
         rate = best_rate(runs)
@@ -163,12 +167,19 @@ def table(board: dict[str, Any], networks: dict[str, list[str]], found: dict[str
         cells = [board[name]["what"], board[name]["introduced"], f"{parameters:,}", f"{gflop:.4f}", rate]
         cells += [cell([run["test/acc"] for run in chosen]), str(len(chosen)), f"{minutes:.2f}"]
         lines.append(cells)
-    return ["| " + " | ".join(line) + " |" for line in lines]
+    untuned = [board[name]["what"].partition(" (")[0] for name, runs in found.items() if not is_tuned(runs)]
+    rest = ["", f"Not trained yet: {', '.join(untuned)}."] if untuned else []
+    return [*("| " + " | ".join(line) + " |" for line in lines), *rest]
+
+
+def is_tuned(runs: Runs) -> bool:
+    """Has each rate had its run?"""
+    return all((rate, SEEDS[0]) in runs for rate in RATES)
 
 
 def advice(board: dict[str, Any], found: dict[str, Runs]) -> list[str]:
     """One line for each row of the scoreboard that has another rate than the best one."""
-    complete = {name: best_rate(runs) for name, runs in found.items() if len(runs) >= len(RATES)}
+    complete = {name: best_rate(runs) for name, runs in found.items() if is_tuned(runs)}
     return [
         f"{name}: {rate} is best; set it in scoreboard.yaml"
         for name, rate in complete.items()

@@ -147,14 +147,15 @@ def table(board: dict[str, Any], kept: Record, found: Record) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
-def write(page: Path, lines: Sequence[str]) -> None:
+def write(page: Path, lines: Sequence[str], marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Put the lines between the page's marks."""
+    first, last = marks
     text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        sys.exit(f"{page} has no place for the scoreboard; it begins with {BEGIN} and ends with {END}")
-    atomic_io.write_text(page, "\n".join([before + BEGIN, "", *lines, "", END + after]))
+        sys.exit(f"{page} has no place for this table; it begins with {first} and ends with {last}")
+    atomic_io.write_text(page, "\n".join([before + first, "", *lines, "", last + after]))
 
 
 def table_of(runs: Sequence[Path], metrics: Sequence[str]) -> list[str]:

@@ -103,7 +103,7 @@ def test_the_table_is_of_the_best_rate(classics, monkeypatch):
     board = {"vgg": {"what": "VGG", "introduced": "depth", "options": ["model=vgg11", "model.optimizer.lr=1e-3"]}}
     *_, line = classics.table(board, {"vgg": []}, {"vgg": found})
     assert line == "| VGG | depth | 1,234 | 0.0123 | 3e-3 | 0.2 ± 0.2 | 3 | 1.20 |"
-    assert classics.table(board, {"vgg": []}, {"vgg": {("1e-3", 0): run}})[2:] == []
+    assert classics.table(board, {"vgg": []}, {"vgg": {("1e-3", 0): run}})[2:] == ["", "Not trained yet: VGG."]
     assert classics.advice(board, {"vgg": found}) == ["vgg: 3e-3 is best; set it in scoreboard.yaml"]
 
 
