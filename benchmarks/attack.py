@@ -13,6 +13,7 @@ import argparse
 import importlib
 import logging
 import random
+import resource
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ from typing import Any
 from attacks.watch import BAD, OUTCOMES, Baits, attempt
 
 FOLDER = Path(__file__).parent / "attacks"
+MOST_MEMORY = 16 << 30  # bytes of addresses, most of which the libraries take: a small file must not ask for them
 
 
 def kinds(only: list[str] | None = None) -> dict[str, Any]:
@@ -55,6 +57,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", action="store_true", help="tell what came of each case")
     args = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     warnings.simplefilter("ignore")
     logging.disable()
     started, bad = time.monotonic(), 0

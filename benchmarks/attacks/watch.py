@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightloom.core.errors import UserError
+from lightloom.core.errors import UserError, message_of
 
 OUTCOMES = ("refused", "harmless", "ran", "leaked", "hung", "crashed")
 BAD = ("ran", "leaked", "hung", "crashed")
@@ -125,7 +125,8 @@ def attempt(case: Case, baits: Baits) -> tuple[str, str]:
             except Hung:
                 outcome = "hung"
             except (Exception, SystemExit) as error:
-                outcome, said = "crashed", f"{type(error).__name__}: {error}"
+                told = None if isinstance(error, MemoryError) else message_of(error)  # as a command says it
+                outcome, said = ("refused", told) if told else ("crashed", f"{type(error).__name__}: {error}")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)

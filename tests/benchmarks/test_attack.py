@@ -6,6 +6,7 @@ import importlib
 import os
 import pickle
 import random
+import re
 import subprocess
 import time
 from types import ModuleType
@@ -20,7 +21,7 @@ from lightloom.engine import trust
 pytestmark = pytest.mark.slow  # composes and imports by the hundred
 
 NAMES = sorted(file.stem for file in (ROOT / "benchmarks/attacks").glob("*.py"))
-CASES = 6
+CASES, CONFIGS = 6, ROOT / "configs"
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,28 @@ def test_nothing_runs_leaks_or_hangs(name):
         found = attack.measure(generator, getattr(cases, "QUICK", CASES), seed=1)
         assert found.total() >= CASES, kind
         assert not any(found[outcome] for outcome in ("ran", "leaked", "hung", "crashed")), kind
+
+
+def test_each_reader_of_a_folder_is_attacked():
+    """By a whole folder of benchmarks/attacks/folders.py for some data set that has it."""
+    layouts = importlib.import_module("attacks.folders").LAYOUTS
+    readers = {path.stem: readers_of(path.read_text(encoding="utf-8")) for path in CONFIGS.glob("data/*.yaml")}
+    attacked = set().union(*(readers[name] for name in layouts))
+    assert len(attacked) > 20
+    assert set().union(*readers.values()) - attacked == set()
+
+
+def readers_of(text: str) -> set[str]:
+    """Of a configuration those that read below `data.root`."""
+    return {
+        name for name, rest in re.findall(r"_target_: (lightloom\.data\.[\w.]+)\n(.*)", text) if "${data.root}" in rest
+    }
+
+
+def test_each_task_has_a_checkpoint_that_is_attacked():
+    """Of today in benchmarks/attacks/tasks.py, or of old in tests/old_checkpoints."""
+    tasks = importlib.import_module("attacks.tasks")
+    assert {path.stem for path in CONFIGS.glob("task/*.yaml")} == tasks.MODELS.keys() | tasks.OLD
 
 
 def refuse() -> None:

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from lightloom.core.errors import UserError
-from lightloom.data import contract
+from lightloom.data import contract, identity
 from lightloom.data.images.datamodule import ImageDataModule
 from lightloom.data.images.readers import ImageFolder
-from lightloom.engine import checkpoint
+from lightloom.engine import checkpoint, resume
 from lightloom.engine.resume import Start, check_same_data
 
 
@@ -98,3 +98,40 @@ def test_a_checkpoint_holds_it_wherever_it_lies(root, tmp_path):
     io = checkpoint.SafeCheckpointIO(record)
     io.save_checkpoint({"state_dict": {"w": torch.zeros(1)}, "global_step": 1}, path)
     assert checkpoint.load(path)["splits"] == record.splits
+
+
+def test_a_count_tells_of_a_large_set_too(monkeypatch, root):
+    """Of one that is read in part, the marks say of how many items they are, so they differ in words."""
+    monkeypatch.setattr(identity, "MOST_FILES", 10)
+    then = described(root)
+    add(root)
+    now = described(root)
+    assert then["train"]["of"] != now["train"]["of"]
+    with pytest.raises(UserError, match=r"train: 32 items \(\w+\) then, 33 items"):
+        check_same_data(began(then), root, now)
+
+
+@pytest.mark.parametrize(
+    ("then", "untold"),
+    [
+        ({}, "train and val"),
+        ({"train": {"count": 32}, "val": {"count": 8}}, "train and val"),
+        ({"train": {"count": 32, "sha256": "ab", "of": "names of files"}}, "train and val"),
+    ],
+)
+def test_what_an_older_run_did_not_record_is_told_in_one_line(root, tmp_path, then, untold, caplog):
+    check_same_data(began(then), tmp_path, described(root))
+    (said,) = caplog.messages
+    assert f"last.ckpt does not say of {untold} what is compared now" in said
+
+
+@pytest.mark.parametrize("data", [None, 3, {}, {"splits": 3}, {"splits": {"train": 3}}])
+def test_a_record_that_says_nothing_of_the_data_is_none(root, tmp_path, data, caplog, monkeypatch):
+    monkeypatch.setattr(resume.run_dir, "starts", lambda run: [{"data": data}])
+    check_same_data(began({}), tmp_path, described(root))
+    assert "does not say of train and val" in caplog.text
+
+
+def test_what_a_run_of_this_version_recorded_is_compared_without_a_word(root, tmp_path, caplog):
+    check_same_data(began(described(root)), tmp_path, described(root))
+    assert caplog.messages == []

@@ -9,12 +9,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from lightloom.core.limits import check_bytes
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 MARK = "'"
 
 
 def open_csv(path: Path, mode: str = "r") -> TextIO:
-    """A CSV file, to read or (`w`) to write; names of files in it keep their bytes, as the system has them."""
+    """A CSV file, to read or (`w`) to write; names of files in it keep their bytes, as the system has them.
+
+    Raises UserError where one that is to be read is no plain file, or larger than may be read.
+    """
+    if mode == "r":
+        check_bytes(path)
     return cast(TextIO, path.open(mode, newline="", encoding="utf-8", errors="surrogateescape"))
 
 

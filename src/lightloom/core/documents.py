@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from lightloom.core.errors import UserError
-from lightloom.core.limits import MOST_BYTES, check_bytes, limit
+from lightloom.core.limits import MOST_BYTES, check_bytes, check_plain, limit, reading
 
 MOST_YAML = 500_000  # bytes; its reader is slow
 MOST_CONFIG = 10_000_000  # bytes, of a run's own config.yaml, in which the names of many classes may stand
@@ -33,7 +33,8 @@ def read_text(path: Path, most: int | None = None, encoding: str = "utf-8", reme
         if path.suffix == ".gz":
             with io.TextIOWrapper(io.BytesIO(unpacked(path)), own) as file:
                 return file.read()
-        return path.read_text(encoding=own)
+        with reading(path):
+            return path.read_text(encoding=own)
     except LookupError as error:
         raise UserError(f"{path}: {error}; {remedy}") from error
     except UnicodeError as error:
@@ -42,9 +43,17 @@ def read_text(path: Path, most: int | None = None, encoding: str = "utf-8", reme
         raise UserError(f"{path}: is no text in {encoding.upper()} ({reason}{where}); {remedy}") from error
 
 
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """A file's content, of at most so many bytes."""
+    check_bytes(path, most)
+    with reading(path):
+        return path.read_bytes()
+
+
 def unpacked(path: Path, remedy: str = "Pack it again") -> bytes:
     """A gzip file's content, within the limit of bytes: a small file can hold any number of them."""
     most = limit(MOST_BYTES)
+    check_plain(path)
     try:
         with gzip.open(path) as file:
             content = file.read(most + 1)
@@ -133,8 +142,7 @@ def _in_utf8(content: bytes, path: Path) -> bytes:
 
 def read_xml(path: Path) -> ElementTree.Element | None:
     """The root of an XML file, or None where it is empty."""
-    check_bytes(path, MOST_XML)
-    content = _in_utf8(path.read_bytes(), path)
+    content = _in_utf8(read_bytes(path, MOST_XML), path)
     if not content.strip():
         return None
     depth, root = 0, None

@@ -72,10 +72,19 @@ def _walk(folder: Path, above: tuple[str, ...], depth: int) -> Iterator[Path]:
         for entry in entries:
             if entry.name.startswith(".") or entry.name in NO_FOLDERS:
                 continue
-            if entry.is_dir():
+            kind = _kind(entry)
+            if kind == "folder":
                 yield from _walk(folder / entry.name, (*above, place), depth + 1)
-            elif entry.is_file():
+            elif kind == "file":
                 yield folder / entry.name
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """`folder`, `file`, or nothing: for a pipe, a device, and a link that leads nowhere or in a circle."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+    except OSError:
+        return ""
 
 
 def part_of(path: Path, root: Path) -> SplitName | None:

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 
 from lightloom.callbacks.run.nan_guard import not_finite
 from lightloom.config.aliases import modernized
+from lightloom.config.annotations import has_default, options_of
 from lightloom.config.foreign import as_config, literal, plain
+from lightloom.config.rules import rule_for
 from lightloom.config.untrusted import check_plain
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError, message_of
@@ -160,9 +162,23 @@ def config_of(checkpoint: dict[str, Any], path: Path) -> DictConfig:
     parts = [config.get("model"), config.get("data"), config.get("callbacks") or {}]
     if not all(isinstance(part, dict) for part in parts):
         raise UserError(f"{path}: its configuration has no model and data; name a checkpoint of a lightloom run.")
+    check_facts(config["data"], path)
     cfg = as_config({"run_name": path.stem, **config})
     cfg.data.setdefault("name", "unknown")
     return cfg
+
+
+def check_facts(data: dict[str, Any], path: Path) -> None:
+    """Raise UserError where a fact of the data is none that its class takes, or is missing: predictors believe them."""
+    target = str(data.get("_target_"))
+    if not target.startswith("lightloom."):
+        return
+    for name in options_of(target) or ():
+        if name not in data and not has_default(target, name):
+            raise UserError(f"{path}: its data has no {name}; name a checkpoint of a lightloom run.")
+        rule = rule_for(f"data.{name}", target) if not isinstance(data.get(name), dict) else None
+        if name in data and rule and (problem := rule.problem(f"data.{name}", data[name])):
+            raise UserError(f"{path}: {problem}")
 
 
 def state_for(trained: DictConfig, path: Path | str) -> dict[str, Any]:

@@ -191,9 +191,10 @@ def _only_shows(options: Any) -> bool:
 def check_same_data(start: Start, run: Path, now: dict[str, dict[str, Any]], accept: bool = False) -> None:
     """Raise UserError where a split has other items than the checkpoint was trained on, as far as both are known.
 
-    now: what identifies each split (`contract.describe`). accept: warn of it instead, with the same figures.
+    now: what identifies each split (`contract.describe`). accept: warn of it instead, with the same figures. What
+    cannot be compared is told in one line: a checkpoint of a version that did not record it, or recorded other marks.
     """
-    then = start.content.get("splits") or (run_dir.starts(run) or [{}])[0].get("data", {}).get("splits", {})
+    then = start.content.get("splits") or _splits_at_first(run)
     changed = [_change(split, then[split], now[split]) for split in now if split in then]
     problems = ", ".join(filter(None, changed))
     if problems and accept:
@@ -204,11 +205,31 @@ def check_same_data(start: Start, run: Path, now: dict[str, dict[str, Any]], acc
             "data_changed=accept to go on with this, or begin another run with another run_name, and "
             "weights_only_init=true to keep the weights."
         )
+    untold = [split for split in now if split not in then or then[split].get("of") != now[split].get("of")]
+    if untold and not problems:
+        log.warning(
+            "%s does not say of %s what is compared now, so that the data may be other data than before; from the next "
+            "checkpoint on it is known.",
+            start.path,
+            " and ".join(untold),
+        )
+
+
+def _splits_at_first(run: Path) -> dict[str, dict[str, Any]]:
+    """As run.json has them of the run's first start; none where it has none."""
+    data = (run_dir.starts(run) or [{}])[0].get("data")
+    found = data.get("splits") if isinstance(data, dict) else None
+    items = found.items() if isinstance(found, dict) else ()
+    return {name: split for name, split in items if isinstance(split, dict)}
 
 
 def _change(split: str, then: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """`train: 80 items (1f0c2d3e) then, 79 (a9b8c7d6) now, by their ...`; None where it is the same, or not known."""
-    if then.get("of") != now.get("of") or all(then.get(key) == now.get(key) for key in ("count", "sha256")):
+    """`train: 80 items (1f0c2d3e) then, 79 (a9b8c7d6) now, by their ...`; None where it is the same, or not known.
+
+    A count says it whatever else is known: of large sets the marks say of how many items they are.
+    """
+    is_other = then.get("sha256") != now.get("sha256") and then.get("of") == now.get("of")
+    if not is_other and then.get("count", now.get("count")) == now.get("count"):
         return None
     figures = [f"{told.get('count')} items ({str(told.get('sha256'))[:8]})" for told in (then, now)]
     return f"{split}: {figures[0]} then, {figures[1]} now, by their {now.get('of') or 'number'}"

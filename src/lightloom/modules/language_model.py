@@ -17,13 +17,13 @@ from lightloom.data.contract import offered
 from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.training_means import TrainingMeans
+from lightloom.ops.answers import IGNORE, nats_of
 from lightloom.ops.drawing import drawn
 from lightloom.ops.typed_trainer import typed
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
 
-IGNORE = -100  # a target that is none
 MEASURES = ("loss", "perplexity", "bits_per_character")
 
 
@@ -72,8 +72,7 @@ class LanguageModel(pl.LightningModule):
 
     def nats(self, ids: Tensor, targets: Tensor) -> Tensor:
         """-ln p of each id that is asked for, float32 (N,), in their order."""
-        asked = targets != IGNORE
-        return cross_entropy(self(ids)[asked].float(), targets[asked], reduction="none")
+        return nats_of(self(ids), targets)
 
     # --- training and evaluation
 

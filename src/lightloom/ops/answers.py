@@ -21,6 +21,12 @@ def targets_of(ids: Tensor, starts: Tensor, padding: int = 0) -> Tensor:
     return torch.where(asked, ids, IGNORE)[..., 1:]
 
 
+def nats_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """-ln p of each id that is asked for, float32 (N,), in their order. logits: (B, T, vocab_size); targets: (B, T)."""
+    asked = targets != IGNORE
+    return cross_entropy(logits[asked].float(), targets[asked], reduction="none")
+
+
 def log_probabilities(network: Any, ids: Tensor, starts: Tensor) -> Tensor:
     """ln pi(y|x) of each answer, float32 (...): summed over its ids and its end. ids, starts: see `targets_of`.
 

@@ -197,8 +197,11 @@ def curves(path: Path) -> dict[str, Curve]:
 def _rows(path: Path) -> Iterable[dict[str, Any]]:
     if not path.is_file():
         return []
-    with cells.open_csv(path) as file:
-        return list(cells.dicts(file))
+    try:
+        with cells.open_csv(path) as file:
+            return list(cells.dicts(file))
+    except ValueError as error:
+        raise UserError(f"{path}: is no CSV ({error}); name another run.") from error
 
 
 def _number(text: Any) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import math
@@ -75,6 +76,21 @@ def test_perplexity_of_a_file_is_what_training_measured(trained, predictor, tmp_
     assert float(row["nats per id"]) == pytest.approx(expected["test/loss"], rel=1e-5)
     assert float(row["bits per character"]) == pytest.approx(expected["test/bits_per_character"], rel=1e-5)
     assert float(row["perplexity"]) == pytest.approx(math.exp(expected["test/loss"]), rel=1e-5)
+
+
+def test_perplexity_asks_of_a_model_its_logits_alone(predictor):
+    """So that of one taught by preferences or by rewards can be measured too, which has no loss in nats of its own."""
+
+    class Writer:
+        device = predictor.module.device
+
+        def __call__(self, ids):
+            return predictor.module(ids)
+
+    other = copy.copy(predictor)
+    other.module = Writer()
+    text = "the fox and the bear went on, and on"
+    assert other.measured(text) == predictor.measured(text)
 
 
 def test_the_first_text_is_shown_as_it_grows(capsys):

@@ -15,6 +15,7 @@ from lightloom.core.errors import UserError
 from lightloom.core.limits import check_pixels
 from lightloom.core.parts import part
 from lightloom.data.boxes.annotations import AnnotatedImages, Annotation, annotation, elsewhere
+from lightloom.data.images.decode import plain_file
 from lightloom.data.images.readers import SplitName, image_files
 from lightloom.data.listing import Listing
 
@@ -98,7 +99,7 @@ class NumberedMasks:
 def read_map(path: Path) -> np.ndarray:
     """An instance map as int64 (H, W)."""
     try:
-        with Image.open(path) as image:
+        with Image.open(plain_file(path)) as image:
             check_pixels(path, *image.size)
             numbers = np.array(image)
     except UserError:

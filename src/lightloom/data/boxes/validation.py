@@ -25,6 +25,7 @@ from lightloom.core.schema import SIDE, entries, exactly, items, one_of, text
 from lightloom.core.text import first_of
 from lightloom.data.boxes.annotations import Annotation
 from lightloom.data.cache import fingerprint
+from lightloom.data.images.decode import plain_file
 
 log = logging.getLogger("lightloom")
 
@@ -240,7 +241,7 @@ def _digest(files: Sequence[dict[str, Any]]) -> str:
 
 def _open(path: Path, decode: bool) -> File:
     try:
-        with Image.open(path) as image:
+        with Image.open(plain_file(path)) as image:
             turned = image.getexif().get(_ORIENTATION) in _SIDEWAYS
             width, height = image.size[::-1] if turned else image.size
             if decode:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from lightloom.core.parts import part
 from lightloom.data.contract import SPLITS
 from lightloom.data.graphs.graph import UNKNOWN, Graph, undirected
 
+MOST_CLASSES = 1_000_000
+DAMAGE = (OSError, ValueError, KeyError, EOFError, IndexError, TypeError, RuntimeError, MemoryError, OverflowError)
 NEEDED = {"x": "features (nodes, features)", "y": "labels (nodes,)", "edge_index": "edges (2, edges)"}
 
 
@@ -34,8 +38,9 @@ class NpzGraph:
         arrays = read_arrays(self.path)
         if missing := [f"{key}, {what}" for key, what in NEEDED.items() if key not in arrays]:
             raise UserError(f"{self.path}: has no {'; '.join(missing)}; it has {', '.join(arrays) or 'nothing'}.")
-        count = len(arrays["y"])
-        x, y = torch.from_numpy(arrays["x"]).float(), _whole(self.path, "y", arrays["y"], UNKNOWN, None)
+        y = _whole(self.path, "y", arrays["y"], UNKNOWN, MOST_CLASSES - 1)
+        count = y.numel()
+        x = _numbers(self.path, "x", arrays["x"])
         if x.ndim != 2 or len(x) != count or not len(x) or not x.isfinite().all():
             raise UserError(f"{self.path}: x is {tuple(x.shape)}; expected finite numbers ({count}, features).")
         edges = _whole(self.path, "edge_index", arrays["edge_index"], 0, count - 1)
@@ -44,15 +49,22 @@ class NpzGraph:
                 f"{self.path}: edge_index is {tuple(edges.shape)} and y {tuple(y.shape)}; expected (2, E), (N,)."
             )
         adjacency, notes = _undirected(self.path, edges, count, self._weights(arrays, edges.shape[1]))
-        classes = [str(name) for name in arrays.get("classes", range(int(y.max()) + 1))]
+        classes = self._classes(arrays, int(y.max()) + 1)
         if int(y.max()) >= len(classes):
             raise UserError(f"{self.path}: y goes up to {int(y.max())}, but there are {len(classes)} classes.")
         return Graph(x, adjacency, y, classes, self._parts(arrays, y), notes=notes)
 
+    def _classes(self, arrays: Mapping[str, Any], count: int) -> list[str]:
+        if "classes" not in arrays:
+            return list(map(str, range(count)))
+        if arrays["classes"].ndim != 1:
+            raise UserError(f"{self.path}: classes is {arrays['classes'].shape}; expected names (classes,).")
+        return [str(name) for name in arrays["classes"]]
+
     def _weights(self, arrays: Mapping[str, Any], count: int) -> Tensor | None:
         if "edge_weight" not in arrays:
             return None
-        weights = torch.from_numpy(arrays["edge_weight"]).float()
+        weights = _numbers(self.path, "edge_weight", arrays["edge_weight"])
         if weights.shape != (count,) or not (weights.isfinite() & (weights > 0)).all():
             raise UserError(f"{self.path}: edge_weight {tuple(weights.shape)}: expected {count} numbers above 0.")
         return weights
@@ -79,7 +91,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
             raise UserError(f"{path}: holds {size:,} bytes, more than {most:,}; set {MOST_BYTES}={size} to allow them.")
         with np.load(path, allow_pickle=False) as file:
             return {key: _native(file[key]) for key in file}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (*DAMAGE, SyntaxError, zipfile.BadZipFile, zlib.error, struct.error) as error:  # as NumPy raises them
         said = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: is no .npz of plain arrays ({said[:200]}); write it with numpy.savez.") from error
 
@@ -87,6 +99,13 @@ def read_arrays(path: Path) -> dict[str, Any]:
 def _native(values: Any) -> Any:
     """An array in this machine's order of bytes, without which torch does not take it."""
     return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
+
+
+def _numbers(path: Path, name: str, values: Any) -> Tensor:
+    """As float; UserError where they are no real numbers."""
+    if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
+        raise UserError(f"{path}: {name} is of type {values.dtype}; expected numbers.")
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def _whole(path: Path, name: str, values: Any, low: int, high: int | None) -> Tensor:

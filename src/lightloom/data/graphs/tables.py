@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightloom.core import cells
 from lightloom.core.errors import UserError, did_you_mean
-from lightloom.core.limits import check_bytes
+from lightloom.core.limits import reading
 from lightloom.core.parts import part
 from lightloom.core.text import first_of
 from lightloom.data.contract import SPLITS
@@ -73,9 +73,8 @@ def _rows(path: Path, needed: Sequence[str], may_be_empty: bool = False) -> tupl
     """The first row and the others, each as long as it."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; put the table there, or set data.root=<folder>.")
-    check_bytes(path)
     try:
-        with cells.open_csv(path) as file:
+        with reading(path), cells.open_csv(path) as file:
             header, *rows = [row for row in cells.rows(file) if row] or [[]]
     except ValueError as error:
         raise UserError(f"{path}: is no CSV ({error}).") from error

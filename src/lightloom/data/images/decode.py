@@ -13,10 +13,17 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lightloom.core.errors import UserError
-from lightloom.core.limits import check_pixels
+from lightloom.core.limits import check_pixels, check_plain
 from lightloom.data.images.pixels import mode_of, to_channels
 
 Source = Path | str | BinaryIO  # a file by its name, or an open one that `str` names
+
+
+def plain_file(source: Source) -> Source:
+    """The source; UserError where it is the name of what has no end, such as a pipe or a device."""
+    if isinstance(source, Path | str):
+        check_plain(Path(source))
+    return source
 
 
 def read_image(path: Source, channels: int, image_size: int) -> Tensor:
@@ -40,7 +47,7 @@ def read_image(path: Source, channels: int, image_size: int) -> Tensor:
 def read_whole(path: Source, channels: int) -> Tensor:
     """An image file as uint8 (channels, H, W), upright (EXIF), any of Pillow's modes; UserError where it is broken."""
     try:
-        with Image.open(path) as image:
+        with Image.open(plain_file(path)) as image:
             check_pixels(path, *image.size)
             upright = to_channels(ImageOps.exif_transpose(image), channels)
     except UserError:
@@ -57,7 +64,7 @@ def open_image(path: Source, image_size: int) -> Iterator[Image.Image]:
 
     Twice the `image_size` that is needed keeps the quality, and is less work.
     """
-    with Image.open(path) as image:
+    with Image.open(plain_file(path)) as image:
         image.draft(None, (2 * image_size, 2 * image_size))
         check_pixels(path, *image.size)
         yield image

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import math
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,10 +20,10 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from lightloom.core.documents import read_text, unpacked
+from lightloom.core.documents import read_bytes, read_text, unpacked
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
-from lightloom.core.schema import check, entries, text
+from lightloom.core.schema import check, entries, items, text
 from lightloom.data import identity
 from lightloom.data.cache import ImageCache
 from lightloom.data.images.decode import read_image
@@ -40,6 +39,7 @@ from lightloom.data.images.layout import (
 )
 from lightloom.data.images.peculiarities import peculiarities
 from lightloom.data.images.pixels import HEIF
+from lightloom.data.images.unpickling import unpickled
 from lightloom.data.sampling import Blocks
 from lightloom.data.shards.index import File, Sample, Shards, together
 from lightloom.ops.network import patience
@@ -205,7 +205,8 @@ class Cifar:
     @cached_property
     def classes(self) -> list[str]:
         meta = _torchvision(self.source).meta
-        return self._load(meta["filename"], meta["key"])[0]
+        names = self._load(meta["filename"], meta["key"])[0]
+        return list(check(names, items(text(), 1), self.root / meta["filename"], meta["key"]))
 
     def read(self, split: SplitName) -> Split | None:
         if split == "val":
@@ -228,9 +229,8 @@ class Cifar:
         files = [file for file, _ in source.train_list + source.test_list] + [source.meta["filename"]]
         _ensure(self.root, self.source, self.download, lambda: all((folder / file).is_file() for file in files))
         try:
-            with (folder / name).open("rb") as file:
-                content = _ArrayUnpickler(file, encoding="latin1").load()
-            return [_plain(content[key] if key in content else content[key.encode()]) for key in keys]
+            content = unpickled(read_bytes(folder / name))
+            return [content[key] if key in content else content[key.encode()] for key in keys]
         except Exception as error:  # a pickle raises what it pleases
             raise UserError(f"{folder / name}: not a whole batch of {self.source} ({error}). {_AGAIN}") from error
 
@@ -378,7 +378,7 @@ def read_digits() -> np.ndarray:
 
 def read_idx(path: Path) -> Tensor:
     """A tensor of bytes from an idx file, .gz or plain: 0, 0, type 8, number of dimensions, sizes, values (LeCun)."""
-    content = unpacked(path, _AGAIN) if path.suffix == ".gz" else path.read_bytes()
+    content = unpacked(path, _AGAIN) if path.suffix == ".gz" else read_bytes(path)
     if content[:3] != b"\0\0\x08" or len(content) < 4:
         raise UserError(f"{path}: starts with {content[:3].hex()}, not with 000008 as idx files of bytes do. {_AGAIN}")
     start = 4 + 4 * content[3]
@@ -387,34 +387,6 @@ def read_idx(path: Path) -> Tensor:
     if len(content) - start != stated:
         raise UserError(f"{path}: {len(content) - start} bytes of values, not {stated} as it states. {_AGAIN}")
     return torch.frombuffer(bytearray(content[start:]), dtype=torch.uint8).view(shape)
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds NumPy arrays and plain values only: a pickle from the internet must not run code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        allowed = {"_reconstruct": np.empty(0).__reduce__()[0], "ndarray": np.ndarray, "dtype": np.dtype}
-        allowed |= {"scalar": np.uint8(0).__reduce__()[0], "_frombuffer": np.empty(1).__reduce_ex__(5)[0]}
-        if (module, name) == ("_codecs", "encode"):  # bytes, as Python 3 writes them for protocol 2
-            return _as_bytes
-        if module.partition(".")[0] != "numpy" or name not in allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return allowed[name]
-
-
-def _as_bytes(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for bytes in {encoding}")
-    return text.encode("latin1")
-
-
-def _plain(values: Any) -> Any:
-    """Lists of numbers and names as Python has them, whichever version wrote them; images as they are."""
-    if isinstance(values, np.ndarray) and values.ndim == 1:
-        return values.tolist()
-    if isinstance(values, list):
-        return [v.decode() if isinstance(v, bytes) else v.item() if isinstance(v, np.generic) else v for v in values]
-    return values
 
 
 def _fits(rows: Any, labels: Any) -> bool:

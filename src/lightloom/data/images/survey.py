@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from lightloom.core.limits import check_bytes, check_pixels
-from lightloom.data.images.decode import open_image
+from lightloom.core.documents import read_bytes
+from lightloom.core.limits import check_pixels
+from lightloom.data.images.decode import open_image, plain_file
 from lightloom.data.images.pixels import to_channels
 from lightloom.data.shards.index import File
 from lightloom.ops.images.grid import to_pil
@@ -69,7 +70,7 @@ def _look_at_file(source: Path | File, channels: int) -> Look:
 
 def _stored_size(source: Path | File) -> tuple[int, int]:
     """As the header says it: a JPEG that is decoded at a part of its size has another."""
-    with Image.open(source) as image:
+    with Image.open(plain_file(source)) as image:
         check_pixels(source, *image.size)
         return image.size
 
@@ -77,8 +78,7 @@ def _stored_size(source: Path | File) -> tuple[int, int]:
 def _content(source: Path | File) -> bytes:
     if isinstance(source, File):
         return source.getvalue()
-    check_bytes(source)
-    return source.read_bytes()
+    return read_bytes(source)
 
 
 def look_at_tensor(images: Tensor) -> list[Look]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lightloom.core.errors import UserError
 from lightloom.core.limits import check_pixels
-from lightloom.data.images.decode import Source
+from lightloom.data.images.decode import Source, plain_file
 
 IGNORE = 255  # what a pixel is in memory that counts for nothing
 Colour = tuple[int, int, int]
@@ -22,7 +22,7 @@ def read_mask(path: Source, colours: Sequence[Colour] = ()) -> np.ndarray:
     raise UserError with the file's name.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(plain_file(path)) as image:
             check_pixels(path, *image.size)
             values, form = np.asarray(image), image.format
     except UserError:

@@ -75,11 +75,11 @@ class MaskFolder:
         path = self.root / self.colours_file
         if not path.is_file():
             raise UserError(f"data.colours={self.colours_file}: {path} is not there; name a CSV with name,r,g,b")
-        with cells.open_csv(path) as file:
-            rows = [row for row in cells.rows(file) if row]
         try:
+            with cells.open_csv(path) as file:
+                rows = [row for row in cells.rows(file) if row]
             listed = rows[not _is_number(rows[0][1]) :]
-            found = [(name, (int(r), int(g), int(b))) for name, r, g, b, *_ in listed]
+            found = [(name, (_level(r), _level(g), _level(b))) for name, r, g, b, *_ in listed]
         except (ValueError, IndexError) as error:
             raise UserError(f"{path}: a row is not name,r,g,b with r, g, b from 0 to 255 ({error})") from error
         if not found:
@@ -257,6 +257,13 @@ def _parts(place: Path | None, split: SplitName) -> list[Path]:
 
 def _has_parts(images: Path) -> bool:
     return any(part_named(folder.name) for folder in folders(images))
+
+
+def _level(text: str) -> int:
+    """Of a colour; ValueError where it is none from 0 to 255."""
+    if not 0 <= (value := int(text)) <= 255:
+        raise ValueError(f"{value} is no level of a colour")
+    return value
 
 
 def _is_number(text: str) -> bool:

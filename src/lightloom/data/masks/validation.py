@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from lightloom.core.errors import UserError
 from lightloom.core.limits import MOST_PIXELS, check_pixels, limit
 from lightloom.data.cache import faults_unless_known_clean, fingerprint
+from lightloom.data.images.decode import plain_file
 from lightloom.data.masks.split import MaskFiles, check_sizes
 
 
@@ -34,7 +35,7 @@ def _look(split: MaskFiles) -> dict[Path, str]:
 def _fault(split: MaskFiles, index: int) -> tuple[Path, str] | None:
     path = split.images[index]
     try:
-        with Image.open(path) as image:
+        with Image.open(plain_file(path)) as image:
             check_pixels(path, *image.size)
             size = ImageOps.exif_transpose(image).size if image.getexif().get(274, 1) > 4 else image.size
         if split.masks:

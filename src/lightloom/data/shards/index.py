@@ -40,7 +40,12 @@ def _shard_name(value: Any) -> Fault | None:
     return None if fits else Fault("", value, "the name of a .tar file beside the index, of letters, digits, - and _")
 
 
-SHARD = exactly({"name": _shard_name, "samples": whole(1), "bytes": whole(1)})
+def _count(value: Any) -> Fault | None:
+    """A whole number that is written as one: places are counted by it."""
+    return whole(1)(value) if isinstance(value, int) else Fault("", value, "a whole number of at least 1")
+
+
+SHARD = exactly({"name": _shard_name, "samples": _count, "bytes": _count})
 PART = entries({"sha256": text(64), "shards": items(SHARD, 1, of="shards")}, {})
 SCHEMA = entries(
     {"version": whole(1), "kind": text(), "classes": items(text()), "parts": table(text(), PART)},
@@ -173,13 +178,17 @@ class Index:
         shards = known["shards"]
         ends = np.cumsum([shard["samples"] for shard in shards])
         where, records = f"{self.store}/{name}.index", self._records(name, int(ends[-1]), known["sha256"])
-        for shard, last in zip(shards, records[ends - 1], strict=True):
+        for shard in shards:
             size = self.store.size(shard["name"])
-            if size not in (None, shard["bytes"]) or last["first"] + last["count"] > shard["bytes"]:
+            if size not in (None, shard["bytes"]):
                 raise UserError(
                     f"{self.store}/{shard['name']}: has {size:,} bytes, not the {shard['bytes']:,} of the index; copy "
                     f"the shard again."
                 )
+        room = np.repeat([shard["bytes"] for shard in shards], [shard["samples"] for shard in shards])
+        first, count = records["first"], records["count"].astype(np.int64)
+        if not ((first >= 0) & (first <= room) & (count <= room - first)).all():
+            raise UserError(f"{where}: has a sample that is not within its shard; {REMEDY}.")
         if not -1 <= records["label"].min() <= records["label"].max() < max(len(self.classes), 1):
             raise UserError(f"{where}: has a label that is none of {len(self.classes)} classes; {REMEDY}.")
         names = [shard["name"] for shard in shards]
@@ -192,7 +201,7 @@ class Index:
                 f"{where}: {megabytes(size)}, more than is read; set the environment variable {MOST_BYTES}."
             )
         content = self.store.whole(f"{name}.index", size)
-        if content is None or hashlib.sha256(content).hexdigest() != sha256:
+        if content is None or len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
             raise UserError(f"{where}: is not the file that {INDEX} was written with; copy it again, or {REMEDY}.")
         return np.frombuffer(content, RECORD)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
+from lightloom.core.documents import read_bytes
 from lightloom.core.errors import UserError, check_installed
-from lightloom.core.limits import check_bytes
+from lightloom.core.limits import check_plain, reading
 from lightloom.core.redaction import redact
 from lightloom.core.text import megabytes
 from lightloom.ops.network import PATIENCE
@@ -62,20 +63,23 @@ class Folder:
         return {**self.__dict__, "_open": {}}
 
     def read(self, spans: Sequence[Span]) -> list[bytes]:
-        return [os.pread(self._file(name).fileno(), count, first) for name, first, count in spans]
+        return [self._read(*span) for span in spans]
 
     def whole(self, name: str, most: int) -> bytes | None:
         path = self.root / name
         if not path.exists():
             return None
-        check_bytes(path, most)
-        return path.read_bytes()
+        return read_bytes(path, most)
 
     def size(self, name: str) -> int | None:
         path = self.root / name
-        if not path.is_file():
+        if not path.exists():
             raise UserError(f"{path}: there is no such file, but the index names it; copy the shards again.")
-        return path.stat().st_size
+        return check_plain(path).st_size
+
+    def _read(self, name: str, first: int, count: int) -> bytes:
+        with reading(self.root / name):
+            return os.pread(self._file(name).fileno(), count, first)
 
     def _file(self, name: str) -> BinaryIO:
         """A file that stays open: on file systems of clusters it takes longer to open one than to read a sample."""

@@ -12,6 +12,7 @@ from lightloom.data.language.windows import Stream
 from lightloom.data.preferences.ending import end_of
 from lightloom.data.vocabulary import kept_in
 from lightloom.modules.writing import TOGETHER, answers, continuations, pieces, texts
+from lightloom.ops.answers import nats_of
 from lightloom.predict.contract import Request
 
 LENGTH = 200  # ids that a notebook gets
@@ -79,6 +80,6 @@ class Predictor:
         ids = torch.tensor(self.tokens.encode(text), dtype=torch.int64)
         stream, device = Stream.of(ids, self.block_size), self.module.device
         rows = [stream[part, part] for part in torch.arange(len(stream)).split(WINDOWS)]
-        nats = [self.module.nats(seen.to(device), following.to(device)).cpu() for seen, following in rows]
+        nats = [nats_of(self.module(seen.to(device)), following.to(device)).cpu() for seen, following in rows]
         characters = torch.tensor(self.tokens.characters())[ids[1:]].sum()
         return len(ids) - 1, float(torch.cat(nats).mean()) if nats else float("nan"), int(characters)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightloom.core import cells
+from lightloom.core.errors import UserError
 from lightloom.core.run_dir import read_json
 from lightloom.core.schema import entries, items, text, whole
 from lightloom.reporting import records
@@ -55,7 +56,7 @@ def confusion(run: Path) -> dict[str, Any] | None:
         with cells.open_csv(run / "confusion_matrix.csv") as file:
             (_, *classes), *rows = cells.rows(file)
         counts = [[int(n) for _, n in zip(classes, row[1:], strict=True)] for row in rows]
-    except (OSError, ValueError):
+    except (OSError, ValueError, UserError):
         classes = []
     if not classes or len(counts) != len(classes):
         return None

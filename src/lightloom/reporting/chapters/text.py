@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightloom.core import cells
+from lightloom.core.errors import UserError
 from lightloom.reporting.contract import Chapter, Section
 from lightloom.reporting.facts import Run
 from lightloom.reporting.pictures import Album
@@ -35,6 +36,6 @@ class Texts(Chapter):
         try:
             with cells.open_csv(run.folder / FILE) as file:
                 rows = [row for row in cells.dicts(file) if row.get("text")][:SHOWN]
-        except (OSError, ValueError):
+        except (OSError, ValueError, UserError):
             return []
         return [Section("texts", "Wrong texts", render("texts.html.jinja", rows=rows))] if rows else []

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lightloom.core import cells
+from lightloom.core.errors import UserError
 from lightloom.core.run_dir import read_json
 from lightloom.data.translation.translated import ALIGNMENTS, FILE, RULE
 from lightloom.reporting.contract import Chapter, Section
@@ -44,7 +45,7 @@ class Translation(Chapter):
         try:
             with cells.open_csv(run.folder / FILE) as file:
                 rows = [row for row in cells.dicts(file) if row.get("source")][:SHOWN]
-        except (OSError, ValueError):
+        except (OSError, ValueError, UserError):
             return
         if rows:
             yield Section("translations", "Translations", render("translations.html.jinja", rows=rows))
