@@ -4,7 +4,7 @@
     python src/train.py -m experiment=plain_vs_residual ...         the runs of the next two; their folder is RUNS
     python benchmarks/depth.py degradation RUNS... [--picture docs/pictures/degradation.svg]
     python benchmarks/depth.py gradients RUNS...
-    python benchmarks/depth.py deepest [--steps 40]                a ResNet-1202 on pictures of 8 pixels
+    python benchmarks/depth.py deepest [--steps 40]                a ResNet-1202 on eight pictures of 8 x 8 pixels
 
 Means are over seeds, with the standard deviation of one run.
 """
@@ -144,11 +144,13 @@ def read(folder: Path) -> Finished:
 
 
 def deepest(args: argparse.Namespace) -> None:
-    """A ResNet-1202 takes steps, and its loss falls."""
-    data = small_runs.load("cifar10_small", "data.image_size=8", test_images=8)
+    """A ResNet-1202 takes steps, and its loss falls: eight images, the same at each step, are learned by heart."""
+    data = small_runs.load("cifar10_small", "data.image_size=8", train_images=8, test_images=8)
     options = ["model=resnet1202", "data.image_size=8", "data.batch_size=8", "scheduler=constant"]
     before, started = memory(), time.process_time()
-    run = small_runs.one_run(data, [*options, "model.optimizer.lr=0.01"], args.steps, seed=0, evaluated=False)
+    run = small_runs.one_run(
+        data, [*options, "optimizer=adam", "model.optimizer.lr=3e-4"], args.steps, seed=0, evaluated=False
+    )
     seconds = (time.process_time() - started) / args.steps
     print(f"{args.steps} steps of 8 images of 8 x 8: {seconds:.2f} CPU s a step, {memory() - before:,.0f} MB more")
     fives = [fmean(run.losses[i : i + 5]) for i in range(0, args.steps - 4, 5)]

@@ -3,7 +3,7 @@
     python benchmarks/optimization.py optimizers [--picture docs/pictures/optimizers.svg]
     python benchmarks/optimization.py batch_size
     python benchmarks/optimization.py regularization
-    python benchmarks/optimization.py norms
+    python benchmarks/optimization.py norms [--model lenet]
 
 All take `--seeds` and `--steps`. One process, one thread, no files: see small_runs.py. A rate is chosen with seed 0 by
 the mean training loss of the last 100 steps, from a grid that grows while its best rate lies at an end; figures are of
@@ -36,8 +36,9 @@ OPTIMIZERS = {  # configs/optimizer -> where its grid begins
     "adadelta": 1.0,
     "adam": 1e-3,
 }
+RATE = 0.05  # of batches of 32, for the norms
 FACTOR = 10**0.5  # between two rates of a grid
-SIZES = (16, 32, 64, 128, 256, 512)
+SIZES, LOST = (16, 32, 64, 128, 256), 10.0  # batches, and a loss from which a run has diverged
 WINDOW, SHOWN_FROM = 40, 80  # steps of which a point of a curve is the mean, and where curves begin
 
 
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("what", choices=TABLES)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, help="of a run; each table has its own default")
+    parser.add_argument("--model", choices=("mlp", "lenet"), default="mlp", help="of the norms")
     parser.add_argument("--picture", type=Path, help="the curves of the optimizers, as SVG")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -142,10 +144,14 @@ def batch_size(args: argparse.Namespace) -> None:
         print(f"    {size}: {told(tried)}", flush=True)
         k = size / SIZES[0]
         rates = (best[size], *(best[SIZES[0]] * scale for scale in (k, k**0.5, 1)))
-        found = [spread([loss(size, rate, seed) for seed in seeds(args)]) for rate in rates]
+        found = [kept_or_lost([loss(size, rate, seed) for seed in seeds(args)]) for rate in rates]
         rows.append([str(size), str(images // size), f"{best[size]:.3g}", *found])
     head = ["batch", "steps", "best rate", "training loss with it", "the rate of 16, x k", "x √k", "x 1"]
     table(head, rows)
+
+
+def kept_or_lost(losses: Sequence[float]) -> str:
+    return "diverges" if max(losses) > LOST else spread(losses)
 
 
 def regularization(args: argparse.Namespace) -> None:
@@ -179,19 +185,19 @@ def gap(runs: Sequence[Run]) -> list[str]:
 
 
 def norms(args: argparse.Namespace) -> None:
-    """Of LeNet after the same number of images in batches of few; the rate grows with the batch."""
-    data, images = small_runs.load("fashion_mnist", test_images=5000), (args.steps or 3000) * 2
-    print(f"LeNet on Fashion-MNIST, momentum, rate 0.05 x batch / 32, cosine; {images:,} images in all; test accuracy")
+    """After the same number of images in batches of few; the rate grows with the batch."""
+    data, images = small_runs.load("fashion_mnist", test_images=2000), (args.steps or 3000) * 2
+    base = LENET if args.model == "lenet" else MLP
+    print(f"{args.model}, momentum, rate {RATE} x batch / 32, cosine; {images:,} images in all; test accuracy")
     rows = []
     for size in (2, 4, 8, 32):
-        own = [*LENET, f"data.batch_size={size}", "scheduler=cosine", "optimizer=momentum"]
-        own.append(f"model.optimizer.lr={0.05 * size / 32:.4g}")
+        own = [*base, "scheduler=cosine", "optimizer=momentum", f"data.batch_size={size}"]
+        own.append(f"model.optimizer.lr={RATE * size / 32:.4g}")
         found = []
         for norm in ("none", "batch", "group"):
             runs = [one_run(data, [*own, f"model.network.norm={norm}"], images // size, s) for s in seeds(args)]
             found.append(spread([run.test[1] for run in runs]))
         rows.append([str(size), *found])
-        print(f"    {size}: {found}", flush=True)
     table(["batch", "no norm", "batch norm", "group norm"], rows)
 
 
