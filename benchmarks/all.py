@@ -19,7 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# Not here: elbo.py, attention.py and scoreboard.py, which want finished runs, and accelerator.py, which wants a GPU.
+# Not here: elbo.py, samples.py, attention.py and scoreboard.py, which want finished runs, and accelerator.py, which
+# wants a GPU.
 COMMANDS = {
     "startup": ["startup.py", "--rounds", "3"],
     "augmentation-grey": ["augmentation.py", "grey", "--rounds", "5"],

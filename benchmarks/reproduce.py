@@ -81,7 +81,7 @@ def of_row(name: str, row: dict[str, Any], kept: dict[str, Any]) -> Step:
     commands = [f"src/train.py {shlex.join(row['options'])} seed={seed}" for seed in range(seeds)]
     seconds = [run["train_seconds"] for run in kept.values()]
     known = row.get("minutes", seeds * (statistics.mean(seconds) + START) / 60 if seconds else UNKNOWN)
-    return Step(name, commands, known, row.get("needs", ""))
+    return Step(name, commands, known, row.get("needs", ""), row.get("after", ""))
 
 
 def in_order(found: Sequence[Step], into: Path) -> list[Step]:
