@@ -7,7 +7,9 @@ option of the model, a tensor. Then the data is built, and whatever of predict.p
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import random
 import sys
 from collections.abc import Iterator
@@ -113,7 +115,8 @@ def use(path: Path) -> object:
 
     def tried(what: str, act: Any) -> Any:
         try:
-            found = act()
+            with contextlib.redirect_stdout(io.StringIO()):
+                found = act()
         except UserError as error:
             refusals.append(error)
             return None

@@ -41,11 +41,14 @@ class Hung(BaseException):
 
 @dataclass(frozen=True)
 class Case:
-    """A hostile thing in words, and who is given it. may_read: it may open a bait as plain data."""
+    """A hostile thing in words, and who is given it. may_read: it may open a bait as plain data. allowed: audit events
+    that its command is for.
+    """
 
     what: str
     act: Callable[[], Any]
     may_read: bool = False
+    allowed: frozenset[str] = frozenset()
 
 
 class Mark:
@@ -80,10 +83,12 @@ class Watch:
 
     def __init__(self, baits: Baits) -> None:
         self.baits, self.events = baits, list[str]()
-        self.may_read = False
+        self.may_read, self.allowed = False, frozenset[str]()
 
     def hear(self, event: str, args: tuple[Any, ...]) -> None:
         """An audit event of Python's."""
+        if event in self.allowed:
+            return
         is_grave = event in ALWAYS or (event == "import" and args[0] == MODULE)
         touches = event.startswith(("open", "os.", "shutil.")) and not self.may_read
         if is_grave or (touches and self._is_bait(args)):
@@ -112,7 +117,7 @@ class Watch:
 def attempt(case: Case, baits: Baits) -> tuple[str, str]:
     """The outcome, one of OUTCOMES, and what shows it."""
     watch = Watch(baits)
-    watch.may_read = case.may_read
+    watch.may_read, watch.allowed = case.may_read, case.allowed
     said, outcome = "", "harmless"
     previous = signal.signal(signal.SIGALRM, _time_is_up)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import threading
@@ -75,3 +76,18 @@ def test_a_limit_on_files_counts_too(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (700, 700))
     with pytest.raises(UserError, match="ulimit -f"):
         loading.check_shared_memory(100, (8, 4), num_workers=2, processes=1)
+
+
+class Full(torch.utils.data.Dataset):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_the_machine_refuses_a_worker_is_told_as_elsewhere():
+    """torch hands its exception on without its number. Over a second: a process is started."""
+    with pytest.raises(OSError, match="DataLoader worker") as raised:
+        list(torch.utils.data.DataLoader(Full(), num_workers=1))
+    assert "No space left on device; free some space" in message_of(raised.value)

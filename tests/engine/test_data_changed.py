@@ -135,3 +135,10 @@ def test_a_record_that_says_nothing_of_the_data_is_none(root, tmp_path, data, ca
 def test_what_a_run_of_this_version_recorded_is_compared_without_a_word(root, tmp_path, caplog):
     check_same_data(began(described(root)), tmp_path, described(root))
     assert caplog.messages == []
+
+
+def test_a_part_that_is_gone_is_told(root, tmp_path, caplog):
+    now = described(root)
+    check_same_data(began({**now, "test": {"count": 3, "sha256": "ab", "of": "text"}}), tmp_path, now)
+    (said,) = caplog.messages
+    assert said == "last.ckpt knows of test (3 items), which is not there or not asked for now."

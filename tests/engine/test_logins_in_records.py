@@ -107,3 +107,10 @@ def test_options_are_looked_at_to_their_depths():
     assert (hidden["n"], hidden["cls_token"]) == (1, True)
     assert list(redacted(hidden)) == ["a.0.token", "a.1", "secret"]
     assert list(redacted(options)) == []
+
+
+def test_a_password_of_digits_and_a_name_that_is_an_address_are_hidden():
+    options = {"password": 12345, "api_key": 1.5, "token": 7, "secret": True, f"https://u:{SECRET}@h": {"n": 3}}
+    hidden = redact_options(options)
+    assert hidden == {"password": "***", "api_key": "***", "token": 7, "secret": True, "https://***@h": {"n": 3}}
+    assert redact_options(hidden) == hidden

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib.util
+import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -81,9 +82,9 @@ def _said_by(error: BaseException) -> str | None:
 
 def _limit_of(error: BaseException) -> str | None:
     """Name the exhausted or forbidden resource and the remedy; None for any other error."""
-    if isinstance(error, OSError) and error.errno in LIMITS:
+    if isinstance(error, OSError) and (number := _number_of(error)) in LIMITS:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}; {LIMITS[error.errno]}."
+        return f"{where}{os.strerror(number)}; {LIMITS[number]}."
     if SILENT in str(error) or LOST_WORKER in str(error):
         return (
             "The loader's workers gave no batch: one has died, or waits, or had no room for a batch in shared memory; "
@@ -94,6 +95,12 @@ def _limit_of(error: BaseException) -> str | None:
         size = f" (asked for {asked[1]})" if asked else ""
         return f"Out of memory{size}; lower data.batch_size or the size of a sample, or use a smaller model."
     return None
+
+
+def _number_of(error: OSError) -> int:
+    """Its errno; of one that a loader's worker has handed on, which has lost it, as its text says it; 0 without one."""
+    said = re.search(r"\[Errno (\d+)\]", str(error)) if error.errno is None else None
+    return int(said[1]) if said else error.errno or 0
 
 
 def check_installed(asked: str, extra: str, *libraries: str) -> None:

@@ -40,10 +40,13 @@ def redact(text: str) -> str:
 def redact_options(node: Any, key: str = "") -> Any:
     """Redact the values of nested options."""
     if isinstance(node, dict):
-        return {name: redact_options(child, str(name)) for name, child in node.items()}
+        names = {name: redact(name) if isinstance(name, str) else name for name in node}
+        return {names[name]: redact_options(child, str(name)) for name, child in node.items()}
     if isinstance(node, list | tuple):
         found = [redact_options(child, key) for child in node]
         return tuple(found) if isinstance(node, tuple) else found
+    if isinstance(node, int | float) and not isinstance(node, bool):  # a password may have digits only
+        return HIDDEN if redact(f"{key}={node}") != f"{key}={node}" else node
     if not isinstance(node, str) or not node:
         return node
     if "${" not in node and redact(f"{key}=x") != f"{key}=x":  # whatever its words are

@@ -205,6 +205,8 @@ def check_same_data(start: Start, run: Path, now: dict[str, dict[str, Any]], acc
             "data_changed=accept to go on with this, or begin another run with another run_name, and "
             "weights_only_init=true to keep the weights."
         )
+    if gone := [f"{split} ({then[split].get('count')} items)" for split in then if split not in now]:
+        log.warning("%s knows of %s, which is not there or not asked for now.", start.path, " and ".join(gone))
     untold = [split for split in now if split not in then or then[split].get("of") != now[split].get("of")]
     if untold and not problems:
         log.warning(

@@ -4,7 +4,6 @@ Weights come from the library's own download (`pretrained=true`) or from a state
 goes before it. A classifier that is new is drawn small (`heads`).
 """
 
-import pickle
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,16 +167,25 @@ def no_weights(name: str, error: Exception, option: str = "model.network.checkpo
 
 
 def read(path: str, option: str = "checkpoint") -> Mapping[str, Tensor]:
-    """Read a file's state_dict, names to tensors (...); nothing but tensors is unpickled."""
+    """Read a file's state_dict, names to dense tensors (...); nothing but tensors is unpickled."""
     if not Path(path).is_file():
         raise ValueError(f"{option} {path} does not exist; set model.network.{option}")
     try:
-        state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(
-            f"{option} {path} is not a plain state_dict; save one by torch.save(network.state_dict(), path)"
-        ) from error
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a stranger's pickle makes torch raise what it pleases
+        raise _no_state(path, option) from error
+    if not isinstance(state, Mapping) or not all(map(_is_named_tensor, state.items())):
+        raise _no_state(path, option)
     return state
+
+
+def _no_state(path: str, option: str) -> ValueError:
+    return ValueError(f"{option} {path} is not a plain state_dict; save one by torch.save(network.state_dict(), path)")
+
+
+def _is_named_tensor(item: tuple[Any, Any]) -> bool:
+    name, values = item
+    return isinstance(name, str) and isinstance(values, Tensor) and values.layout is torch.strided
 
 
 def load(network: nn.Module, state: Mapping[str, Tensor], heads: str | Collection[str], source: str) -> None:
