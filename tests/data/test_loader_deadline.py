@@ -8,6 +8,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import resource_sharer
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,3 +92,12 @@ def test_what_the_machine_refuses_a_worker_is_told_as_elsewhere():
     with pytest.raises(OSError, match="DataLoader worker") as raised:
         list(torch.utils.data.DataLoader(Full(), num_workers=1))
     assert "No space left on device; free some space" in message_of(raised.value)
+
+
+def test_a_batch_of_a_worker_that_was_killed_is_told_so():
+    """As the system's killer for lack of memory does: its batch was announced, and can no more be fetched."""
+    batch = resource_sharer.DupFd(0)
+    resource_sharer.stop()
+    with pytest.raises((EOFError, OSError)) as raised:
+        batch.detach()
+    assert "set data.num_workers=0" in message_of(raised.value)

@@ -8,8 +8,10 @@ import importlib.util
 import os
 import re
 import shlex
+import traceback
 from collections.abc import Iterable, Iterator
 from importlib import metadata
+from pathlib import Path
 
 from lightloom.core.places import CLONE, PACKAGE, ROOT
 
@@ -85,7 +87,7 @@ def _limit_of(error: BaseException) -> str | None:
     if isinstance(error, OSError) and (number := _number_of(error)) in LIMITS:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{os.strerror(number)}; {LIMITS[number]}."
-    if SILENT in str(error) or LOST_WORKER in str(error):
+    if SILENT in str(error) or LOST_WORKER in str(error) or _is_of_a_dead_worker(error):
         return (
             "The loader's workers gave no batch: one has died, or waits, or had no room for a batch in shared memory; "
             "set data.num_workers=0, give /dev/shm more room (docker run --shm-size=8g), or raise data.worker_timeout."
@@ -95,6 +97,14 @@ def _limit_of(error: BaseException) -> str | None:
         size = f" (asked for {asked[1]})" if asked else ""
         return f"Out of memory{size}; lower data.batch_size or the size of a sample, or use a smaller model."
     return None
+
+
+def _is_of_a_dead_worker(error: BaseException) -> bool:
+    """Was a batch to be fetched of a process that has ended since it said that it was there?"""
+    frames = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, EOFError | OSError) and any(
+        Path(frame.f_code.co_filename).name == "resource_sharer.py" for frame, _ in frames
+    )
 
 
 def _number_of(error: OSError) -> int:
