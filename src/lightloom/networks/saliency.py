@@ -69,7 +69,7 @@ def token_maps(classify: nn.Module, images: Tensor) -> Tensor:
     Of the class token; where the network averages its patches instead, the mean of theirs. Raises UserError for another
     network, and for attention that is not among all patches.
     """
-    network = next((part for part in classify.modules() if hasattr(part, "num_prefix_tokens")), None)
+    network: Any = next((part for part in classify.modules() if hasattr(part, "num_prefix_tokens")), None)
     if network is None or not hasattr(network, "patch_embed"):
         raise UserError(
             "saliency=rollout needs a Vision Transformer of timm, such as model=vit; saliency=grad_cam is for CNNs."
@@ -82,10 +82,10 @@ def token_maps(classify: nn.Module, images: Tensor) -> Tensor:
     prefix = network.num_prefix_tokens
     with torch.no_grad(), _kept_attention(network) as attentions:
         classify(images)
-    if any(one.shape[-2:] != 2 * (prefix + height * width,) for one in attentions):
+    if not attentions or any(one.shape[-2:] != 2 * (prefix + height * width,) for one in attentions):
         raise UserError(f"saliency=rollout: {type(network).__name__} does not attend to all patches in each layer.")
     found = rollout(attentions)[:, :, prefix:]
-    of = found[:, 0] if network.global_pool == "token" else found[:, prefix:].mean(1)
+    of: Tensor = found[:, 0] if network.global_pool == "token" else found[:, prefix:].mean(1)
     return of.unflatten(1, (height, width))
 
 
