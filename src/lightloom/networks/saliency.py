@@ -85,8 +85,9 @@ def token_maps(classify: nn.Module, images: Tensor) -> Tensor:
     if not attentions or any(one.shape[-2:] != 2 * (prefix + height * width,) for one in attentions):
         raise UserError(f"saliency=rollout: {type(network).__name__} does not attend to all patches in each layer.")
     found = rollout(attentions)[:, :, prefix:]
-    of: Tensor = found[:, 0] if network.global_pool == "token" else found[:, prefix:].mean(1)
-    return of.unflatten(1, (height, width))
+    of = found[:, 0] if network.global_pool == "token" else found[:, prefix:].mean(1)
+    maps: Tensor = of.unflatten(1, (height, width))
+    return maps
 
 
 def attention_layers(network: nn.Module) -> list[Any]:
