@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import random
 import resource
 import sys
@@ -67,8 +68,8 @@ def main() -> None:
         found = measure(generator, args.count, args.seed, args.show)
         bad += sum(found[outcome] for outcome in BAD)
         print(f"| {name} | {found.total()} | {' | '.join(str(found[o]) for o in OUTCOMES)} |", flush=True)
-    print(f"\n{time.monotonic() - started:.0f} s, seed {args.seed}")
-    sys.exit(bool(bad))
+    print(f"\n{time.monotonic() - started:.0f} s, seed {args.seed}", flush=True)
+    os._exit(bool(bad))  # nobody waits for the threads and workers that a case has left behind
 
 
 if __name__ == "__main__":

@@ -21,11 +21,12 @@ FAMILIES = {
         *("configs/proposals", "docs/rcnn.md"),
     ),
     "gan": (
-        *(f"{PACKAGE}/modules/{name}.py" for name in ("adversarial", "bigan", "bigbigan", "conditional_gan", "gan")),
-        *(f"{PACKAGE}/modules/vae_gan.py", f"{PACKAGE}/networks/class_embedding.py"),
+        *(f"{PACKAGE}/modules/{name}.py" for name in ("acgan", "adversarial", "bigan", "bigbigan")),
+        *(f"{PACKAGE}/modules/{name}.py" for name in ("conditional_gan", "gan", "vae_gan")),
+        f"{PACKAGE}/networks/class_embedding.py",
         *(f"{PACKAGE}/losses/{name}.py" for name in ("adversarial", "lipschitz", "orthogonal")),
-        *(f"{PACKAGE}/networks/{name}.py" for name in ("bigan", "bigbigan", "biggan", "cgan", "diff_augment")),
-        *(f"{PACKAGE}/networks/{name}.py" for name in ("goodfellow", "resnet_gan")),
+        *(f"{PACKAGE}/networks/{name}.py" for name in ("acgan", "bigan", "bigbigan", "biggan", "cgan")),
+        *(f"{PACKAGE}/networks/{name}.py" for name in ("diff_augment", "goodfellow", "resnet_gan")),
         *(f"{PACKAGE}/callbacks/samples/health.py", "docs/gans-that-work.md"),
     ),
     "masks": (
