@@ -76,7 +76,8 @@ def collect(logs: Path, board: dict[str, Any]) -> Record:
         name = rows.get(options_of(run_dir.recorded_overrides(run)))
         if name and metric_of(board, name) in results:
             seed = str(OmegaConf.load(run / run_dir.CONFIG).seed)
-            found[name][seed] = {**results, "date": str(date.fromtimestamp(path.stat().st_mtime))}
+            figures = {key: value for key, value in results.items() if not isinstance(value, str)}  # no paths
+            found[name][seed] = {**figures, "date": str(date.fromtimestamp(path.stat().st_mtime))}
     return dict(found)
 
 
