@@ -25,7 +25,7 @@ import small_runs
 import torch
 from curves import drawn
 from omegaconf import OmegaConf
-from small_runs import said_cost, spread, table
+from small_runs import print_table, spread, table
 
 from lightloom.core import cells, run_dir
 from lightloom.engine import checkpoint, train
@@ -51,11 +51,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path, help="folders with runs in them")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--picture", type=Path, help="the curves of the training error, as SVG")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    started = time.process_time()
-    TABLES[args.what](args)
-    said_cost(started)
+    print_table(parser.parse_args(), TABLES)
 
 
 def initialization(args: argparse.Namespace) -> None:

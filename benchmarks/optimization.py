@@ -13,7 +13,6 @@ the seeds after that, so that no seed is counted which a rate was chosen for.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,7 +20,7 @@ from pathlib import Path
 import small_runs
 import torch
 from curves import drawn
-from small_runs import Data, Run, one_run, said_cost, spread, table
+from small_runs import Data, Run, one_run, print_table, spread, table
 
 from lightloom.reporting.charts import Line
 
@@ -49,11 +48,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of a run; each table has its own default")
     parser.add_argument("--model", choices=("mlp", "lenet"), default="mlp", help="of the norms")
     parser.add_argument("--picture", type=Path, help="the curves of the optimizers, as SVG")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    started = time.process_time()
-    TABLES[args.what](args)
-    said_cost(started)
+    print_table(parser.parse_args(), TABLES)
 
 
 def optimizers(args: argparse.Namespace) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
@@ -131,8 +132,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         print(f"| {' | '.join(row)} |", flush=True)
 
 
-def said_cost(started: float) -> None:
-    """The CPU time since `time.process_time()` said `started`."""
-    print(
-        f"\n{time.process_time() - started:.0f} CPU s, torch {torch.__version__}, {torch.get_num_threads()} thread(s)"
-    )
+def print_table(args: Namespace, tables: Mapping[str, Callable[[Namespace], None]]) -> None:
+    """The table that `args.what` names, on one thread, and the CPU time that it took."""
+    torch.set_num_threads(1)
+    started = time.process_time()
+    tables[args.what](args)
+    print(f"\n{time.process_time() - started:.0f} CPU s, torch {torch.__version__}, 1 thread")

@@ -38,20 +38,26 @@ def redact(text: str) -> str:
 
 
 def redact_options(node: Any, key: str = "") -> Any:
-    """Redact the values of nested options."""
+    """Redact the values of nested options, and names that are addresses with a login."""
     if isinstance(node, dict):
-        names = {name: redact(name) if isinstance(name, str) else name for name in node}
-        return {names[name]: redact_options(child, str(name)) for name, child in node.items()}
-    if isinstance(node, list | tuple):
-        found = [redact_options(child, key) for child in node]
-        return tuple(found) if isinstance(node, tuple) else found
-    if isinstance(node, int | float) and not isinstance(node, bool):  # a password may have digits only
-        return HIDDEN if redact(f"{key}={node}") != f"{key}={node}" else node
-    if not isinstance(node, str) or not node:
-        return node
-    if "${" not in node and redact(f"{key}=x") != f"{key}=x":  # whatever its words are
+        return {redact_options(name): redact_options(child, str(name)) for name, child in node.items()}
+    if isinstance(node, list):
+        return [redact_options(child, key) for child in node]
+    if isinstance(node, tuple):
+        return tuple(redact_options(child, key) for child in node)
+    if _is_secret(key, node):
         return HIDDEN
-    return redact(node)
+    return redact(node) if isinstance(node, str) else node
+
+
+def _is_secret(key: str, value: Any) -> bool:
+    """Does the name of an option say so? A password may have digits only; the words of a text do not matter."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or value == "":
+        return False
+    if isinstance(value, str) and "${" in value:
+        return False
+    said = f"{key}={'x' if isinstance(value, str) else value}"
+    return redact(said) != said
 
 
 def redacted(node: Any, key: str = "") -> Iterator[str]:

@@ -47,6 +47,7 @@ class GradientNorms(pl.Callback):
         self._optimizers = set()
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: Optimizer) -> None:
+        """Keep the norms, before clipping, of an optimizer's first step in this epoch."""
         if id(optimizer) in self._optimizers:
             return
         self._optimizers.add(id(optimizer))

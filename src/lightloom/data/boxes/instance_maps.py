@@ -52,6 +52,10 @@ class InstanceMaps:
         self.classes = [class_name]
 
     def read(self, split: SplitName) -> AnnotatedImages | None:
+        """The images of a part, with a box and a mask for each value of their maps; None where there is no such part.
+
+        Raises UserError where there are no training images, or only some of the images have a map.
+        """
         places = [self.root / split, *([self.root] if split == "train" else [])]
         place = next((place for place in places if (place / self.images).is_dir()), None)
         if place is None:

@@ -61,6 +61,7 @@ class Communities:
         self.train_per_class, self.seed = train_per_class, seed
 
     def read(self) -> Graph:
+        """The graph that the seed draws: words are float (nodes, words), 0 or 1; classes are the blocks."""
         nodes = torch.arange(self.nodes)
         labels = nodes % self.blocks
         same = labels[:, None] == labels

@@ -35,6 +35,7 @@ class NpzGraph:
         self.path = Path(root, f"{name}.npz")
 
     def read(self) -> Graph:
+        """The graph, undirected. Raises UserError where an array is missing, or of another shape, type or range."""
         arrays = read_arrays(self.path)
         if missing := [f"{key}, {what}" for key, what in NEEDED.items() if key not in arrays]:
             raise UserError(f"{self.path}: has no {'; '.join(missing)}; it has {', '.join(arrays) or 'nothing'}.")

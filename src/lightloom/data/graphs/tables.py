@@ -32,6 +32,7 @@ class GraphTable:
         self.root = Path(root)
 
     def read(self) -> Graph:
+        """The graph, undirected. Raises UserError where a column is missing, an id is twice, or an edge has no node."""
         path = self.root / "nodes.csv"
         header, rows = _rows(path, ("id",))
         places = {name: header.index(name) for name in KEYS if name in header}

@@ -178,6 +178,10 @@ class Idx:
         return list(_torchvision(self.source).classes)
 
     def read(self, split: SplitName) -> Split | None:
+        """Images uint8 (N, 1, H, W) with labels int64 (N,); None for val, which the files do not have.
+
+        Raises UserError where a file is missing or damaged, or the two have other lengths.
+        """
         if split == "val":
             return None
         names = [f"{stem}-{part}-ubyte" for stem in ("train", "t10k") for part in ("images-idx3", "labels-idx1")]

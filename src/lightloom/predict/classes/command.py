@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -40,11 +41,16 @@ def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
                 page.add(*predictor.look(batch[some], cfg.saliency), [f"{called[i]} {best[i]:.2f}" for i in some])
         table.show()
     if submission:
-        log.info("Submission: %s", submission.path)
-        if faults.found:
-            log.warning("The submission lacks %d of its rows; a competition refuses it so.", len(faults.found))
-        if any(map(is_formula, (*(known or ()), *(images.ids or ())))):
-            log.warning("The submission has cells that a spreadsheet takes for formulas; open it as text only.")
+        tell_submission(submission.path, len(faults.found), (*(known or ()), *(images.ids or ())))
     if page.cells:
         log.info("Where it looks: %s", page.write(output / "saliency.png"))
     faults.finish(table.count)
+
+
+def tell_submission(path: Path, lacking: int, cells: Sequence[str]) -> None:
+    """Say where it is, and what may be wrong with it. lacking: rows. cells: classes and ids that may stand in it."""
+    log.info("Submission: %s", path)
+    if lacking:
+        log.warning("The submission lacks %d of its rows; a competition refuses it so.", lacking)
+    if any(map(is_formula, cells)):
+        log.warning("The submission has cells that a spreadsheet takes for formulas; open it as text only.")
