@@ -38,7 +38,7 @@ def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
                 submission.add(list(zip(names, called, strict=True)))
             if cfg.saliency and page.lacks:
                 some = evenly(len(batch), page.lacks)
-                page.add(*predictor.look(batch[some], cfg.saliency), [f"{called[i]} {best[i]:.2f}" for i in some])
+                page.add(*predictor.look(batch[some], cfg.saliency), [f"{called[i]}: {best[i]:.2f}" for i in some])
         table.show()
     if submission:
         tell_submission(submission.path, len(faults.found), (*(known or ()), *(images.ids or ())))
