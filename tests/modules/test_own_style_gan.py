@@ -107,7 +107,7 @@ def saved(run: Path) -> dict[str, Any]:
 
 def test_its_options_are_checked_like_ours(own, monkeypatch):
     monkeypatch.syspath_prepend(own)
-    lines = prepared([f"--config-dir={own}", *OPTIONS], "train")
+    lines, _ = prepared([f"--config-dir={own}", *OPTIONS], "train")
     assert "model=style_gan" in lines
     assert not own.is_relative_to(ROOT)
 

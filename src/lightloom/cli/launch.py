@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightloom.config.aliases import is_old, modernized_overrides
 from lightloom.config.command_line import quote, refuse
@@ -27,6 +27,9 @@ from lightloom.core.errors import Interrupted, UserError, message_of, not_there
 from lightloom.core.redaction import redact, redacted
 from lightloom.core.text import printable
 from lightloom.engine import rendezvous
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 log = logging.getLogger("lightloom")
 Task = Callable[[Any], float | None]
@@ -41,7 +44,7 @@ def launch(task: Task, config_name: str) -> None:
     """
 
     def jobs(arguments: Sequence[str]) -> int:
-        return max(_run_hydra(task, config_name, prepared(arguments, config_name)), default=0)
+        return max(_run_hydra(task, config_name, *prepared(arguments, config_name)), default=0)
 
     drop_empty()
     _end_with_launcher()
@@ -119,7 +122,7 @@ def _end_with_sweep() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def prepared(arguments: Sequence[str], config_name: str) -> list[str]:
+def prepared(arguments: Sequence[str], config_name: str) -> tuple[list[str], DictConfig | None]:
     """As `prepare`; what Hydra cannot compose is the user's mistake."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -132,8 +135,11 @@ def prepared(arguments: Sequence[str], config_name: str) -> list[str]:
         raise UserError(compose.brief(error)) from error
 
 
-def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
-    """The arguments that Hydra gets: checked, shorthand written out, a resumed run's own options and folder added."""
+def prepare(arguments: Sequence[str], config_name: str) -> tuple[list[str], DictConfig | None]:
+    """The arguments that Hydra gets: checked, shorthand written out, a resumed run's own options and folder added.
+
+    And the configuration that a single run has by them, None where Hydra is to compose it.
+    """
     from hydra.types import RunMode
 
     from lightloom.config import compose
@@ -161,7 +167,8 @@ def prepare(arguments: Sequence[str], config_name: str) -> list[str]:
     if not asks_hydra:
         _claim_folder(config_name, overrides, cfg, parsed)
     compose.register_resolvers(config_name)
-    return [*flags, *overrides]
+    is_one_run = not (asks_hydra or parsed.multirun or parsed.config_dir)
+    return [*flags, *overrides], cfg if is_one_run else None
 
 
 def _check_there(overrides: list[str]) -> None:
@@ -273,15 +280,15 @@ def _claim_folder(config_name: str, overrides: list[str], cfg: Any, parsed: Any)
             return
 
 
-def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
-    """Run Hydra's main; the exit code of each failed job of a sweep."""
+def _run_hydra(task: Task, config_name: str, arguments: list[str], composed: DictConfig | None) -> list[int]:
+    """Run Hydra's main; the exit code of each failed job of a sweep. composed: what a single run has, if known."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from hydra.types import RunMode
 
     from lightloom.config import compose
-    from lightloom.config.hydra_internals import told_by_flags
+    from lightloom.config.hydra_internals import told
 
     failures: list[int] = []
 
@@ -304,7 +311,7 @@ def _run_hydra(task: Task, config_name: str, arguments: list[str]) -> list[int]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = arguments
     try:
-        with told_by_flags():
+        with told(composed):
             hydra.main(version_base="1.3", config_path=str(places.CONFIGS), config_name=config_name)(job)()
     except HydraException as error:
         raise UserError(compose.brief(error)) from error

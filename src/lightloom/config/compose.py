@@ -32,7 +32,7 @@ from lightloom.config.annotations import options_class, options_of
 from lightloom.config.command_line import quote
 from lightloom.config.declarations import optimizes_manually, ways_to_predict
 from lightloom.config.foreign import literal as hidden
-from lightloom.config.hydra_internals import apply_overrides
+from lightloom.config.hydra_internals import apply_overrides, completed
 from lightloom.config.rules import rule_for
 from lightloom.config.values import Text, format_value
 from lightloom.core.environment import variable
@@ -173,7 +173,8 @@ def checked(
         problems += found
     raise_all(problems)
     added |= _unknown_to_the_defaults(config_name, good, [o for o in parsed if o not in groups], config_dir)
-    return [f"++{line}" if line in added else line for line in lines], cfg
+    lines = [f"++{line}" if line in added else line for line in lines]
+    return lines, completed(cfg, parsed, lines) if cfg is not None else None
 
 
 def _unknown_to_the_defaults(
@@ -233,6 +234,7 @@ def is_group(key: str, config_dir: str | None) -> bool:
     return key.startswith("hydra/") or any((root / key).is_dir() for root in _roots(config_dir) if key)
 
 
+@cache
 def _defaults(config_name: str) -> dict[str, Any]:
     """The groups of an entry point, with what it chooses where the command line says nothing."""
     cfg: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{config_name}.yaml"))

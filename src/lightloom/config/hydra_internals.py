@@ -8,20 +8,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import hydra
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from lightloom.core.errors import UserError
 
 try:
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import get_args_parser
 
     _apply = ConfigLoaderImpl._apply_overrides_to_config
-    _find_mode = Hydra.get_mode
+    _find_mode, _load = Hydra.get_mode, ConfigLoaderImpl.load_configuration
 except (ImportError, AttributeError) as error:
     raise UserError(
         f"hydra-core {hydra.__version__} lacks what lightloom uses of it ({error}); pip install 'hydra-core~=1.3.8'."
@@ -38,11 +40,41 @@ def apply_overrides(overrides: Sequence[Override], cfg: DictConfig) -> None:
     _apply(list(overrides), cfg)
 
 
+def completed(cfg: DictConfig, overrides: Sequence[Override], lines: Sequence[str]) -> DictConfig:
+    """`cfg`, to which `overrides` were applied, with what Hydra itself notes of them, in place.
+
+    lines: the overrides as Hydra would get them.
+    """
+    OmegaConf.set_readonly(cfg.hydra, False)
+    tasks = [override for override in overrides if not override.is_hydra_override()]
+    cfg.hydra.overrides.task = [line for o, line in zip(overrides, lines, strict=True) if o in tasks]
+    cfg.hydra.overrides.hydra = [line for o, line in zip(overrides, lines, strict=True) if o not in tasks]
+    rule = cfg.hydra.job.config.override_dirname
+    cfg.hydra.job.override_dirname = get_overrides_dirname(tasks, rule.exclude_keys, rule.item_sep, rule.kv_sep)
+    return cfg
+
+
 @contextmanager
-def told_by_flags() -> Iterator[None]:
-    """A command is a sweep where it has -m: Hydra need not compose everything once more to look for `hydra.mode`."""
+def told(cfg: DictConfig | None) -> Iterator[None]:
+    """A command is a sweep where it has -m: Hydra need not compose everything to look for `hydra.mode`.
+
+    cfg: what was composed to be checked, which a single run need not compose once more; None of a sweep.
+    """
+
+    def load(self: ConfigLoaderImpl, *args: Any, **options: Any) -> DictConfig:
+        if cfg is None:
+            return _load(self, *args, **options)
+        OmegaConf.set_readonly(cfg.hydra, False)
+        OmegaConf.set_struct(cfg, True)
+        cfg.hydra.job.num, cfg.hydra.runtime.output_dir = "???", "???"
+        cfg.hydra.mode = RunMode.RUN
+        cfg.hydra.overrides.hydra.append("hydra.mode=RUN")  # which Hydra adds where it has found none
+        return cfg
+
     Hydra.get_mode = lambda self, config_name, overrides: None  # type: ignore[method-assign]
+    ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]
     try:
         yield
     finally:
         Hydra.get_mode = _find_mode  # type: ignore[method-assign]
+        ConfigLoaderImpl.load_configuration = _load  # type: ignore[method-assign]
