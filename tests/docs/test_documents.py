@@ -22,7 +22,7 @@ TRANSLATED = sorted(ROOT.glob("README.*.md"))
 PAGES = [page for page in PAGES if page not in TRANSLATED]  # their commands are README's
 QUICK = """\
 trainer: {max_epochs: 1, limit_train_batches: 5, limit_val_batches: 1, limit_test_batches: 1}
-data: {batch_size: 16, num_workers: 0}
+data: {batch_size: 8, eval_batch_size: 8, num_workers: 0}
 """
 
 
@@ -50,7 +50,7 @@ def project(tmp_path):
     for folder, channels in (("photos", "RGB"), ("data/shapes", "L")):
         for shape in ("circle", "square"):
             (tmp_path / folder / shape).mkdir(parents=True)
-            for i in range(80):
+            for i in range(24):
                 pixels = torch.randint(256, (40, 40, 3), dtype=torch.uint8).numpy()
                 Image.fromarray(pixels).convert(channels).save(tmp_path / folder / shape / f"{i}.png")
     for file in sorted((ROOT / "tests/support").glob("page_data_*.py")):

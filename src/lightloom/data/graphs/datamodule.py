@@ -80,7 +80,7 @@ class GraphDataModule(KeyedDataModule):
     setting: transductive, training sees the features and edges of all nodes, but no label of others; inductive, it does
     not see the nodes of val and test, nor validation those of test. row_normalize: divide each node's features by their
     sum. val_fraction, test_fraction: of the labelled nodes, of each class, where the data has no parts of its own.
-    batch_size, num_workers, shuffle and augment are what other data takes; here the graph is the batch.
+    Batch sizes, num_workers, shuffle and augment are what other data takes; here the graph is the batch.
     """
 
     items: ClassVar[str] = "labelled nodes"
@@ -105,6 +105,7 @@ class GraphDataModule(KeyedDataModule):
         test_fraction: Fraction = 0.2,
         seed: Seed = 0,
         batch_size: Count = 1,
+        eval_batch_size: Count = 1,
         num_workers: Workers = 0,
         shuffle: bool = False,
         augment: None = None,
