@@ -32,7 +32,7 @@ from lightloom.config.annotations import options_class, options_of
 from lightloom.config.command_line import quote
 from lightloom.config.declarations import optimizes_manually, ways_to_predict
 from lightloom.config.foreign import literal as hidden
-from lightloom.config.hydra_internals import apply_overrides, completed
+from lightloom.config.hydra_internals import apply_overrides, completed, parse_files_once
 from lightloom.config.rules import rule_for
 from lightloom.config.values import Text, format_value
 from lightloom.core.environment import variable
@@ -50,6 +50,7 @@ MAX_COMBINATIONS = 32  # of a sweep's groups that are checked before its first r
 
 
 search_path.register()
+parse_files_once()
 
 
 def register_resolvers(config_name: str) -> None:
