@@ -78,8 +78,14 @@ GOOD = [
 
 
 @pytest.mark.parametrize("line", GOOD)
-def test_no_right_command_line_is_refused(line):
-    check("train", [expand_shorthand(o) for o in line.split()])
+def test_a_right_command_line_is_not_refused_and_checked_as_hydra_composes_it(line, monkeypatch):
+    """Of a sweep one run is checked, and each is composed when it begins."""
+    monkeypatch.setenv("LIGHTLOOM_RUN_TIME", "now")
+    lines, checked = config.checked("train", [expand_shorthand(o) for o in line.split()])
+    if not config.sweeps(lines):
+        composed = config.compose("train", lines)
+        assert config.without_hydra(checked) == config.without_hydra(composed)
+        assert checked.hydra.run.dir == composed.hydra.run.dir
 
 
 @pytest.mark.parametrize("value", ["'a b'", '"a b"', r"'it\'s'", "'a=b, (c)'"])

@@ -80,13 +80,18 @@ def compose(config_name: str, overrides: Sequence[str], config_dir: str | None =
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         cfg = hydra_compose(config_name, [*overrides, *search], return_hydra_config=True)
+    settle_output_dir(cfg)
+    OmegaConf.set_struct(cfg, False)
+    return cfg
+
+
+def settle_output_dir(cfg: DictConfig) -> None:
+    """Make the configuration Hydra's own, and its folder that of a run which begins now."""
     with read_write(cfg.hydra), read_write(cfg.hydra.job), read_write(cfg.hydra.runtime):
         cfg.hydra.job.num, cfg.hydra.runtime.output_dir = 0, "."
     HydraConfig.instance().set_config(cfg)
     with read_write(cfg.hydra), read_write(cfg.hydra.runtime):
         cfg.hydra.runtime.output_dir = cfg.hydra.run.dir
-    OmegaConf.set_struct(cfg, False)
-    return cfg
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
