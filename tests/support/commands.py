@@ -17,6 +17,8 @@ from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import spare
+
 from lightloom.config.compose import ROOT
 from lightloom.core.run_dir import RUN_TIME
 from lightloom.engine.rendezvous import free_port
@@ -123,25 +125,29 @@ def _execute(
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     os.environ.clear()
     os.environ.update(environment)
+    if not Path(command[0]).is_relative_to(ROOT):
+        _forget_this_project(Path(command[0]).parent)
     sys.path += [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry not in sys.path]
     if cwd:
         os.chdir(cwd)
     for kind, limit in limits.items():
         resource.setrlimit(kind, (limit, limit))
-    if not Path(command[0]).is_relative_to(ROOT):
-        _forget_lightloom(Path(command[0]).parent)
     import __main__
 
     __main__.__spec__ = None  # Lightning starts the other processes of DDP from sys.argv
     sys.argv = command
+    if "trainer=ddp_cpu" in command and "SLURM_PROCID" not in environment:
+        spare.keep()
     runpy.run_path(command[0], run_name="__main__")
 
 
-def _forget_lightloom(source: Path) -> None:
+def _forget_this_project(source: Path) -> None:
     """What the server has imported is the project's own; a copy of it imports its own."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "lightloom"]:
-        del sys.modules[name]
-    sys.path.insert(0, str(source))
+    own = tuple(str(ROOT / folder) for folder in ("src", "tests"))
+    for name, module in [*sys.modules.items()]:
+        if name.partition(".")[0] == "lightloom" or str(getattr(module, "__file__", "")).startswith(own):
+            del sys.modules[name]
+    sys.path[:] = [str(source), *(entry for entry in sys.path if not entry.startswith(own))]
 
 
 def run(log_dir: Path, *arguments: str, script: str = "train", env: Mapping[str, str] | None = None) -> str:
