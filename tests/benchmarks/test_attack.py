@@ -8,12 +8,12 @@ import pickle
 import random
 import re
 import subprocess
-import sys
 import time
 from types import ModuleType
 from urllib.request import urlopen
 
 import pytest
+from commands import start
 from conftest import ROOT
 
 from lightloom.core.errors import UserError
@@ -38,15 +38,15 @@ def watch(monkeypatch) -> ModuleType:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_runs_leaks_or_hangs(name):
-    """Over 5 s: it is a process of its own, for cases take memory, set up logs and leave threads behind."""
+def test_nothing_runs_leaks_or_hangs(name, tmp_path):
+    """In a process of its own, for cases take memory, set up logs and leave threads behind."""
     cases = importlib.import_module(f"attacks.{name}")
     count = getattr(cases, "QUICK", CASES)
-    command = [sys.executable, str(ROOT / "benchmarks/attack.py"), "--only", name, "--count", str(count), "--seed", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    options = ("--only", name, "--count", str(count), "--seed", "1")
+    done = start(tmp_path, *options, script="../benchmarks/attack", env={"PYTHONPATH": str(ROOT / "benchmarks")})
+    assert done.wait() == 0, done.text[-3000:]
     for kind in getattr(cases, "KINDS", {}):
-        (tried,) = re.findall(rf"^\| {re.escape(kind)} \| (\d+) \|", done.stdout, re.MULTILINE)
+        (tried,) = re.findall(rf"^\| {re.escape(kind)} \| (\d+) \|", done.text, re.MULTILINE)
         assert int(tried) >= CASES, kind
 
 

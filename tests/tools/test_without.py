@@ -3,13 +3,13 @@
 Slow, as each family needs a copy, in which a process imports every module and a pytest process composes everything.
 """
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commands import start
 from conftest import ROOT
 
 FAMILIES = {
@@ -30,19 +30,21 @@ IN_THE_COPY += ("test_repository.py", "core/test_discovery.py", "predict/test_ch
 NOT_AGAIN = ("-k", "not flags_and_options and not help_needs")  # they start processes, about no family
 
 
-def python(where: Path, *arguments: str) -> str:
-    """The output of a command in the copy, which sees nothing of this project."""
-    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONPATH" and not k.startswith("LIGHTLOOM_")}
-    own = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(where / "src")}
-    done = subprocess.run([sys.executable, *arguments], cwd=where, env=inherited | own, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    return done.stdout
+def python(where: Path, logs: Path, code: str, *arguments: str) -> str:
+    """The output of code in the copy, which sees nothing of this project."""
+    script = where / "src/given.py"
+    script.write_text(code)
+    own = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "LIGHTLOOM_DATA_DIR": ""}
+    done = start(logs, *arguments, script=script.stem, env=own, cwd=where, root=where)
+    assert done.wait() == 0, done.text[-9000:]
+    script.unlink()
+    return done.text
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def copy(request, tmp_path_factory) -> tuple[Path, str]:
     where = tmp_path_factory.mktemp("without") / request.param
-    python(ROOT, "tools/without.py", request.param, str(where))
+    subprocess.run([sys.executable, str(ROOT / "tools/without.py"), request.param, str(where)], check=True)
     return where, request.param
 
 
@@ -73,7 +75,7 @@ def test_no_benchmark_asks_for_a_removed_configuration(copy):
     assert [name for name in scripts if not (where / name).is_file()] == []
 
 
-def test_every_module_imports_and_every_class_of_a_configuration_is_there(copy):
+def test_every_module_imports_and_every_class_of_a_configuration_is_there(copy, tmp_path):
     where, _ = copy
     found = [path.relative_to(where / "src") for path in (where / "src/lightloom").rglob("*.py")]
     modules = sorted(".".join(path.with_suffix("").parts) for path in found if path.stem != "__init__")
@@ -83,12 +85,14 @@ def test_every_module_imports_and_every_class_of_a_configuration_is_there(copy):
     assert len(targets) > 50
     lines = ("from importlib import import_module", f"for name in {modules}: import_module(name)")
     find = f"for module, name in {[target.rsplit('.', 1) for target in targets]}: getattr(import_module(module), name)"
-    python(where, "-c", "\n".join((*lines, find)))
+    python(where, tmp_path, "\n".join((*lines, find)))
 
 
-def test_everything_that_is_left_composes_and_keeps_the_rules_of_the_house(copy):
+def test_everything_that_is_left_composes_and_keeps_the_rules_of_the_house(copy, tmp_path):
     where, _ = copy
-    said = python(where, "-m", "pytest", "-q", "--fast", *NOT_AGAIN, *(f"tests/{name}" for name in IN_THE_COPY))
+    tests = (f"tests/{name}" for name in IN_THE_COPY)
+    code = "import sys\n\nimport pytest\n\nsys.exit(pytest.main(sys.argv[1:]))\n"
+    said = python(where, tmp_path, code, "-q", "--fast", *NOT_AGAIN, *tests)
     assert int(re.search(r"(\d+) passed", said)[1]) > 40
 
 
