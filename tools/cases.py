@@ -9,6 +9,8 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
@@ -47,6 +49,8 @@ class Named:
 
 def without_cases(source: str, named: Named) -> str | None:
     """The source without what names these; None where no test, or no definition, is left of one that had some."""
+    if not _last_words(named).search(source):  # most files, for which nothing is parsed
+        return source
     lost: set[str] = set()
     text = source
     while True:
@@ -56,6 +60,15 @@ def without_cases(source: str, named: Named) -> str | None:
         lost |= cut.lost
         text = cut.applied()
     return None if text != source and _is_empty(source, text) else text
+
+
+@cache
+def _last_words(named: Named) -> re.Pattern[str]:
+    """Finds one of the words with which the names end: what has none names nothing."""
+    outermost = [name for name in named.modules if not named.has_module(name.rpartition(".")[0])]
+    words = {name.rpartition(".")[2] for name in outermost} | {name for _, name in named.choices}
+    words |= {PurePath(path).name for path in named.paths if path.endswith(".py")}
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(words)))})\b" if words else "(?!)")
 
 
 def _is_empty(before: str, after: str) -> bool:
