@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from commands import run
 from conftest import names
 
 from lightloom.cli import help
@@ -17,19 +18,13 @@ def test_help_lists_each_choice_with_its_summary(script):
         assert names(group) == ([line.split()[0] for line in listed[1].splitlines()] if listed else [])
 
 
-def test_flags_and_options_come_in_any_order(run_cli):
+def test_flags_and_options_come_in_any_order(tmp_path):
     """`--cfg job` shows the configuration that would be run, an option that only a constructor knows included."""
-    first, last = (
-        run_cli(*arguments, env={"LIGHTLOOM_RUN_TIME": "now"})
-        for arguments in (
-            ["--cfg", "job", "model=mlp", "data.augment.mixup=0.3"],
-            ["model=mlp", "data.augment.mixup=0.3", "--cfg", "job"],
-        )
-    )
-    middle = run_cli("model=mlp", "--cfg", "job", "data.augment.mixup=0.3", env={"LIGHTLOOM_RUN_TIME": "now"})
-    assert first.returncode == 0
-    assert "mixup: 0.3" in first.stdout
-    assert first.stdout == last.stdout == middle.stdout
+    flag, *options = ("--cfg", "job"), "model=mlp", "data.augment.mixup=0.3"
+    orders = [*flag, *options], [*options, *flag], [options[0], *flag, options[1]]
+    first, last, middle = (run(tmp_path, *order, env={"LIGHTLOOM_RUN_TIME": "now"}) for order in orders)
+    assert "mixup: 0.3" in first
+    assert first == last == middle
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])

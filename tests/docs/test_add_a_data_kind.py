@@ -65,7 +65,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         for name in ("src", "configs", "docs"):
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("*.egg-info"))
         shutil.copy(ROOT / "README.md", root)
         shutil.rmtree(root / "configs/local", ignore_errors=True)
         self.before = digests(root)

@@ -17,6 +17,7 @@ from commands import run, start
 from conftest import compose
 from resumable import differences, rows, saved_state
 
+from lightloom.cli.launch import prepared
 from lightloom.config import compose as config
 from lightloom.config.foreign import plain
 from lightloom.core.errors import UserError
@@ -128,9 +129,9 @@ def test_never_refuses_and_must_needs_something(tmp_path, finished):
 
 @pytest.mark.parametrize("name", ["", "null", "../first", "/first", "a/../../b"])
 def test_a_name_is_a_folder_of_its_own(tmp_path, name):
-    (error,) = errors(ended(tmp_path, *MLP, f"run_name={name}"))
-    assert "expected a name" in error
-    assert not (tmp_path / "runs").exists()
+    with pytest.raises(UserError, match="expected a name"):
+        prepared([*MLP, f"run_name={name}", f"paths.log_dir={tmp_path}"], "train")
+    assert not [*tmp_path.iterdir()]
 
 
 # --- damaged checkpoints

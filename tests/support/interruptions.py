@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from lightloom.config.compose import ROOT
+from lightloom.core import watchdog
 from lightloom.core.errors import UserError
 from lightloom.engine import checkpoint
 
@@ -93,7 +94,10 @@ class Noted(pl.Callback):
 
 
 class Stuck(pl.Callback):
-    """The second batch never ends."""
+    """The second batch never ends, and two seconds are enough to see it."""
+
+    def __init__(self) -> None:
+        watchdog.PATIENCE = 2.0
 
     def on_before_backward(self, trainer: pl.Trainer, *args: Any) -> None:
         if trainer.fit_loop.epoch_loop.batch_progress.total.ready == 2:

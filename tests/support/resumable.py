@@ -132,6 +132,7 @@ def train(
     )
     prepare(trainer, loop)
     if resume:
+        checkpoints.every_n_steps = None  # compared is what it trains, not what it saves
         logger.continue_from(checkpoint.load(resume)["global_step"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
