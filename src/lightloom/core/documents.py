@@ -22,25 +22,39 @@ MOST_DEPTH = 100  # of nested parts, in any of them
 MOST_NODES = 200_000  # of a YAML file, what an alias stands for counted each time
 
 
-def read_text(path: Path, most: int | None = None, encoding: str = "utf-8", remedy: str = "save it as UTF-8") -> str:
+def read_text(
+    path: Path,
+    most: int | None = None,
+    encoding: str = "utf-8",
+    remedy: str = "save it as UTF-8",
+    escaped: bool = False,
+) -> str:
     """A file's text, of UTF-8 with or without the mark that some editors put in front; of .gz what is packed in it.
 
-    most: bytes.
+    most: bytes. escaped: bytes that are no text are kept as lone surrogates, for `check_line`, where the encoding can.
     """
+    errors = "surrogateescape" if escaped else "strict"
     check_bytes(path, most)
     own = re.sub("(?i)^utf-?8$", "utf-8-sig", encoding)
     try:
         if path.suffix == ".gz":
-            with io.TextIOWrapper(io.BytesIO(unpacked(path)), own) as file:
+            with io.TextIOWrapper(io.BytesIO(unpacked(path)), own, errors) as file:
                 return file.read()
         with reading(path):
-            return path.read_text(encoding=own)
+            return path.read_text(encoding=own, errors=errors)
     except LookupError as error:
         raise UserError(f"{path}: {error}; {remedy}") from error
     except UnicodeError as error:
         where = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
         reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
         raise UserError(f"{path}: is no text in {encoding.upper()} ({reason}{where}); {remedy}") from error
+
+
+def check_line(text: str, where: str, encoding: str = "utf-8", remedy: str = "save it as UTF-8") -> str:
+    """A line, or a row, of what was read with `escaped`; UserError where it has bytes that are no text, or a NUL."""
+    if strange := re.search(r"[\0\udc80-\udcff]", text):
+        raise UserError(f"{where}: is no text in {encoding.upper()} (at character {strange.start()}); {remedy}")
+    return text
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:

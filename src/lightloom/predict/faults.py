@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightloom.core.errors import UserError
@@ -22,6 +24,14 @@ class Faults:
     def add(self, name: str, reason: object) -> None:
         """Note one input that was left out."""
         self.found.append((name, line(reason)))
+
+    @contextmanager
+    def noted(self, name: str) -> Iterator[None]:
+        """Leave the input out where the user's mistake is in it."""
+        try:
+            yield
+        except UserError as error:
+            self.add(name, error)
 
     def finish(self, count: int) -> None:
         """Write the file and raise UserError where any input was left out, of `count` that were written."""

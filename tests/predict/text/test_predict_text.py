@@ -10,7 +10,7 @@ import commands
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from torch import nn
 
 from lightloom.config.compose import expand_shorthand
@@ -20,6 +20,7 @@ from lightloom.data.text.readers import TextLines
 from lightloom.data.text.reviews_toy import BLAME, PRAISE, SUBJECTS
 from lightloom.data.tokens import Words
 from lightloom.networks.bag import BagOfWords
+from lightloom.predict.faults import Faults
 from lightloom.predict.loading import load
 from lightloom.predict.text.command import texts_of
 from lightloom.predict.text.inspection import inspect
@@ -85,8 +86,9 @@ def test_a_network_is_answered_as_the_command_is(run):
             web.read(body, {})
 
 
-def asked(where: str) -> DictConfig:
-    return OmegaConf.create({"input": where, "text_column": "text", "encoding": "utf-8"})
+def read_by_command(where: Path) -> list[tuple[str, str]]:
+    asked = OmegaConf.create({"input": str(where), "text_column": "text", "encoding": "utf-8"})
+    return texts_of(asked, OmegaConf.create({}), Faults(where.parent))
 
 
 def test_lines_tables_and_folders_are_read(tmp_path):
@@ -97,11 +99,8 @@ def test_lines_tables_and_folders_are_read(tmp_path):
     for number, text in enumerate(texts):
         (tmp_path / f"folder/{number}.txt").write_text(text)
     for name in ("lines.txt", "table.csv", "folder"):
-        assert [text for _, text in texts_of(asked(f"{tmp_path / name}"), OmegaConf.create({}))] == texts
-    assert [name for name, _ in texts_of(asked(f"{tmp_path}/lines.txt"), OmegaConf.create({}))] == [
-        "lines.txt:1",
-        "lines.txt:3",
-    ]
+        assert [text for _, text in read_by_command(tmp_path / name)] == texts
+    assert [name for name, _ in read_by_command(tmp_path / "lines.txt")] == ["lines.txt:1", "lines.txt:3"]
 
 
 def test_a_notebook_classifies_texts(run):
@@ -116,16 +115,14 @@ def test_a_notebook_classifies_texts(run):
     [
         ("away.txt", 'there is no such file; to classify a text itself, say text="..."'),
         ("empty.txt", "there are no texts in it"),
-        ("latin.txt", "no text in UTF-8"),
         ("t.csv", "has no column 'text'; it has words"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, name, said):
     (tmp_path / "empty.txt").write_text("\n \n")
-    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     (tmp_path / "t.csv").write_text("words\na\n")
     with pytest.raises(UserError, match=re.escape(said)) as error:
-        texts_of(asked(f"{tmp_path / name}"), OmegaConf.create({}))
+        read_by_command(tmp_path / name)
     assert "\n" not in str(error.value)
 
 

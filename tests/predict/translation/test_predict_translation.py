@@ -11,6 +11,7 @@ from asking import loaded, said
 
 from lightloom.core.errors import UserError
 from lightloom.data.tokens import from_state
+from lightloom.predict.faults import Faults
 from lightloom.predict.loading import load
 from lightloom.predict.translation.command import lines
 from lightloom.predict.translation.predictor import Predictor
@@ -81,4 +82,4 @@ def test_what_is_no_text_is_told(tmp_path):
     (tmp_path / "empty.txt").write_text("\n \n")
     for where in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError, match="there is no text"):
-            lines(str(where), "utf-8")
+            lines(str(where), "utf-8", Faults(tmp_path))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from lightloom.core import schema
-from lightloom.core.documents import parse_json, read_text
+from lightloom.core.documents import check_line, parse_json, read_text
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.data.images.layout import SplitName, part_named
 from lightloom.data.preferences.answered import Answered, Part
 
+Skip = Callable[[str, UserError], None]  # is told where what was left out stood, and why
 TURN = "\n\nAssistant:"  # what an answer stands after in hh-rlhf
 ENDINGS = (".jsonl", ".jsonl.gz")
 TEXT = schema.either(schema.one_of(""), schema.text(1 << 20))
@@ -31,14 +33,14 @@ class AnswerFiles:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
 
-    def read(self, split: SplitName, answers: int) -> Part | None:
+    def read(self, split: SplitName, answers: int, skip: Skip | None = None) -> Part | None:
+        """The items of a split. Of a line that is none UserError, or it is told to `skip` and left out."""
         path = self._files().get(split)
         if path is None:
             return None
-        lines = enumerate(read_text(path).split("\n"), 1)
-        every = [answered(text, f"{path.name}:{number}", answers) for number, text in lines if text.strip()]
+        every = list(_items(path, answers, skip))
         kept = [item for item in every if all(item.answers) and len({*item.answers}) == len(item.answers)]
-        if not kept:
+        if not kept and skip is None:
             raise UserError(f"{path}: has no line with {'an answer' if answers == 1 else 'two different answers'}.")
         lost = len(every) - len(kept)
         return Part(kept, (f"left out of {split}: {lost:,} with an empty answer, or two equal ones",) if lost else ())
@@ -58,6 +60,18 @@ class AnswerFiles:
         if "train" not in parts and len(found) > 1:
             raise UserError(f"{self.root}: has {len(found)} .jsonl files and none is train.jsonl; name one of them.")
         return parts if "train" in parts else {"train": found[0]}
+
+
+def _items(path: Path, answers: int, skip: Skip | None) -> Iterator[Answered]:
+    for number, text in enumerate(read_text(path, escaped=skip is not None).split("\n"), 1):
+        where = f"{path.name}:{number}"
+        try:
+            if text.strip():
+                yield answered(check_line(text, where), where, answers)
+        except UserError as error:
+            if skip is None:
+                raise
+            skip(where, error)
 
 
 def answered(text: str, where: str, answers: int) -> Answered:

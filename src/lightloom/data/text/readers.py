@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from lightloom.core import cells
-from lightloom.core.documents import read_text
+from lightloom.core.documents import check_line, read_text
 from lightloom.core.errors import UserError
 from lightloom.core.parts import part
 from lightloom.core.text import first_of, line
@@ -22,6 +22,7 @@ from lightloom.data.text.texts import Texts
 ENDINGS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}  # of tables: what is between cells
 INTEGER = re.compile(r"-?[0-9]{1,18}")
 Found = tuple[str, str, str]  # a text, its class, and where it was found
+Skip = Callable[[str, UserError], None]  # is told where what was left out stood, and why
 
 
 @part
@@ -178,9 +179,14 @@ class Table:
     remedy: str
 
     @classmethod
-    def read(cls, path: Path, encoding: str, quoted: bool, columns: Sequence[str | int]) -> Table:
-        """A file whose first row has names, where one of the columns is asked for by name."""
-        content = read(path, encoding)
+    def read(
+        cls, path: Path, encoding: str, quoted: bool, columns: Sequence[str | int], escaped: bool = False
+    ) -> Table:
+        """A file whose first row has names, where one of the columns is asked for by name.
+
+        escaped: bytes that are no text are for `texts` to find, in their rows.
+        """
+        content = read_text(path, encoding=encoding, escaped=True) if escaped else read(path, encoding)
         remedy = f"set data.reader.quoted={str(not quoted).lower()} if quotes are {'letters' if quoted else 'marks'}"
         try:
             every = list(cells.rows(io.StringIO(content), ENDINGS.get(path.suffix.lower(), ","), quoted))
@@ -196,8 +202,11 @@ class Table:
     def has(self, column: str | int) -> bool:
         return column in self.names
 
-    def texts(self, text: Sequence[str | int], label: str | int | None) -> Iterator[Found]:
-        """Each row's text, its label ("" where none is asked for) and its number. UserError for a row without them."""
+    def texts(self, text: Sequence[str | int], label: str | int | None, skip: Skip | None = None) -> Iterator[Found]:
+        """Each row's text, its label ("" where none is asked for) and its number.
+
+        Of a row without them UserError, or it is told to `skip` and left out.
+        """
         wanted = [*text, *([] if label is None else [label])]
         if lacking := [column for column in wanted if not self.has(column)]:
             raise UserError(
@@ -206,15 +215,26 @@ class Table:
             )
         *places, of_label = [self.names.index(column) for column in wanted] + ([-1] if label is None else [])
         for number, row in self.rows:
-            if len(row) != len(self.names):
-                raise UserError(
-                    f"{self.path}: row {number} has {len(row)} cells, the first one {len(self.names)}; mend it, or "
-                    f"{self.remedy}."
-                )
+            name = f"{self.path.name}:{number}"
+            try:
+                self._check(number, row, None if label is None else of_label)
+            except UserError as error:
+                if skip is None:
+                    raise
+                skip(name, error)
+                continue
             found = "" if label is None else row[of_label].strip()
-            if label is not None and not found:
-                raise UserError(f"{self.path}: row {number} has no label; give it one, or leave the row out.")
-            yield " ".join(row[place] for place in places), found, f"{self.path.name}:{number}"
+            yield " ".join(row[place] for place in places), found, name
+
+    def _check(self, number: int, row: Sequence[str], of_label: int | None) -> None:
+        if len(row) != len(self.names):
+            raise UserError(
+                f"{self.path}: row {number} has {len(row)} cells, the first one {len(self.names)}; mend it, or "
+                f"{self.remedy}."
+            )
+        if of_label is not None and not row[of_label].strip():
+            raise UserError(f"{self.path}: row {number} has no label; give it one, or leave the row out.")
+        check_line("".join(row), f"{self.path}: row {number}")
 
 
 def read(path: Path, encoding: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 
 from lightloom.config.foreign import literal
-from lightloom.core.documents import read_text
+from lightloom.core.documents import check_line, read_text
 from lightloom.core.errors import UserError
 from lightloom.core.findings import Findings
 from lightloom.core.text import first_of
@@ -21,6 +21,7 @@ from lightloom.engine import evaluate
 from lightloom.ops.answers import log_probabilities
 from lightloom.ops.rewards import Length, Share
 from lightloom.ops.rewards import Reward as Programmed
+from lightloom.predict.faults import Faults
 from lightloom.predict.language.predictor import Predictor
 from lightloom.predict.rewards.predictor import Predictor as Scores
 from lightloom.predict.tables import Table
@@ -52,19 +53,41 @@ def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> Findings:
     """Answers to `prompt=`, or to each line of `input=`, by ckpt_path and by `against=`, of the same seeds."""
     reward = reward_of(cfg, predictor) if cfg.scored_by is not None else None
     authors = authors_of(cfg, trained, predictor)
-    prompts = [str(cfg.prompt)] if cfg.get("prompt") is not None else prompts_of(Path(str(cfg.input)))
-    given = [[answers_of(author, prompt, cfg, reward) for author in authors] for prompt in prompts]
-    found = Findings("Answers")
+    faults = Faults(cfg.paths.output_dir)
     columns = ["prompt", *map(titled, authors), *(f"reward of {author.name}" for author in authors if reward)]
-    rows = side_by_side(prompts, given)
+    prompts, given, rows = list[str](), list[list[list[Answer]]](), list[tuple[str | float, ...]]()
     with Table(Path(cfg.paths.output_dir, "answers.csv"), columns) as table:
-        table.add(rows)
+        for prompt, several in answered(cfg, authors, reward, faults):
+            prompts.append(prompt)
+            given.append(several)
+            new = side_by_side([prompt], [several])
+            table.add(new)
+            rows += new
+    if not prompts:
+        faults.finish(0)
+    found = Findings("Answers")
     shown = [tuple(f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row) for row in rows]
     found.table(columns[0], columns[1:], shown, "answers", left=1 + len(authors))
     for note in [*compared(authors, given), *divergence(cfg, authors, prompts, given)]:
         found.note(note)
     log.info("%d answers: %s", table.count * len(authors), table.path)
+    faults.finish(len(prompts))
     return found
+
+
+def answered(
+    cfg: DictConfig, authors: Sequence[Author], reward: Reward | None, faults: Faults
+) -> Iterator[tuple[str, list[list[Answer]]]]:
+    """Each prompt with the answers of each author. What of a file is no prompt, or is too long for one, is noted."""
+    if cfg.get("prompt") is not None:
+        prompt = str(cfg.prompt)
+        yield prompt, [answers_of(author, prompt, cfg, reward) for author in authors]
+        return
+    path = Path(str(cfg.input))
+    for number, line in prompts_of(path):
+        with faults.noted(name := f"{path.name}:{number}"):
+            check_line(line, name)
+            yield line, [answers_of(author, line, cfg, reward) for author in authors]
 
 
 def authors_of(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> list[Author]:
@@ -99,11 +122,12 @@ def titled(author: Author) -> str:
     return author.name if author.best_of == 1 else f"{author.name}, best of {author.best_of}"
 
 
-def prompts_of(path: Path) -> list[str]:
-    """The lines of a file that are not empty."""
+def prompts_of(path: Path) -> list[tuple[int, str]]:
+    """The lines of a file that are not empty, with their numbers."""
     if not path.is_file():
         raise UserError(f"input={path}: there is no such file; name one with a prompt in each line.")
-    if not (found := [line for line in read_text(path).split("\n") if line.strip()]):
+    lines = enumerate(read_text(path, escaped=True).split("\n"), 1)
+    if not (found := [(number, line) for number, line in lines if line.strip()]):
         raise UserError(f"input={path}: is empty; expected a prompt in each line.")
     return found
 

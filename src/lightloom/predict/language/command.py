@@ -19,6 +19,7 @@ from lightloom.core.findings import Findings
 from lightloom.core.screen import say, show_table
 from lightloom.core.text import first_of
 from lightloom.data.tokens import UNKNOWN
+from lightloom.predict.faults import Faults
 from lightloom.predict.language import answering
 from lightloom.predict.language.predictor import Predictor
 from lightloom.predict.tables import Table
@@ -76,14 +77,16 @@ def warn(text: str, predictor: Predictor) -> None:
 
 def measure(cfg: DictConfig, predictor: Predictor) -> None:
     """perplexity.csv: a row for each file."""
-    rows = []
+    rows, faults = [], Faults(cfg.paths.output_dir)
     with Table(Path(cfg.paths.output_dir, "perplexity.csv"), HEADER) as table:
         for path in files(str(cfg.input)):
-            row = row_of(path, predictor)
-            table.add([row])
-            rows.append([row[0], *(f"{v:.4f}" if isinstance(v, float) else f"{v:,}" for v in row[1:])])
+            with faults.noted(str(path)):
+                row = row_of(path, predictor)
+                table.add([row])
+                rows.append([row[0], *(f"{v:.4f}" if isinstance(v, float) else f"{v:,}" for v in row[1:])])
     show_table(HEADER, rows)
     log.info("%d texts: %s", table.count, table.path)
+    faults.finish(table.count)
 
 
 def row_of(path: Path, predictor: Predictor) -> tuple[str, int, int, float, float, float]:

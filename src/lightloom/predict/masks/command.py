@@ -19,7 +19,7 @@ from lightloom.callbacks.masks.overlays import overlaid, palette
 from lightloom.config.foreign import plain
 from lightloom.core.errors import UserError, raise_all
 from lightloom.core.screen import show_table
-from lightloom.data.boxes.writers import Boxes
+from lightloom.data.boxes.writers import Boxes, stems
 from lightloom.data.images.decode import read_whole
 from lightloom.ops.images.grid import write_jpeg
 from lightloom.predict.boxes.writers import BoxFiles
@@ -55,18 +55,24 @@ def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
 
 
 def segment_images(cfg: DictConfig, trained: DictConfig, predictor: Predictor, sources: Sources) -> None:
-    """`masks/<name>.png` and `overlay/<name>.jpg` of each image, and a row of areas.csv for each class in it."""
+    """`masks/<name>.png` and `overlay/<name>.jpg` of each image, and a row of areas.csv for each class in it.
+
+    Of a.png and a.jpg the second is called otherwise, as the boxes' files are.
+    """
     output, classes = Path(cfg.paths.output_dir), plain(trained.data.classes)
     faults, shares = Faults(output), list[dict[str, float]]()
     written = BoxFiles(output, cfg.format, classes) if cfg.format else nullcontext()
+    known = list[str]()
     with Table(output / "areas.csv", ("file", *HEADER)) as table, written as files:
         for paths, names in sources.rounds(cfg.idle):
+            known += names
+            own = stems(known)[-len(names) :]
             read = partial(_read, paths, trained.data.channels)
             given = [str(path) for path in paths]
             for numbers, images in readable(read, given, cfg.batch_size or BATCH, cfg.num_workers, faults):
                 masks = predictor.predict(images, cfg.tile, cfg.tile_overlap)
                 for number, image, mask in zip(numbers, images, masks, strict=True):
-                    write(output, names[number], image, mask)
+                    write(output, own[number], image, mask)
                     if files:
                         files.add(as_objects(names[number], mask))
                     rows = areas(mask, classes, cfg.min_area, region_of(cfg.roi, *mask.shape))
@@ -81,10 +87,10 @@ def _read(paths: Sequence[Path], channels: int, number: int) -> Tensor:
     return read_whole(paths[number], channels)
 
 
-def write(output: Path, name: str, image: Tensor, mask: Tensor) -> None:
-    """Both files of an image, uint8 (C, H, W), with its mask, uint8 (H, W)."""
-    write_mask(output / "masks" / Path(name).with_suffix(".png"), mask)
-    write_jpeg(output / "overlay" / Path(name).with_suffix(".jpg"), overlaid(image.expand(3, -1, -1), mask))
+def write(output: Path, stem: str, image: Tensor, mask: Tensor) -> None:
+    """Both files of an image, uint8 (C, H, W), with its mask, uint8 (H, W). stem: of the files, without a suffix."""
+    write_mask(output / "masks" / f"{stem}.png", mask)
+    write_jpeg(output / "overlay" / f"{stem}.jpg", overlaid(image.expand(3, -1, -1), mask))
 
 
 def as_objects(name: str, mask: Tensor) -> Boxes:

@@ -35,15 +35,19 @@ class Predictor:
     @torch.inference_mode()
     def predict(self, inputs: Sequence[tuple[str, str]]) -> list[float]:
         """A number for each prompt with its answer; only those of one prompt can be compared."""
-        rows = [[*self.tokens.encode(prompt), *self.tokens.encode(answer), self.end] for prompt, answer in inputs]
-        if long := [i for i, row in enumerate(rows) if len(row) > self.block_size]:
-            raise UserError(
-                f"{len(long)} of {len(rows)} answers with their prompts have more than the {self.block_size} ids that "
-                f"the reward model sees, the first {inputs[long[0]][1][:40]!r}; leave them out, or train one with a "
-                f"larger data.block_size."
-            )
+        rows = [self.ids(prompt, answer) for prompt, answer in inputs]
         found: list[float] = []
         for first in range(0, len(rows), TOGETHER):
             ids = as_batch(rows[first : first + TOGETHER]).to(self.module.device)
             found += self.module(ids).tolist()
+        return found
+
+    def ids(self, prompt: str, answer: str) -> list[int]:
+        """Those of both and the end; UserError where they are more than the model sees."""
+        found = [*self.tokens.encode(prompt), *self.tokens.encode(answer), self.end]
+        if len(found) > self.block_size:
+            raise UserError(
+                f"the answer {answer[:40]!r} with its prompt has {len(found)} ids, and the reward model sees "
+                f"{self.block_size}; leave it out, or train one with a larger data.block_size."
+            )
         return found

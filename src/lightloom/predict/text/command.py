@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from lightloom.config.foreign import plain
+from lightloom.core.documents import check_line, read_text
 from lightloom.core.errors import UserError
 from lightloom.core.screen import show_table
 from lightloom.core.text import line
 from lightloom.data.text.readers import ENDINGS, Table, read
 from lightloom.engine.evaluate import swapped_data
+from lightloom.predict.faults import Faults
 from lightloom.predict.tables import predictions
 from lightloom.predict.text.predictor import BATCH, Predictor
 
@@ -25,7 +27,8 @@ Named = list[tuple[str, str]]  # where a text was found, and the text
 def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
     """Classify `text=`, or the texts of `input=` or `data=`. See `lightloom.predict.contract`."""
     known = plain(trained.data.get("classes"))
-    texts = texts_of(cfg, trained)
+    faults = Faults(cfg.paths.output_dir)
+    texts = texts_of(cfg, trained, faults)
     with predictions(cfg.paths.output_dir, ("source", "text", "words", "label", "probability")) as table:
         for begin in range(0, len(texts), BATCH):
             batch = texts[begin : begin + BATCH]
@@ -38,9 +41,10 @@ def run(cfg: DictConfig, trained: DictConfig, predictor: Predictor) -> None:
         if len(texts) == 1:
             show_one(known or list(map(str, range(probabilities.shape[1]))), probabilities[0].tolist(), words[0])
             log.info("1 prediction: %s", table.path)
-        else:
+        elif texts:
             table.show()
     warn(predictor, [text for _, text in texts])
+    faults.finish(table.count)
 
 
 def _few(words: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
@@ -71,30 +75,43 @@ def warn(predictor: Predictor, texts: Sequence[str]) -> None:
         )
 
 
-def texts_of(cfg: DictConfig, trained: DictConfig) -> Named:
-    """What `text=`, `input=` or `data=` names; UserError where there is nothing."""
+def texts_of(cfg: DictConfig, trained: DictConfig, faults: Faults) -> Named:
+    """What `text=`, `input=` or `data=` names; UserError where there is nothing. Inputs that are no text are noted."""
     if cfg.get("text") is not None:
         return [("text", str(cfg.text))]
     if cfg.input is None:
         split = swapped_data(cfg, trained).split("test")
         return list(zip(split.names, split.texts, strict=True))
-    found = [(name, text) for name, text in _read(Path(str(cfg.input)), cfg) if text.strip()]
-    if not found:
+    found = [(name, text) for name, text in _read(Path(str(cfg.input)), cfg, faults) if text]
+    if not found and not faults.found:
         raise UserError(
             f"input={cfg.input}: there are no texts in it; name a file of lines, a table, or a folder of .txt."
         )
     return found
 
 
-def _read(path: Path, cfg: DictConfig) -> Named:
+def _read(path: Path, cfg: DictConfig, faults: Faults) -> Named:
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*.txt") if file.is_file())
-        return [(str(file), " ".join(read(file, cfg.encoding).split())) for file in files]
+        return list(_of_files(path, cfg, faults))
     if not path.is_file():
         raise UserError(f'input={path}: there is no such file; to classify a text itself, say text="...".')
     if path.suffix.lower() not in ENDINGS:
-        lines = read(path, cfg.encoding).split("\n")
-        return [(f"{path.name}:{number}", " ".join(text.split())) for number, text in enumerate(lines, 1)]
+        return list(_of_lines(path, cfg, faults))
     quoted = ENDINGS[path.suffix.lower()] == ","
-    table = Table.read(path, cfg.encoding, quoted, [cfg.text_column])
-    return [(name, " ".join(text.split())) for text, _, name in table.texts([cfg.text_column], None)]
+    table = Table.read(path, cfg.encoding, quoted, [cfg.text_column], escaped=True)
+    rows = table.texts([cfg.text_column], None, skip=faults.add)
+    return [(name, " ".join(text.split())) for text, _, name in rows]
+
+
+def _of_files(folder: Path, cfg: DictConfig, faults: Faults) -> Iterator[tuple[str, str]]:
+    for file in sorted(file for file in folder.rglob("*.txt") if file.is_file()):
+        with faults.noted(str(file)):
+            if not (text := " ".join(read(file, cfg.encoding).split())):
+                raise UserError(f"{file}: is empty")
+            yield str(file), text
+
+
+def _of_lines(path: Path, cfg: DictConfig, faults: Faults) -> Iterator[tuple[str, str]]:
+    for number, text in enumerate(read_text(path, encoding=cfg.encoding, escaped=True).split("\n"), 1):
+        with faults.noted(name := f"{path.name}:{number}"):
+            yield name, " ".join(check_line(text, name, cfg.encoding).split())
