@@ -42,13 +42,14 @@ class Hung(BaseException):
 @dataclass(frozen=True)
 class Case:
     """A hostile thing in words, and who is given it. may_read: it may open a bait as plain data. allowed: audit events
-    that its command is for.
+    that its command is for. patience: seconds after which it hangs; None: PATIENCE.
     """
 
     what: str
     act: Callable[[], Any]
     may_read: bool = False
     allowed: frozenset[str] = frozenset()
+    patience: float | None = None
 
 
 class Mark:
@@ -120,7 +121,7 @@ def attempt(case: Case, baits: Baits) -> tuple[str, str]:
     watch.may_read, watch.allowed = case.may_read, case.allowed
     said, outcome = "", "harmless"
     previous = signal.signal(signal.SIGALRM, _time_is_up)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    signal.setitimer(signal.ITIMER_REAL, case.patience or PATIENCE)
     try:
         with watch.armed():
             try:

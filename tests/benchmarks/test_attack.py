@@ -21,7 +21,8 @@ from lightloom.engine import trust
 
 pytestmark = pytest.mark.slow  # composes and imports by the hundred
 
-NAMES = sorted(file.stem for file in (ROOT / "benchmarks/attacks").glob("*.py"))
+ATTACKS = ROOT / "benchmarks/attacks"
+NAMES = sorted(file.stem for file in ATTACKS.glob("*.py"))
 CASES, CONFIGS = 6, ROOT / "configs"
 
 
@@ -37,11 +38,22 @@ def watch(monkeypatch) -> ModuleType:
     return found
 
 
+def test_what_is_not_tried_here_says_where_it_is():
+    """QUICK = 0  # tests/... of a file whose cases take seconds each: it names small versions of them."""
+    slow = {name: re.search(r"^QUICK = 0(.*)", (ATTACKS / f"{name}.py").read_text(), re.MULTILINE) for name in NAMES}
+    said = {name: re.findall(r"tests/[\w/.]+", found[1]) for name, found in slow.items() if found}
+    assert said
+    assert [
+        name for name, paths in said.items() if not paths or not all((ROOT / path).is_file() for path in paths)
+    ] == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_runs_leaks_or_hangs(name, tmp_path):
     """In a process of its own, for cases take memory, set up logs and leave threads behind."""
     cases = importlib.import_module(f"attacks.{name}")
-    count = getattr(cases, "QUICK", CASES)
+    if not (count := getattr(cases, "QUICK", CASES)):
+        return
     options = ("--only", name, "--count", str(count), "--seed", "1")
     done = start(tmp_path, *options, script="../benchmarks/attack", env={"PYTHONPATH": str(ROOT / "benchmarks")})
     assert done.wait() == 0, done.text[-3000:]

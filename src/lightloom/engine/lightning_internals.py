@@ -176,19 +176,21 @@ def replace_signal_handlers(trainer: pl.Trainer) -> None:
         connector.register_signal_handlers = _do_nothing  # type: ignore[union-attr]
 
 
-def stop_after_validations(trainer: pl.Trainer) -> None:
-    """Let early stopping judge a metric of validation when it is measured.
+def stop_where_measured(trainer: pl.Trainer) -> None:
+    """Let early stopping judge a metric when it is measured: after a validation, or, of training, after an epoch.
 
-    At the end of an epoch, as is usual, a run that ends before its first validation would end in an error, and a value
-    that nobody has measured since would count as one more that is no better.
+    Lightning asks at one of both, by how often the run validates: at the end of an epoch, a run that ends before its
+    first validation would end in an error; and a value that nobody has measured since would count as one more that is
+    no better.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, pl.callbacks.EarlyStopping) and callback.monitor.startswith("val"):
+        of_training = isinstance(callback, pl.callbacks.EarlyStopping) and callback.monitor.startswith("train")
+        if of_training or (isinstance(callback, pl.callbacks.EarlyStopping) and callback.monitor.startswith("val")):
             name = "_check_on_train_epoch_end"
             if _has(callback, name, "early stopping fails where a run ends before a validation") and (
                 getattr(callback, name) is None
             ):
-                setattr(callback, name, False)
+                setattr(callback, name, of_training)
 
 
 def set_purge_step(logger: pl.loggers.TensorBoardLogger, step: int) -> None:

@@ -239,6 +239,22 @@ def check_validates(cfg: DictConfig) -> None:
                 )
 
 
+def check_interval(cfg: DictConfig, datamodule: pl.LightningDataModule) -> None:
+    """Raise UserError where an epoch has fewer batches than lie between two validations."""
+    every, batches = cfg.trainer.get("val_check_interval"), contract.num_train_batches(datamodule)
+    by_epochs = cfg.trainer.get("check_val_every_n_epoch", 1) is not None
+    if isinstance(every, bool) or not isinstance(every, int) or batches is None or not by_epochs:
+        return
+    limit = cfg.trainer.get("limit_train_batches")
+    if limit is not None:
+        batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+    if every > batches and cfg.trainer.get("limit_val_batches") != 0:
+        raise UserError(
+            f"trainer.val_check_interval={every}: an epoch has {batches} batches, so no validation would come; give a "
+            f"smaller number, or trainer.check_val_every_n_epoch=null to count over epochs."
+        )
+
+
 def may_log(callback: Any) -> bool:
     """Is it somebody's own callback, which does not say what it logs?"""
     ours = type(callback).__module__.startswith(("lightloom.", "pytorch_lightning."))
@@ -285,6 +301,7 @@ def fit(
     """Train from `start` on."""
     if checkpoint_keeper(trainer) is None and not typed(trainer).fast_dev_run:
         log.warning("No checkpoint is kept, so this run can be neither resumed nor used; callbacks=default keeps them.")
+    check_interval(cfg, datamodule)
     asked = checkpoints.record_of(trainer)
     asked.state = contract.state(datamodule)
     if start.path:

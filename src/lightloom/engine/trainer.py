@@ -66,7 +66,7 @@ def prepare(trainer: pl.Trainer, loop: str) -> pl.Trainer:
     launcher.replace_launcher(trainer)
     internals.replace_signal_handlers(trainer)
     internals.count_epochs_by_data(trainer)
-    internals.stop_after_validations(trainer)
+    internals.stop_where_measured(trainer)
     return _use_fast_loop(trainer) if loop == "fast" else trainer
 
 

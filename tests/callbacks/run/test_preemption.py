@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import commands
 import pytest
@@ -14,6 +15,7 @@ import torch
 from interruptions import HERE, TOLD, WATCHED, diary, differences, saved
 from torch.utils.data import Dataset, SequentialSampler
 
+from lightloom.callbacks.run.preemption import Preemption
 from lightloom.data.loading import loader
 from lightloom.engine import checkpoint
 
@@ -140,6 +142,20 @@ def test_workers_do_not_hear():
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             os.kill(worker.pid, number)
     assert [*found, *map(int, batches)] == list(range(40))
+
+
+def test_a_signal_between_the_end_of_training_and_of_the_fit_is_answered():
+    """The weights' average, loggers and other callbacks may take seconds there."""
+    usual = signal.getsignal(signal.SIGTERM)
+    guard, trainer = Preemption(), SimpleNamespace(world_size=1)
+    guard.setup(trainer, None, "fit")
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as left:
+        guard.teardown(trainer, None, "fit")
+    assert left.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == usual
+    guard.setup(trainer, None, "fit")
+    guard.teardown(trainer, None, "fit")
 
 
 def test_handlers_are_as_they_were(tmp_path):

@@ -6,12 +6,13 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 
 from lightloom.core import atomic_io, run_dir
 from lightloom.core.errors import UserError, did_you_mean
@@ -56,8 +57,9 @@ class RunCheckpoint(Checkpoint):
         self._postponed = False  # last.ckpt is due when the validation that follows has ended
         self._best_is_now = False  # best.ckpt was written in the state that last.ckpt is about to hold
         self._plateaus: list[tuple[Any, int]] = []
-        self._validated, self._monitor_is_known = False, False
-        self._measured, self._measured_at = False, -1  # since the schedules were stepped; the step of that validation
+        self._validated, self._monitor_is_known, self._resumed = False, False, False
+        self._measured = dict[str, float]()  # of what plateaus wait for, since they were stepped
+        self._measured_at = -1  # the step of the last validation
 
     @property
     def best(self) -> Path:
@@ -71,7 +73,9 @@ class RunCheckpoint(Checkpoint):
         return {"best_score": self.best_score, "measured": self._measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_score, self._measured = state_dict["best_score"], state_dict.get("measured", False)
+        self.best_score, measured = state_dict["best_score"], state_dict.get("measured")
+        self._measured = dict(measured) if isinstance(measured, dict) else {}
+        self._resumed = True
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
@@ -94,12 +98,20 @@ class RunCheckpoint(Checkpoint):
             if not self._postponed:
                 self._save(trainer, self.last)
 
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Forget what the last validation has measured: what this one leaves out counts for nothing."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            watched = {self.monitor, *(config.monitor for config, _ in self._plateaus)}
+            forget_measured(trainer, watched, self._resumed)
+
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Note that the monitored metric is measured anew; save what a validation inside an epoch decides."""
         fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
         self._validated |= fitting
         if fitting:
-            self._measured, self._measured_at = True, trainer.global_step
+            self._measured_at = trainer.global_step
+            waited = {config.monitor for config, _ in self._plateaus} & trainer.callback_metrics.keys()
+            self._measured |= {name: float(trainer.callback_metrics[name]) for name in waited if is_of_validation(name)}
         if fitting and not ends_epoch(trainer):
             if self._is_nth(trainer):
                 self._save_if_better(trainer)
@@ -110,11 +122,11 @@ class RunCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Step plateau schedules, then save best.ckpt where the metric is better, and last.ckpt where it is due."""
         cut_short = not ends_epoch(trainer)
-        if cut_short and self._saved_step == trainer.global_step:
+        if cut_short and self._saved_step == trainer.global_step > 0:
             return  # last.ckpt continues inside this epoch
         self._check_monitor(trainer)
         step_plateaus(trainer, self._plateaus, self._measured)
-        self._measured = False
+        self._measured = {}
         counts = self._is_nth(trainer) or reaches_its_length(trainer)
         self._best_is_now = counts and self._save_if_better(trainer)
         if counts or self._due(trainer) or may_stop_now(trainer):
@@ -179,7 +191,7 @@ class RunCheckpoint(Checkpoint):
 
     def _save_if_better(self, trainer: pl.Trainer) -> bool:
         score = trainer.callback_metrics.get(self.monitor)
-        is_of_others = self.monitor.startswith("val") and self._measured_at != trainer.global_step  # of earlier weights
+        is_of_others = is_of_validation(self.monitor) and self._measured_at != trainer.global_step  # of earlier weights
         if score is None or is_of_others or not self._is_better(float(score)):
             return False
         self.best_score = float(score)
@@ -314,14 +326,32 @@ def take_plateaus(trainer: pl.Trainer) -> list[tuple[Any, int]]:
     return found
 
 
-def step_plateaus(trainer: pl.Trainer, plateaus: list[tuple[Any, int]], measured: bool) -> None:
+def step_plateaus(trainer: pl.Trainer, plateaus: list[tuple[Any, int]], measured: Mapping[str, float]) -> None:
     """Tell the schedules, each after so many epochs, the value of what they monitor, where it is a new one.
 
-    measured: has there been a validation since the last time? A value that nobody has measured since is none that is no
-    better.
+    measured: by validations since the last time. A value that nobody has measured since is none that is no better.
     """
     for config, epochs in plateaus:
-        if config.monitor.startswith("val") and not measured:
-            continue
-        if config.monitor in trainer.callback_metrics and (trainer.current_epoch + 1) % epochs == 0:
-            config.scheduler.step(trainer.callback_metrics[config.monitor])
+        values: Mapping[str, Any] = measured if is_of_validation(config.monitor) else trainer.callback_metrics
+        if config.monitor in values and (trainer.current_epoch + 1) % epochs == 0:
+            config.scheduler.step(values[config.monitor])
+
+
+def is_of_validation(metric: str) -> bool:
+    """Is it measured by validations, by its name?"""
+    return metric.startswith("val")
+
+
+def forget_measured(trainer: pl.Trainer, metrics: Collection[str], are_known: bool) -> None:
+    """Drop the values of these metrics of validation, and of those that stopping waits for, which Lightning keeps.
+
+    Early stopping then passes over a validation without its metric, which is an error only where it was never logged.
+    are_known: has this run logged all of them before?
+    """
+    stops = [c for c in typed(trainer).callbacks if isinstance(c, EarlyStopping)]
+    for stop in stops:
+        if are_known or stop.monitor in trainer.callback_metrics or is_announced(stop.monitor, trainer):
+            stop.strict = False
+    for name in {*metrics, *(stop.monitor for stop in stops)}:
+        if is_of_validation(name):
+            trainer.callback_metrics.pop(name, None)

@@ -69,7 +69,11 @@ class Preemption(Checkpoint):
             signal.signal(number, self._hear)
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Leave where a signal has come since the end of training, which nobody has answered."""
+        unanswered = self._ending if self._usual else 0
         self._restore()
+        if unanswered:
+            raise Interrupted(unanswered)
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         self._restore()
