@@ -6,8 +6,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from lightloom.config.annotations import options_class
+from lightloom.config.command_line import quote
+from lightloom.config.compose import check
 from lightloom.config.overrides import taker_of
 from lightloom.config.rules import LIBRARIES, RULES, rule_for, type_problem
+from lightloom.config.values import Number
+from lightloom.core.errors import UserError
 
 ADAM, EARLY = "torch.optim.Adam", "pytorch_lightning.callbacks.EarlyStopping"
 PLATEAU, DATA = "lightloom.optim.schedules.plateau", "lightloom.data.images.datamodule.ImageDataModule"
@@ -29,6 +33,10 @@ def test_no_count_is_any_of_these(key, value):
         ("model.optimizer.momentum", "torch.optim.SGD", [0, 0.99], [1, -0.1]),
         ("model.optimizer.lr", "timm.optim.create_optimizer_v2", [0.1], [-1]),
         ("callbacks.stop.patience", EARLY, [0, 3], [-1, 0.5]),
+        ("model.optimizer._target_", None, ["torch.optim.SGD"], ["SGD", -1, math.inf, None, "a..b", "os.system(x)"]),
+        ("model.scheduler._partial_", None, [True, False], [None, "???", 1.5]),
+        ("model.network._convert_", None, ["all"], ["some", 3]),
+        ("trainer.profiler", None, ["simple", None], [[], 3, "fast"]),
         ("seed", None, [0, 2**32 - 1], [-1, 2**32, None, 0.5]),
         ("data.seed", DATA, [0, 2**32 - 1], [-1, 2**32, None, 0.5]),
         ("format", None, ["voc", "csv", "onnx", None], ["docx", 3]),
@@ -121,3 +129,25 @@ def test_what_stands_below_optimizer_groups_is_judged_before_torch_is_there(opti
     key = f"model.optimizer_groups.{option}"
     assert [v for v in good if type_problem(key, None, v, taker_of(cfg, key))] == []
     assert [v for v in bad if not type_problem(key, None, v, taker_of(cfg, key))] == []
+
+
+def test_an_integer_too_large_for_a_tensor_is_a_float():
+    rule = Number(float, 0)
+    assert rule.coerce(10**21) == 1e21
+    assert isinstance(rule.coerce(10**21), float)
+    assert rule.problem("model.focal_gamma", 10**400)
+    assert rule.coerce(3) == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.optimizer", "'${run_name}'"),
+        ("model.network", quote("???")),
+        ("data.augment", quote("${a")),
+        ("callbacks.nan_guard", "'${seed}'"),
+    ],
+)
+def test_an_interpolation_is_no_object_where_one_belongs(key, value):
+    with pytest.raises(UserError, match=rf"{key}=.*: expected options"):
+        check("train", ["model=mlp", f"{key}={value}"])

@@ -70,12 +70,12 @@ def test_the_page_holds_all_and_names_are_text(pets, tmp_path):
         assert table.title in page
 
 
-@pytest.mark.parametrize("data", ["digits", "digit_scenes", "signals"])
+@pytest.mark.parametrize("data", ["digits", "digit_scenes", "signals", "digit_tags"])
 def test_every_kind_has_a_page(data, tmp_path):
-    small = ("data.reader.train_size=6", "data.reader.val_size=2", "data.reader.test_size=2", "data.image_size=64")
-    cfg = config.without_hydra(
-        compose(f"data={data}", *(small if data == "digit_scenes" else ()), config_name="inspect_data")
-    )
+    place = {"digit_scenes": "data.reader", "digit_tags": "data.reader.reader"}.get(data)
+    few = {"train_size": 6, "val_size": 2, "test_size": 2}
+    small = [f"{place}.{name}={number}" for name, number in few.items()] + ["data.image_size=64"] if place else []
+    cfg = config.without_hydra(compose(f"data={data}", *small, config_name="inspect_data"))
     cfg.paths.output_dir = str(tmp_path)
     datamodule = inspection.read(cfg)
     found = inspection.choose(datamodule)(datamodule, cfg)

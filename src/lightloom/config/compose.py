@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -332,6 +332,7 @@ def _check_values(
     if problems := list(_empty_choices(cfg)):
         return problems, cfg
     rest: list[Override] = []
+    objects: dict[str, DictConfig] = {}
     OmegaConf.set_readonly(cfg.hydra, False)
     try:
         for override in sorted(values, key=lambda o: not o.key_or_group.endswith("._target_")):
@@ -346,7 +347,10 @@ def _check_values(
                 apply_overrides([override], cfg)
             else:
                 rest.append(override)
+                if isinstance(standing := OmegaConf.select(cfg, override.key_or_group), DictConfig):
+                    objects[override.key_or_group] = standing
         apply_overrides(rest, cfg)
+        problems += _no_objects(cfg, objects)
         # Facts that data of another kind does not have are no mistakes of their own.
         unknown = null_facts.waiting(OmegaConf.to_container(cfg))
         waiting = {null_facts.dotted(path) for path, _ in unknown if path[0] != "data"}
@@ -356,6 +360,19 @@ def _check_values(
     except (HydraException, OmegaConfBaseException) as error:
         problems.append(brief(error))
     return problems, cfg
+
+
+def _no_objects(cfg: DictConfig, before: Mapping[str, DictConfig]) -> Iterator[str]:
+    """Interpolations that turn out to be text or a number where options stood. before: what stood at each key."""
+    for key, standing in before.items():
+        parent, _, leaf = key.rpartition(".")
+        holder = OmegaConf.select(cfg, parent) if parent else cfg
+        if not OmegaConf.is_interpolation(holder, leaf) or isinstance(value := holder[leaf], DictConfig | None):
+            continue
+        yield (
+            f"{key}={format_value(value)}: expected options, {key}.<option>=<value>; it has "
+            f"{', '.join(map(str, standing))}."
+        )
 
 
 def _empty_choices(cfg: DictConfig) -> Iterator[str]:
@@ -406,7 +423,7 @@ class _Judge:
             return
         yield from self._value(value, key, where, taker, is_own)
         group = where.rpartition(".")[0]
-        if group in keys.OPEN and value is not None and "_target_" not in value:
+        if group in keys.OPEN and value is not None and not (isinstance(value, DictConfig) and "_target_" in value):
             yield f"{where} is no object, it has no _target_; perhaps {group}={key} is missing?"
 
     def _value(self, value: Any, key: Any, where: str, taker: str | None, is_own: bool) -> Iterator[str]:

@@ -13,7 +13,19 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig
 
 from lightloom.config.annotations import may_be_mapping, option_rule
-from lightloom.config.values import AnyOf, BatchCount, Devices, Items, Number, OneOf, Parts, Rule, Text, format_value
+from lightloom.config.values import (
+    AnyOf,
+    BatchCount,
+    Devices,
+    Flag,
+    Items,
+    Number,
+    OneOf,
+    Parts,
+    Rule,
+    Text,
+    format_value,
+)
 
 SOURCE = Path(__file__).parents[1]
 COUNT = Number(int, 1)
@@ -63,6 +75,7 @@ RULES: dict[str, Rule] = {
     "num_workers": Number(int, 0, 256),
     # the Trainer
     "trainer.accelerator": OneOf(("auto", "cpu", "gpu", "mps"), also=("cuda",)),
+    "trainer.profiler": OneOf(("simple", "advanced", "pytorch"), also=(None,)),
     "trainer.precision": OneOf(
         ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
         also=(None, 16, 32, 64, "16", "32", "64", "bf16", "transformer-engine", "transformer-engine-float16"),
@@ -101,12 +114,22 @@ LIBRARIES: dict[tuple[str, str], Rule] = {
 }
 
 
+KEYWORDS: dict[str, Rule] = {  # of an object's node: what is built, and how
+    "_target_": Text(r"[^\W\d]\w*(\.[^\W\d]\w*)+", "the dotted name of a class or function, such as torch.optim.SGD"),
+    "_partial_": Flag(),
+    "_recursive_": Flag(),
+    "_convert_": OneOf(("none", "partial", "object", "all")),
+}
+
+
 @cache
 def rule_for(key: str, target: str | None = None) -> Rule | None:
     """The rule of the values of a dotted key, or None. target: the class or function that takes the option."""
     if key in RULES:
         return RULES[key]
     option = key.rpartition(".")[2]
+    if option in KEYWORDS:
+        return KEYWORDS[option]
     if target is None and option == key:
         return _command_rule(option)
     if target is None or option.startswith("_"):

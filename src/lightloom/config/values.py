@@ -13,6 +13,7 @@ from omegaconf import ListConfig
 
 from lightloom.core.errors import did_you_mean
 
+FLOATS = 10**308  # an integer below it is a float too
 LARGEST = 2**31 - 1  # of an integer whose rule knows no upper end: more of anything is a slip
 
 
@@ -66,6 +67,8 @@ class Number:
         if value in self.also:
             return value
         number = _number(value) if isinstance(value, str) else value
+        if self.type is float and isinstance(number, int) and abs(number) > LARGEST:  # which no tensor takes as it is
+            return float(number) if abs(number) < FLOATS else math.inf
         whole = isinstance(number, float) and number.is_integer()
         return int(number) if whole and self.type is int else number
 

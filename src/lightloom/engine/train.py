@@ -266,8 +266,8 @@ def monitors(node: Any, where: str) -> Iterator[tuple[str, str, str | None]]:
     if not isinstance(node, dict):
         return
     key = "metric" if where == "monitor" else "monitor"
-    if isinstance(node.get(key), str):
-        yield f"{where}.{key}", node[key], node.get("mode")
+    if isinstance(node.get(key), str | int | float):  # 7 is a name that nothing logs, not a number
+        yield f"{where}.{key}", str(node[key]), node.get("mode")
     for name, child in node.items():
         yield from monitors(child, f"{where}.{name}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 from omegaconf import DictConfig
+from torch import Tensor
 
 from lightloom.core.figures import new_figure
 from lightloom.core.findings import Findings
@@ -48,7 +49,7 @@ def inspect(datamodule: ImageDataModule, cfg: DictConfig) -> Findings:
     add_values(found, looks)
     add_faults(found, Faults(datamodule, items, looks), folder)
     pages.sheet(found, datamodule, folder)
-    if cfg.get("ckpt_path") is not None:
+    if cfg.get("ckpt_path") is not None and getattr(datamodule, "kind", None) == "image":
         label_review.add_label_issues(found, datamodule, cfg, folder)
     return found
 
@@ -76,7 +77,9 @@ def add_classes(found: Findings, datamodule: ImageDataModule, folder: Path) -> N
     """How often each class occurs in each part, and how uneven that is; with a figure."""
     labels = {name: split.labels for name, split in datamodule.splits.items() if split.labels is not None}
     classes = datamodule.classes or []
-    counts = {part: values.bincount(minlength=len(classes)).tolist() for part, values in labels.items()}
+    if not classes:  # numbers are predicted
+        return
+    counts = {part: counted(values, len(classes)) for part, values in labels.items()}
     rows = [
         (name, *(f"{n:,}" for n in row)) for name, row in zip(classes, zip(*counts.values(), strict=True), strict=True)
     ]
@@ -94,6 +97,12 @@ def add_classes(found: Findings, datamodule: ImageDataModule, folder: Path) -> N
         axes.set_ylabel("images")
         figure.legend(loc="outside right upper")
         pages.save(found, figure, folder, "classes.png", "Images per class")
+
+
+def counted(labels: Tensor, classes: int) -> list[int]:
+    """How often each class occurs in labels (N,), or each tag in (N, classes), in which it is 1."""
+    found = labels.gt(0).sum(0) if labels.ndim == 2 else labels.bincount(minlength=classes)
+    return [int(n) for n in found]
 
 
 def add_sizes(found: Findings, looks: Sequence[Look], folder: Path) -> None:

@@ -25,7 +25,7 @@ CELL, COLUMNS, MOST_CLASSES = 96, 8, 30
 
 @dataclass(frozen=True)
 class Item:
-    """An image by its part and place in it. label: -1 where it is unknown."""
+    """An image by its part and place in it. label: -1 where it is unknown, or where there are several."""
 
     part: str
     place: int
@@ -38,7 +38,13 @@ def items_of(datamodule: ImageDataModule) -> Iterator[Item]:
     for part, split in datamodule.splits.items():
         labels = split.labels.tolist() if split.labels is not None else [-1] * len(split)
         names = [str(path) for path in split.paths] if split.paths else [f"{part} {i}" for i in range(len(split))]
-        yield from (Item(part, i, label, name) for i, (label, name) in enumerate(zip(labels, names, strict=True)))
+        single = [label if isinstance(label, int) else -1 for label in labels]
+        yield from (Item(part, i, label, name) for i, (label, name) in enumerate(zip(single, names, strict=True)))
+
+
+def has(labels: Tensor, label: int) -> Tensor:
+    """Which images have a class, of labels (N,), or a tag, of (N, tags) in which it is 1."""
+    return labels[:, label] > 0 if labels.ndim == 2 else labels == label
 
 
 def sheet(found: Findings, datamodule: ImageDataModule, folder: Path) -> None:
@@ -47,7 +53,7 @@ def sheet(found: Findings, datamodule: ImageDataModule, folder: Path) -> None:
     classes = datamodule.classes or []
     shown, rows, names = range(min(len(classes), MOST_CLASSES)), [], []
     for label in shown:
-        places = torch.arange(len(split)) if split.labels is None else (split.labels == label).nonzero().flatten()
+        places = torch.arange(len(split)) if split.labels is None else has(split.labels, label).nonzero().flatten()
         chosen = places[evenly(len(places), COLUMNS)].tolist() if len(places) else []
         cells = [_thumbnail(datamodule, split, place) for place in chosen]
         rows += [*cells, *[torch.full((3, CELL, CELL), grid.PAPER, dtype=torch.uint8)] * (COLUMNS - len(cells))]
