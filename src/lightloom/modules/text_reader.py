@@ -28,6 +28,7 @@ from lightloom.optim.schedules import Schedule
 
 MEASURED = ("loss", "exact", "cer", "length_error")
 STAGES = ("val", "test")
+AUXILIARY_WEIGHT = 0.5  # of the loss of each auxiliary head
 
 
 class TextReader(pl.LightningModule):
@@ -82,8 +83,10 @@ class TextReader(pl.LightningModule):
         measured = [f"{stage}/{name}" for stage in STAGES for name in MEASURED]
         return [*self.means.logged, *measured, "test/calibration_error"]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, T, num_symbols + 1) of columns or places, for images in [0, 1]."""
+    def forward(self, images: Tensor) -> Any:
+        """Logits (B, T, num_symbols + 1) of columns or places, for images in [0, 1]; in training a tuple with those of
+        auxiliary heads.
+        """
         return self.network((images - self.mean) / self.std)
 
     def read(self, images: Tensor, beam_width: int | None = None) -> list[Reading]:
@@ -100,9 +103,11 @@ class TextReader(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, codes = batch
-        loss = self._losses(self(images), codes).mean()
+        found = self(images)
+        logits, *auxiliary = found if isinstance(found, tuple) else (found,)
+        loss = self._losses(logits, codes).mean()
         self.means.add(loss=loss)
-        return loss
+        return loss + AUXILIARY_WEIGHT * sum(self._losses(a, codes).mean() for a in auxiliary)
 
     def _losses(self, logits: Tensor, codes: Tensor) -> Tensor:
         """Nats for each symbol of each text, (B,)."""

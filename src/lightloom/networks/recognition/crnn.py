@@ -1,7 +1,10 @@
 """CRNN (Shi, Bai & Yao 2015, An End-to-End Trainable Neural Network for Image-based Sequence Recognition,
 arXiv:1507.05717): convolutions down to one row, whose columns two bidirectional LSTMs read.
 
-Here each convolution is normalised, where the paper has it after the fifth and the sixth.
+Here each convolution is normalised, where the paper has it after the fifth and the sixth, and in training a second head
+reads the columns before the LSTMs (Lee & Watanabe 2021, Intermediate Loss Regularization for CTC-based Speech
+Recognition, arXiv:2102.03216). Without it the LSTMs learn when texts begin and end, and the convolutions hear nothing
+of letters for thousands of steps.
 """
 
 from collections import OrderedDict
@@ -46,9 +49,10 @@ class ConvColumns(nn.Sequential):
 
 
 class CRNN(nn.Module):
-    """(B, C, H, W) to logits (B, T, num_symbols + 1) of T columns; symbol 0 is CTC's blank.
+    """(B, C, H, W) to logits (B, T, num_symbols + 1) of T columns; in training a tuple with those of the auxiliary head.
 
-    channels: of the first convolution; hidden: of each direction of an LSTM; both as in the paper where left out.
+    Symbol 0 is CTC's blank. channels: of the first convolution; hidden: of each direction of an LSTM; both as in the
+    paper where left out. auxiliary: a linear head on the columns that the LSTMs read.
     """
 
     def __init__(
@@ -62,13 +66,18 @@ class CRNN(nn.Module):
         layers: Count = 2,
         norm: Norm = "batch",
         dropout: BelowOne = 0.0,
+        auxiliary: bool = True,
     ) -> None:
         super().__init__()
         self.features = ConvColumns(in_channels, height, channels, norm)
         self.lstm = nn.LSTM(8 * channels, hidden, layers, batch_first=True, bidirectional=True)
         self.dropout, self.head = nn.Dropout(dropout), nn.Linear(2 * hidden, num_symbols + 1)
+        self.auxiliary = nn.Linear(8 * channels, num_symbols + 1) if auxiliary else None
         self.columns = feature_shape(self.features, in_channels, height, width)[2]
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         columns = self.features(images).squeeze(2).transpose(1, 2)
-        return self.head(self.dropout(self.lstm(columns)[0]))  # type: ignore[no-any-return]
+        logits = self.head(self.dropout(self.lstm(columns)[0]))
+        if self.training and self.auxiliary is not None:
+            return logits, self.auxiliary(columns)
+        return logits  # type: ignore[no-any-return]
