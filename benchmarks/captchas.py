@@ -2,18 +2,24 @@
 
     python benchmarks/captchas.py cost [--rounds 5]
     python benchmarks/captchas.py shift <checkpoint | run folder> [--count 500] [--beam-width 10]
+    python benchmarks/captchas.py library <folder> [--train 5000 --val 500 --test 500]
 
 cost: CPU milliseconds a picture, of drawing, of a training step of 64 and of reading. shift: the share of texts without
 a mistake, and edits over symbols, of captchas that are drawn otherwise than those that the model has learnt from.
+library: write those of another's drawing, the PyPI package `captcha` (pip install captcha, 0.7.1), as a folder for
+data=text_images data.reader.separator=_; the texts are of the alphabet and the lengths of data=captchas.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import random
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -40,6 +46,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "twice the waves": {"warp": 4.0},
     "all of these, dark on light": {"families": ["computer_modern"], "lines": 3, "noise": 0.12, "warp": 4.0},
 }
+LIBRARY = {"train": 5000, "val": 500, "test": 500}
 
 
 def main() -> None:
@@ -50,9 +57,14 @@ def main() -> None:
     shift.add_argument("ckpt")
     shift.add_argument("--count", type=int, default=500)
     shift.add_argument("--beam-width", type=int, default=10)
+    library = commands.add_parser("library")
+    library.add_argument("folder", type=Path)
+    library.add_argument("--seed", type=int, default=0)
+    for split, count in LIBRARY.items():
+        library.add_argument(f"--{split}", type=int, default=count)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    {"cost": measure_cost, "shift": measure_shift}[args.command](args)
+    {"cost": measure_cost, "shift": measure_shift, "library": write_library}[args.command](args)
 
 
 def measure_cost(args: argparse.Namespace) -> None:
@@ -101,6 +113,26 @@ def measure_shift(args: argparse.Namespace) -> None:
             measured = errors.compute()
             cells += [f"{float(measured[name]):.4f}" for name in ("exact", "cer")]
         print(f"| {style} | {' | '.join(cells)} |", flush=True)
+
+
+def write_library(args: argparse.Namespace) -> None:
+    """Write <folder>/<split>/<text>_<number>.png, which follow from the seed; no text is in two splits."""
+    data = compose.compose("train", ["data=captchas", "model=crnn"]).data
+    drawing = importlib.import_module("captcha.image")
+    draws = random.Random(args.seed)
+    drawing.secrets = SimpleNamespace(  # the package asks the system for its numbers, which cannot be seeded
+        randbelow=draws.randrange, randbits=draws.getrandbits, choice=draws.choice
+    )
+    painter, known = drawing.ImageCaptcha(), set()
+    for split in LIBRARY:
+        place = args.folder / split
+        place.mkdir(parents=True, exist_ok=True)
+        for number in range(getattr(args, split)):
+            text = ""
+            while not text or text in known:
+                text = "".join(draws.choices(data.alphabet, k=draws.randint(data.min_length, data.max_length)))
+            known.add(text)
+            painter.write(text, str(place / f"{text}_{number}.png"))
 
 
 def middle(rounds: int, call: Callable[[], object]) -> float:

@@ -171,6 +171,24 @@ def test_ctc_reads_the_columns_of_any_network():
     assert all(p.grad is not None for p in network.parameters())
 
 
+@pytest.mark.parametrize("auxiliary", [False, True])
+def test_an_auxiliary_head_tells_convolutions_of_letters_where_the_lstms_pass_nothing_on(auxiliary):
+    """Half its loss is added to what is trained; an evaluation has the logits alone."""
+    network = CRNN(1, 5, 16, 48, channels=2, hidden=4, auxiliary=auxiliary)
+    for weight in network.lstm.parameters():
+        nn.init.zeros_(weight)
+    module = TextReader(network, CTC(), torch.optim.SGD, 5, 3, 3, [0.5], [0.25])  # type: ignore[arg-type]
+    images, codes = torch.rand(4, 1, 16, 48), torch.tensor([[1, 2, 3], [4, 5, 1], [2, 2, 1], [5, 4, 3]])
+    total = module.training_step((images, codes), 0)
+    heads = module(images) if auxiliary else (module(images),)
+    losses = [module._losses(logits, codes).mean() for logits in heads]
+    torch.testing.assert_close(total, losses[0] + 0.5 * sum(losses[1:]))
+    total.backward()
+    heard = [weight.grad.abs().max() > 0 for weight in network.features.parameters() if weight.ndim == 4]
+    assert heard == [auxiliary] * 7
+    assert module.eval()(images).shape == heads[0].shape
+
+
 def test_gradients_are_clipped_where_the_trainer_has_no_limit_of_its_own():
     data = datamodule()
     for own, wanted in ((None, 5.0), (0.5, 0.5)):
