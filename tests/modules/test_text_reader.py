@@ -27,7 +27,7 @@ from lightloom.metrics.text_recognition import ReadingErrors, matched
 from lightloom.modules.text_reader import TextReader
 from lightloom.networks.nin import NiN
 from lightloom.networks.recognition.crnn import CRNN
-from lightloom.networks.recognition.places import ColumnHeads, ColumnMeans, PlaceHeads
+from lightloom.networks.recognition.places import ColumnHeads, PlaceHeads
 
 SIZES = ["data.reader.train_size=4", "data.reader.val_size=2", "data.reader.test_size=2", "data.batch_size=2"]
 SMALL = [*SIZES, "data.max_length=4", "data.num_workers=0"]
@@ -135,6 +135,20 @@ def test_heads_refuse_texts_of_several_lengths():
     said = "data.min_length is 2 and data.max_length 4: a head for each place needs"
     with pytest.raises(UserError, match=said):
         TextReader(Told(4, 5), PlaceCrossEntropy(), torch.optim.SGD, 5, 2, 4, [0.0], [1.0])  # type: ignore[arg-type]
+
+
+def test_a_place_reads_the_columns_that_it_looks_at():
+    """Scores that are the same everywhere read the mean of all columns in each place; one high score reads its column."""
+    network = PlaceHeads(NiN(1, 1, 32), 1, 5, 32, 64, length=3).eval()
+    images = torch.rand(2, 1, 32, 64)
+    columns = network.features(images).mean(2)
+    nn.init.zeros_(network.scores.weight)
+    torch.testing.assert_close(network(images), network.head(columns.mean(2))[:, None].expand(2, 3, 6))
+    looks = torch.zeros(2, columns.shape[2], 3)
+    looks[:, 1, 2] = 100.0
+    network.scores = nn.Module()
+    network.scores.forward = lambda _: looks
+    torch.testing.assert_close(network(images)[:, 2], network.head(columns[:, :, 1]))
 
 
 def test_a_network_without_maps_has_no_heads():
@@ -251,12 +265,6 @@ def test_resume_is_exact_with_workers(tmp_path):
     """Workers start in seconds."""
     full = run(tmp_path / "full", keeper=KeepAll)
     assert continue_each(tmp_path, full, slice(1, 2), run=run, num_workers=2) == 1
-
-
-@pytest.mark.parametrize(("width", "count"), [(25, 12), (24, 12), (7, 10), (1, 1)])
-def test_means_of_columns_are_those_of_torch(width, count):
-    maps = torch.rand(2, 3, 4, width)
-    torch.testing.assert_close(ColumnMeans(width, count)(maps), torch.nn.AdaptiveAvgPool2d((1, count))(maps)[:, :, 0])
 
 
 # --- several processes

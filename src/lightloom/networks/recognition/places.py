@@ -1,8 +1,7 @@
-"""Networks of pictures made to read: a head for each place of a text, or logits of each column for CTC."""
+"""Networks of pictures made to read: logits of each place of a text, or of each column for CTC."""
 
 from collections import OrderedDict
 
-import torch
 from torch import Tensor, nn
 
 from lightloom.core.errors import UserError
@@ -13,11 +12,14 @@ ENDS = ("pool", "classifier", "head", "fc")  # children with which a network's o
 
 
 class PlaceHeads(nn.Module):
-    """(B, C, H, W) to logits (B, length, num_symbols + 1), each head linear in all columns of the backbone's features.
+    """(B, C, H, W) to logits (B, length, num_symbols + 1): each place of a text reads the columns that it looks at.
 
-    Goodfellow et al. 2014, Multi-digit Number Recognition from Street View Imagery, arXiv:1312.6082. backbone: an
-    nn.Sequential, of which what makes maps is kept. Its features are averaged to twice as many columns as places, so
-    that it stays known where a letter was. Symbol 0 is no letter, and is never right.
+    A head for each place as in Goodfellow et al. 2014, Multi-digit Number Recognition from Street View Imagery,
+    arXiv:1312.6082, with the parallel attention of Yu et al. 2020 (arXiv:2003.12294, section 3.2): heads that are linear
+    in all columns would have to learn each symbol anew wherever a text may begin. Here the scores come from a
+    bidirectional GRU over the columns, which can count letters, and places share their head. backbone: an
+    nn.Sequential, of which what makes maps is kept; its rows are averaged. hidden: of each direction of the GRU. Symbol
+    0 is no letter, and is never right.
     """
 
     columns = None
@@ -30,34 +32,20 @@ class PlaceHeads(nn.Module):
         height: Count,
         width: Count,
         length: Count,
+        hidden: Count = 64,
         dropout: BelowOne = 0.0,
     ) -> None:
         super().__init__()
         self.features = features_of(backbone)
-        channels, _, columns = feature_shape(self.features, in_channels, height, width)
-        self.pool = nn.Sequential(ColumnMeans(columns, 2 * length), nn.Flatten(), nn.Dropout(dropout))
-        self.heads = nn.Linear(channels * 2 * length, length * (num_symbols + 1))
-        self.length = length
+        channels = feature_shape(self.features, in_channels, height, width)[0]
+        self.gru = nn.GRU(channels, hidden, batch_first=True, bidirectional=True)
+        self.scores = nn.Linear(2 * hidden, length)
+        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(channels, num_symbols + 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.heads(self.pool(self.features(images))).unflatten(1, (self.length, -1))  # type: ignore[no-any-return]
-
-
-class ColumnMeans(nn.Module):
-    """Maps (B, C, H, W) to (B, C, count), as nn.AdaptiveAvgPool2d((1, count)), which ONNX has for some widths only."""
-
-    shares: Tensor
-
-    def __init__(self, width: int, count: int) -> None:
-        super().__init__()
-        shares = torch.zeros(width, count)
-        for i in range(count):
-            begin, end = i * width // count, -(-(i + 1) * width // count)
-            shares[begin:end, i] = 1 / (end - begin)
-        self.register_buffer("shares", shares, persistent=False)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return maps.mean(2) @ self.shares
+        columns = self.features(images).mean(2).transpose(1, 2)
+        shares = self.scores(self.gru(columns)[0]).softmax(1)  # of each column in each place, (B, T, length)
+        return self.head(self.dropout(shares.transpose(1, 2) @ columns))  # type: ignore[no-any-return]
 
 
 class ColumnHeads(nn.Module):
