@@ -3,8 +3,8 @@ arXiv:1507.05717): convolutions down to one row, whose columns two bidirectional
 
 Here each convolution is normalised, where the paper has it after the fifth and the sixth, and in training a second head
 reads the columns before the LSTMs (Lee & Watanabe 2021, Intermediate Loss Regularization for CTC-based Speech
-Recognition, arXiv:2102.03216). Without it the LSTMs learn when texts begin and end, and the convolutions hear nothing
-of letters for thousands of steps.
+Recognition, arXiv:2102.03216). Without it blanks everywhere stay the best idea for many hundred steps, since what
+convolutions are told of letters has to come through LSTMs that do not know them yet.
 """
 
 from collections import OrderedDict
