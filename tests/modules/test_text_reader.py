@@ -138,7 +138,7 @@ def test_heads_refuse_texts_of_several_lengths():
 
 
 def test_a_place_reads_the_columns_that_it_looks_at():
-    """Scores that are the same everywhere read the mean of all columns in each place; one high score reads its column."""
+    """Equal scores read the mean of all columns in each place; one high score reads its column."""
     network = PlaceHeads(NiN(1, 1, 32), 1, 5, 32, 64, length=3).eval()
     images = torch.rand(2, 1, 32, 64)
     columns = network.features(images).mean(2)

@@ -49,7 +49,7 @@ class ConvColumns(nn.Sequential):
 
 
 class CRNN(nn.Module):
-    """(B, C, H, W) to logits (B, T, num_symbols + 1) of T columns; in training a tuple with those of the auxiliary head.
+    """(B, C, H, W) to logits (B, T, num_symbols + 1) of T columns; in training a tuple with the auxiliary ones.
 
     Symbol 0 is CTC's blank. channels: of the first convolution; hidden: of each direction of an LSTM; both as in the
     paper where left out. auxiliary: a linear head on the columns that the LSTMs read.

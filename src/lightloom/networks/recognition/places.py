@@ -15,8 +15,8 @@ class PlaceHeads(nn.Module):
     """(B, C, H, W) to logits (B, length, num_symbols + 1): each place of a text reads the columns that it looks at.
 
     A head for each place as in Goodfellow et al. 2014, Multi-digit Number Recognition from Street View Imagery,
-    arXiv:1312.6082, with the parallel attention of Yu et al. 2020 (arXiv:2003.12294, section 3.2): heads that are linear
-    in all columns would have to learn each symbol anew wherever a text may begin. Here the scores come from a
+    arXiv:1312.6082, with the parallel attention of Yu et al. 2020 (arXiv:2003.12294, section 3.2): heads that are
+    linear in all columns would have to learn each symbol anew wherever a text may begin. Here the scores come from a
     bidirectional GRU over the columns, which can count letters, and places share their head. backbone: an
     nn.Sequential, of which what makes maps is kept; its rows are averaged. hidden: of each direction of the GRU. Symbol
     0 is no letter, and is never right.
