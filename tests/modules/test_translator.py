@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,18 +116,25 @@ def test_a_copy_is_learnt_though_each_id_is_said_too_late():
 
 
 def run(
-    folder: Path, resume: Path | None = None, keeper: type[RunCheckpoint] = RunCheckpoint, **options: Any
+    folder: Path,
+    resume: Path | None = None,
+    keeper: type[RunCheckpoint] = RunCheckpoint,
+    batches: Mapping[str, int] | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Two epochs of three steps with dropout, from `resume` on."""
+    """Two epochs of some steps with dropout, from `resume` on."""
     pl.seed_everything(0, verbose=False)
-    data = phrases()
+    data = phrases(**batches or {})
     module = translator(data.facts()["vocab_size"], SCHEDULES["cosine"], dropout=0.3)
     module.save_hyperparameters({"model": {}, "data": {}})
     keep = keeper(str(folder / "checkpoints"), "val/loss", "min", every_n_steps=1)
     return state(train(folder, module, data, keep, resume, **{"max_epochs": 2, **options}), folder, resume)
 
 
-@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2}], ids=["plain", "accumulated"])
+BY_TOKENS = {"batches": {"batch_size": 2, "batch_tokens": 100}, "accumulate_grad_batches": 2}
+
+
+@pytest.mark.parametrize("options", [{}, BY_TOKENS], ids=["plain", "accumulated, by tokens"])
 def test_resume_is_exact_with_dropout(tmp_path, options):
     full = run(tmp_path / "full", keeper=KeepAll, **options)
     assert continue_each(tmp_path, full, run=run, **options) >= 4
@@ -206,13 +214,13 @@ def test_validation_translates_where_it_is_asked_to():
 
 
 PHRASES = ("model=transformer", "data=phrasebook", "data.reader.train_size=40", "data.reader.val_size=7")
-PHRASES += ("data.reader.test_size=9", "data.batch_size=8", "model.network.dim=16", "model.network.dropout=0")
-PHRASES += ("model.network.encoder_layers=1", "model.network.decoder_layers=1", "trainer.max_epochs=2")
-PHRASES += ("optimizer=sgd", "preflight=false", "model.val_bleu=true")
+PHRASES += ("data.reader.test_size=9", "data.batch_size=2", "data.batch_tokens=100", "model.network.dim=16")
+PHRASES += ("model.network.dropout=0", "model.network.encoder_layers=1", "model.network.decoder_layers=1")
+PHRASES += ("trainer.max_epochs=2", "optimizer=sgd", "preflight=false", "model.val_bleu=true")
 
 
 def test_two_processes_train_and_measure_what_one_does(tmp_path):
-    """Three processes of some seconds."""
+    """With batches by tokens. Three processes of some seconds."""
     one, two = one_and_two(tmp_path, *PHRASES)
     tables = [(folder / "translations.csv").read_text().splitlines() for folder in (one, two)]
     assert [row.rpartition(",")[0] for row in tables[0]] == [row.rpartition(",")[0] for row in tables[1]]

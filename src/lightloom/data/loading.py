@@ -22,6 +22,7 @@ from lightloom.data.contract import SPLITS, WHOLE, Summary
 from lightloom.data.identity import describe_split
 from lightloom.data.sampling import Batch as Order
 from lightloom.data.sampling import Blocks, EvenBatches, KeyedBatches
+from lightloom.data.token_batches import TokenBatches
 from lightloom.ops.torch_internals import report_unsent
 
 HEARD = {*watchdog.ENDING, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])}
@@ -261,11 +262,12 @@ def training_order(
     weights: Tensor | None = None,
     lengths: Tensor | None = None,
     blocks: Blocks | None = None,
+    batch_tokens: int | None = None,
 ) -> KeyedBatches:
     """This process's share of a datamodule's training batches of `size` samples, from where `data.position` says.
 
-    alternate, weights, lengths, blocks: as in KeyedBatches. Raises UserError where the processes cannot share a batch
-    equally.
+    alternate, weights, lengths, blocks: as in KeyedBatches. batch_tokens: of samples of these lengths, see
+    TokenBatches. Raises UserError where the processes cannot share a batch equally.
     """
     rank, world_size = rank_of(data)
     if data.batch_size % world_size:
@@ -273,9 +275,14 @@ def training_order(
             f"data.batch_size is {data.batch_size}, which {world_size} processes cannot share equally; "
             f"set data.batch_size={data.batch_size // world_size * world_size or world_size}."
         )
-    order = KeyedBatches(
-        size, data.batch_size, data.seed, data.shuffle, rank, world_size, alternate, weights, lengths, blocks
-    )
+    if batch_tokens is not None and lengths is not None:
+        order: KeyedBatches = TokenBatches(
+            lengths, data.batch_size, batch_tokens, data.seed, data.shuffle, rank, world_size
+        )
+    else:
+        order = KeyedBatches(
+            size, data.batch_size, data.seed, data.shuffle, rank, world_size, alternate, weights, lengths, blocks
+        )
     order.set_epoch(data.position[0])
     order.start_at(data.position[1])
     data.position = (0, 0)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from lightloom.core.errors import UserError
 from lightloom.data.loading import Batches, KeyedDataModule, evaluation_order, loader, training_order
+from lightloom.data.token_batches import packed
 from lightloom.data.tokens import UNKNOWN, Tokenizer, from_state
 from lightloom.ops.rng import mix_tensor, uniforms
 
@@ -58,11 +59,13 @@ class VocabularyDataModule(KeyedDataModule):
 class BucketedDataModule(VocabularyDataModule):
     """Short texts, of which a batch is as long as its longest; a kind says how a split is encoded, each once.
 
-    bucketed: batches of texts of similar length. What `encode` gives has `lengths`, int64 (N,).
+    bucketed: batches of texts of similar length. batch_tokens: of a training batch, see `TokenBatches`. What `encode`
+    gives has `lengths` of texts and `columns` that each takes in a batch, int64 (N,).
     """
 
     encoded: dict[str, Any]
     batch_size: int
+    batch_tokens: int | None
     bucketed: bool
     num_workers: int
     seed: int
@@ -86,10 +89,22 @@ class BucketedDataModule(VocabularyDataModule):
         if stage == "fit":
             self._check_batch_size()
 
+    @property
+    def num_train_batches(self) -> int:
+        if self.batch_tokens is None:
+            return super().num_train_batches
+        return len(packed(self.encoded_split("train").columns, self.batch_size, self.batch_tokens))
+
+    @property
+    def size_of_batches(self) -> str:
+        """In words, of training."""
+        return f"{self.batch_size}" if self.batch_tokens is None else f"up to {self.batch_tokens:,} tokens"
+
     def train_dataloader(self) -> DataLoader[Any] | Batches:
         self._check_batch_size()
         train = self.encoded_split("train")
-        order = training_order(self, len(train), lengths=train.lengths if self.bucketed else None)  # type: ignore[arg-type]
+        lengths = train.columns if self.batch_tokens else train.lengths if self.bucketed else None
+        order = training_order(self, len(train), lengths=lengths, batch_tokens=self.batch_tokens)  # type: ignore[arg-type]
         return loader(train, order, self.num_workers, self.seed, self.worker_timeout)
 
     def eval_loader(self, name: str) -> DataLoader[Any] | Batches:
@@ -104,6 +119,23 @@ class BucketedDataModule(VocabularyDataModule):
             raise UserError(
                 f"data.batch_size is {self.batch_size}, but {self.name} has {size} training {self.items}; "
                 f"set data.batch_size={size} or less."
+            )
+        if self.batch_tokens is not None:
+            self._check_batch_tokens(self.batch_tokens)
+
+    def _check_batch_tokens(self, budget: int) -> None:
+        """Raise UserError where the longest texts do not fit, or texts of like length are not wanted."""
+        if not self.bucketed:
+            raise UserError(
+                f"data.batch_tokens={budget} packs texts of like length, and data.bucketed=false mixes them; "
+                f"leave one of the two out."
+            )
+        longest = int(self.encoded_split("train").columns.max())
+        if (needed := self.batch_size * longest) > budget:
+            raise UserError(
+                f"data.batch_tokens is {budget}, but {self.batch_size} {self.items} of up to {longest} tokens, padding "
+                f"included, take {needed}; set data.batch_tokens={needed} or more, or a smaller data.batch_size, of "
+                f"which a batch has a multiple."
             )
 
 

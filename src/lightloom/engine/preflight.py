@@ -79,7 +79,8 @@ def examine(cfg: DictConfig) -> None:
     def data() -> str:
         _, made["data"] = train.build_data(cfg)
         batches = contract.num_train_batches(made["data"])
-        sizes = "" if batches is None else f"{batches} batches of {cfg.data.batch_size} to train on; "
+        of = getattr(made["data"], "size_of_batches", cfg.data.get("batch_size"))
+        sizes = "" if batches is None else f"{batches} batches of {of} to train on; "
         return f"{cfg.data.name}: {sizes}{facts.shown(contract.facts(made['data']))}"
 
     def model() -> str:

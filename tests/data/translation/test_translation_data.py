@@ -141,6 +141,23 @@ def test_each_pair_is_seen_once_in_an_epoch_with_those_of_its_length():
     assert not torch.equal(*orders)
 
 
+def test_a_batch_by_tokens_has_as_many_of_either_language_at_most():
+    found = data(Phrasebook(40, 4, 4), batch_size=2, batch_tokens=96)
+    found.setup()
+    batches = [*found.train_dataloader()]
+    assert len(batches) == found.num_train_batches < 20
+    assert found.size_of_batches == "up to 96 tokens"
+    assert max(ids.numel() for source, target, _ in batches for ids in (source, target)) <= 96
+    assert sum(len(texts) for *_, texts in batches) == 40
+
+
+def test_tokens_that_are_too_few_or_mixed_are_refused():
+    with pytest.raises(UserError, match=r"is 31, but 4 pairs of up to 16 tokens, padding included, take 64; set .*=64"):
+        data(batch_tokens=31).setup()
+    with pytest.raises(UserError, match=r"batch_tokens=96 .* data.bucketed=false mixes them; leave one"):
+        data(batch_tokens=96, bucketed=False).setup()
+
+
 # --- the phrasebook
 
 

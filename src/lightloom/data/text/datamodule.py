@@ -37,7 +37,8 @@ class TextDataModule(BucketedDataModule):
     max_length: ids of a text, what is beyond is cut off. val_fraction: of the training texts, stratified, where the
     reader has no validation split. folds, fold: of so many parts of the training texts, stratified, one is the test's;
     the data's own test part is left alone. Equal texts are in one part. bucketed: batches of texts of similar length.
-    batch_size: texts per step over all processes. augment: what other data takes, as debug=overfit says it of all.
+    batch_size: texts per step over all processes; with batch_tokens, the tokens of a step, a multiple of that many.
+    augment: what other data takes, as debug=overfit says it of all.
     """
 
     items: ClassVar[str] = "texts"
@@ -69,6 +70,7 @@ class TextDataModule(BucketedDataModule):
         worker_timeout: Positive = TIMEOUT,
         shuffle: bool = True,
         bucketed: bool = True,
+        batch_tokens: Count | None = None,
         augment: None = None,
     ) -> None:
         super().__init__()
@@ -80,6 +82,7 @@ class TextDataModule(BucketedDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_fraction, self.folds, self.fold = val_fraction, folds, fold
         self.seed, self.shuffle, self.bucketed, self.vectors = seed, shuffle, bucketed, vectors
+        self.batch_tokens = batch_tokens
         self.num_workers, self.worker_timeout = num_workers, worker_timeout
         self.splits: dict[str, Texts] = {}
         self.encoded = {}
@@ -205,7 +208,8 @@ class TextDataModule(BucketedDataModule):
 class Encoded(Dataset[tuple[Tensor, Tensor]]):
     """A split as ids, of which an item is a whole batch: int64 (B, T) and labels (B,), -1 where they are unknown.
 
-    lengths: of the texts as the model sees them, int64 (N,). cut: how many were longer. unknown: share of the ids.
+    lengths: of the texts as the model sees them, int64 (N,). columns: that each takes in a batch. cut: how many were
+    longer. unknown: share of the ids.
     """
 
     def __init__(self, split: Texts, tokens: Tokenizer, max_length: int) -> None:
@@ -214,6 +218,7 @@ class Encoded(Dataset[tuple[Tensor, Tensor]]):
         self.cut = sum(len(ids) > max_length for ids in found)
         self.ids = [torch.tensor(ids[:max_length]) for ids in found]
         self.lengths = torch.tensor([len(ids) for ids in self.ids])
+        self.columns = columns(self.lengths)
         self.labels = split.labels if split.labels is not None else torch.full((len(split),), -1)
 
     def __len__(self) -> int:
@@ -229,6 +234,11 @@ class Encoded(Dataset[tuple[Tensor, Tensor]]):
         said = [f"{self.cut:,} of {name} are cut to data.max_length={max_length}"] if self.cut else []
         said += [f"{unknown:.1%} of {name} is unknown"] if unknown else []
         return "; ".join(said)
+
+
+def columns(lengths: Tensor) -> Tensor:
+    """What texts of these lengths, int64 (N,), take in a batch."""
+    return lengths + -lengths % MULTIPLE
 
 
 def as_batch(ids: Sequence[Tensor | Sequence[int]]) -> Tensor:

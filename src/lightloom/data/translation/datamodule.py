@@ -27,7 +27,8 @@ class TranslationDataModule(BucketedDataModule):
     Padded with 0 on the right, see `Encoded`. Both languages have one vocabulary, learned from the training texts of
     both; it is the datamodule's state. max_length: ids of a text, what is beyond is cut off. val_fraction: of the
     training pairs, where the reader has no validation part; equal sources are in one part. bucketed: batches of texts
-    of similar length. batch_size: pairs per step over all processes. source, target: what the languages are called.
+    of similar length. batch_size: pairs per step over all processes; with batch_tokens, the tokens of a step's sources,
+    and of its targets, a multiple of that many. source, target: what the languages are called.
     augment: what other data takes, as debug=overfit says it of all.
     """
 
@@ -55,6 +56,7 @@ class TranslationDataModule(BucketedDataModule):
         worker_timeout: Positive = TIMEOUT,
         shuffle: bool = True,
         bucketed: bool = True,
+        batch_tokens: Count | None = None,
         augment: None = None,
     ) -> None:
         super().__init__()
@@ -64,6 +66,7 @@ class TranslationDataModule(BucketedDataModule):
         self.source, self.target, self.vocab_size, self.max_length = source, target, vocab_size, max_length
         self.batch_size, self.eval_batch_size, self.val_fraction = batch_size, eval_batch_size, val_fraction
         self.seed, self.shuffle, self.bucketed = seed, shuffle, bucketed
+        self.batch_tokens = batch_tokens
         self.num_workers, self.worker_timeout = num_workers, worker_timeout
         self.splits: dict[str, Pairs] = {}
         self.encoded = {}

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from lightloom.data.identity import Identity, named_bytes
 from lightloom.data.images.layout import SplitName
-from lightloom.data.text.datamodule import as_batch
+from lightloom.data.text.datamodule import as_batch, columns
 from lightloom.data.tokens import UNKNOWN, Tokenizer
 
 BEGIN, END = 2, 3  # ids before and after a text
@@ -53,7 +53,8 @@ class Encoded(Dataset[Batch]):
     written. A source ends with END; a target begins with BEGIN and ends with END; 0 is what follows.
 
     Of a text that is longer than max_length ids the rest is cut off, and its end, so that none is learnt there.
-    lengths: of source and target together, int64 (N,). cut: how many pairs were longer. unknown: share of the ids.
+    lengths: of source and target together, int64 (N,). columns: that the longer takes in a batch. cut: how many pairs
+    were longer. unknown: share of the ids.
     """
 
     def __init__(self, split: Pairs, tokens: Tokenizer, max_length: int) -> None:
@@ -68,6 +69,9 @@ class Encoded(Dataset[Batch]):
         self.sources = [closed(text, max_length) for text in self.sources]
         self.targets = [[BEGIN, *closed(text, max_length)] for text in self.targets]
         self.lengths = torch.tensor([len(s) + len(t) for s, t in zip(self.sources, self.targets, strict=True)])
+        self.columns = columns(
+            torch.tensor([max(len(s), len(t)) for s, t in zip(self.sources, self.targets, strict=True)])
+        )
 
     def __len__(self) -> int:
         return len(self.split)
