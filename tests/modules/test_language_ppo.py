@@ -249,7 +249,7 @@ def test_resume_is_exact_between_and_inside_epochs(tmp_path):
 
 
 DEEDS = ("model=ppo_gpt", "data=deed_prompts", *SMALL, "data.reader.train_size=16", "model.answer_length=20")
-DEEDS += ("trainer.max_epochs=2", "preflight=false", "optimizer=sgd")
+DEEDS += ("trainer.max_epochs=2", "preflight=false", "optimizer=sgd", "weights_only_init=false")
 
 
 def test_two_processes_train_and_measure_what_one_does(tmp_path):

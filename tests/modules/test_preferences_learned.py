@@ -15,19 +15,22 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import at_hand, models_for
+from omegaconf import OmegaConf
 from one_step import reader_of_sets, train_and_restore
 from resumable import SCHEDULES, KeepAll, continue_each, state, train
 from torch.nn.functional import cross_entropy, pad
 from two_processes import one_and_two
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
+from lightloom.config.compose import compose, without_hydra
+from lightloom.core.errors import UserError
 from lightloom.core.run_dir import find_checkpoint
 from lightloom.data.preferences.answered import Pairs
 from lightloom.data.preferences.datamodule import AnswersDataModule, PreferencesDataModule
 from lightloom.data.preferences.deeds import Deeds
 from lightloom.data.preferences.ending import EOS
 from lightloom.data.tokens import Characters
-from lightloom.engine import checkpoint
+from lightloom.engine import checkpoint, resume
 from lightloom.modules.dpo import DPO
 from lightloom.modules.fine_tuning import FineTuning
 from lightloom.modules.language_model import IGNORE
@@ -217,7 +220,7 @@ RUN += ("model.network.dim=16", "model.network.layers=1", "trainer.max_epochs=1"
     ("model", "dataset"), [("sft", "deeds"), ("reward", "deed_preferences"), ("dpo", "deed_preferences")]
 )
 def test_two_processes_train_and_measure_what_one_does(model, dataset, tmp_path):  # three processes of some seconds
-    one_and_two(tmp_path, f"model={model}", f"data={dataset}", *RUN, "optimizer=sgd")
+    one_and_two(tmp_path, f"model={model}", f"data={dataset}", *RUN, "optimizer=sgd", "weights_only_init=false")
 
 
 @pytest.fixture(scope="module")
@@ -336,9 +339,12 @@ def test_an_answer_is_as_likely_in_a_batch_as_alone():
     assert isinstance(batch, Pairs)
 
 
-def test_whoever_begins_dpo_with_random_weights_is_told(tmp_path):
-    """Once, at the start; not where the weights are those of a checkpoint, nor of a run that goes on."""
-    options = ("model=dpo", "data=deed_preferences", *RUN, "run_name=own")
-    advice = "DPO begins with random weights, which is seldom meant; say ckpt_path=<run of model=sft>"
-    assert advice in commands.run(tmp_path, *options)
-    assert advice not in commands.run(tmp_path, *options, "trainer.max_epochs=2")
+@pytest.mark.parametrize("model", ["dpo", "ppo_gpt"])
+def test_random_weights_are_refused_unless_they_are_meant(model):
+    """Those of a run that goes on are none: all the runs here do."""
+    cfg = without_hydra(compose("train", [f"model={model}", "data=deed_prompts", "run_name=none"]))
+    remedy = "ckpt_path=<run of model=sft> weights_only_init=network, or weights_only_init=false to mean them"
+    with pytest.raises(UserError, match=rf"^(DPO|LanguagePPO) would begin with random weights; set {remedy}\.$"):
+        resume.find(cfg)
+    for meant in ({"weights_only_init": False}, {"trainer": {"fast_dev_run": True}}):
+        assert resume.find(OmegaConf.merge(cfg, meant)).path is None

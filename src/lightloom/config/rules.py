@@ -40,7 +40,8 @@ RULES: dict[str, Rule] = {
     "resume": OneOf(("auto", "never", "must")),
     "data_changed": OneOf(("refuse", "accept")),
     "weights_only_init": Parts(
-        "true, false, backbone, or a list of patterns of weights' names, such as [network.layer1]"
+        "true, false, backbone, or a list of patterns of weights' names, such as [network.layer1]",
+        also=(None,),  # null: false, where a model can begin with random weights
     ),
     "tags": Items(Text(r"[^\x00-\x1f\x7f]+", "a word, as in tags=[first,cosine]")),
     "run_name": Text(

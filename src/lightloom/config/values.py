@@ -164,7 +164,8 @@ class Parts:
     def problem(self, key: str, value: Any) -> str | None:
         given = list(value) if isinstance(value, list | ListConfig) else [value]
         named = bool(given) and all(isinstance(v, str) and v.strip() for v in given)
-        return None if isinstance(value, bool) or named else f"{key}={format_value(value)}: expected {self.form}."
+        allowed = isinstance(value, bool) or value in self.also or named
+        return None if allowed else f"{key}={format_value(value)}: expected {self.form}."
 
     def coerce(self, value: Any) -> Any:
         return value

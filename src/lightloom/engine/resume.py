@@ -71,6 +71,7 @@ def find(cfg: DictConfig) -> Start:
     chosen = _choose(run, named, cfg) if run_dir.rank() == 0 or run_dir.is_slurm_job() else None
     found = agree(run_dir.RESUMED, str(chosen or ""))
     if not found:
+        check_random_weights(cfg)
         return Start()
     path = Path(found)
     content = checkpoints.load(path)
@@ -83,6 +84,19 @@ def find(cfg: DictConfig) -> Start:
     cfg.ckpt_path = found
     was_asked_for = path == named and not cfg.weights_only_init
     return Start(path, content, results=None if was_asked_for else _results(run, content, cfg))
+
+
+def check_random_weights(cfg: DictConfig) -> None:
+    """Raise UserError where a module that `begins_with` weights of another run is given none.
+
+    weights_only_init=false says that none are meant; of a dry run nothing is kept.
+    """
+    model = import_target(str(cfg.model._target_))
+    asked = cfg.weights_only_init is None and not cfg.trainer.fast_dev_run
+    if asked and (weights := getattr(model, "begins_with", None)):
+        raise UserError(
+            f"{model.__name__} would begin with random weights; set {weights}, or weights_only_init=false to mean them."
+        )
 
 
 def _choose(run: Path, named: Path | None, cfg: DictConfig) -> Path | None:

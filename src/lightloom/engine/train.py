@@ -306,8 +306,6 @@ def fit(
     asked.state = contract.state(datamodule)
     if start.path:
         _take_weights(start, module)
-    elif weights := getattr(module, "begins_with", None):
-        log.warning("%s begins with random weights, which is seldom meant; say %s.", type(module).__name__, weights)
     asked.splits = contract.describe(datamodule)
     run, path = Path(cfg.paths.output_dir), None if start.weights_only else start.path
     if path:
