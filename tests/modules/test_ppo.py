@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import ROOT, in_turn, models_for, names
+from conftest import ROOT, at_hand, in_turn, models_for, names
 from one_step import reader_of_sets, train_and_restore
 from resumable import KeepAll, continue_each, state, train
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ def datasets():
 
 @pytest.mark.parametrize(("model", "data"), in_turn(models_for("control"), DATA, "bandit"))
 def test_one_step_saved_and_reloaded_acts_equally(model, data, datasets, tmp_path):
-    datamodule = datasets(data)
+    datamodule = at_hand(datasets(data))
     _, module, again = train_and_restore(model, data, FEW, datamodule, tmp_path)
     keys = datamodule.split("test").keys
     assert torch.equal(module.play(keys).actions, again.play(keys).actions)
