@@ -1,6 +1,7 @@
 """Command lines that are right stay right; what `check` finds, it finds without torch."""
 
 import os
+import re
 
 import pytest
 from conftest import compose, names
@@ -86,6 +87,35 @@ def test_a_right_command_line_is_not_refused_and_checked_as_hydra_composes_it(li
         composed = config.compose("train", lines)
         assert config.without_hydra(checked) == config.without_hydra(composed)
         assert checked.hydra.run.dir == composed.hydra.run.dir
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "model=vit callbacks=[ema,early_stopping] callbacks.early_stopping.patience=3 ~callbacks.checkpoint",
+        "data.augment.mixup=0.2 +model.optimizer.eps=1e-6 optimizer=sgd scheduler=null run_name='a b'",
+        "model=wgan_gp model.penalty._target_=lightloom.losses.lipschitz.R1 data.num_classes=null data.classes=[a,b]",
+    ],
+)
+def test_what_is_checked_is_what_runs(line):
+    """The configuration that `checked` judged is the one that Hydra makes of the same command, but for its own part."""
+    lines, judged = config.checked("train", [expand_shorthand(o) for o in re.findall(r"(?:'[^']*'|\S)+", line)])
+    made = [OmegaConf.to_container(cfg, resolve=False) for cfg in (judged, config.compose("train", lines))]
+    assert {**made[0], "hydra": None} == {**made[1], "hydra": None}
+
+
+def test_a_file_is_read_again_once_it_has_changed(own):
+    for smoothing in (0.1, 0.25):
+        (own / "model/mine.yaml").write_text(f"# Mine.\ndefaults: [lenet, _self_]\nlabel_smoothing: {smoothing}\n")
+        for _ in range(2):
+            cfg = config.compose("train", ["model=mine"], str(own))
+            assert cfg.model.label_smoothing == smoothing
+            cfg.model.label_smoothing = 0.5  # of this configuration only
+
+
+def test_a_default_may_be_named_after_another_choice(own):
+    (own / "data/lenet_data.yaml").write_text("# Its own.\ndefaults: [digits, _self_]\nname: of_lenet\n")
+    assert config.compose("train", ["+data@other=${model}_data"], str(own)).other.name == "of_lenet"
 
 
 @pytest.mark.parametrize("value", ["'a b'", '"a b"', r"'it\'s'", "'a=b, (c)'"])
