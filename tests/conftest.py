@@ -54,7 +54,25 @@ def fits(model: str, data: str) -> bool:
     """Does the model's task accept the kind of this data set?"""
     task = _task(ROOT / f"configs/model/{model}.yaml")
     accepts = _accepts(task) if task else []
-    return not accepts or config._kind(ROOT / f"configs/data/{data}.yaml") in accepts
+    return not accepts or kind_of(data) in accepts
+
+
+@functools.cache
+def kind_of(data: str) -> str | None:
+    return config._kind(ROOT / f"configs/data/{data}.yaml")
+
+
+def data_of(kind: str) -> list[str]:
+    """The data sets of a kind, read from their YAML files and what these build on."""
+    return [name for name in names("data") if kind_of(name) == kind]
+
+
+@functools.cache
+def written(model: str) -> DictConfig:
+    """A model's YAML with those that it builds on, unresolved; without what its task brings."""
+    cfg = OmegaConf.load(ROOT / f"configs/model/{model}.yaml")
+    parents = [str(Path(model).parent / e) for e in cfg.defaults if isinstance(e, str) and e != "_self_"]
+    return OmegaConf.merge(*map(written, parents), cfg)  # type: ignore[return-value]
 
 
 @functools.cache
@@ -85,11 +103,11 @@ def in_turn(models: list[str], data: list[str], bundled: str) -> list[tuple[str,
     return sorted([*pairs, *((model, bundled) for model in models)])
 
 
-IMAGE_DATA = [n for n in names("data") if config._kind(ROOT / f"configs/data/{n}.yaml") == "image"]
+IMAGE_DATA = data_of("image")
 
 
 def compose(*overrides: str, config_name: str = "train") -> DictConfig:
-    """The configuration of these overrides, shorthand included, as an entry point would get it."""
+    """The configuration of these overrides, shorthand included, as an entry point would get it; no sweep."""
     config.register_resolvers(config_name)
     cfg: DictConfig = pickle.loads(_composed(config_name, overrides))
     config.settle_output_dir(cfg)

@@ -14,9 +14,9 @@ import commands
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, _task, compose, names
+from conftest import ROOT, _task, compose, names, written
 from data_of_task import DATA
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from PIL import Image
 
 from lightloom.config import compose as config
@@ -32,13 +32,6 @@ from lightloom.exporting.options import Options
 
 TOLERANCE = 1e-4
 PARTS = ("network", "encoder", "generator")
-
-
-def written(model: str) -> DictConfig:
-    """A model's YAML with those that it builds on, unresolved."""
-    cfg = OmegaConf.load(ROOT / f"configs/model/{model}.yaml")
-    parents = [str(Path(model).parent / e) for e in cfg.defaults if isinstance(e, str) and e != "_self_"]
-    return OmegaConf.merge(*map(written, parents), cfg)  # type: ignore[return-value]
 
 
 def classes(model: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import ROOT, at_hand, in_turn, models_for, names
+from conftest import at_hand, data_of, in_turn, models_for
 from data_of_task import LESS
 from one_step import reader_of_sets, train_and_restore
 from statistics_of_batches import initial_share
@@ -11,7 +11,7 @@ from lightloom.config import compose
 from lightloom.config.instantiate import build
 from lightloom.core.errors import UserError
 
-DATA = [n for n in names("data") if compose._kind(ROOT / f"configs/data/{n}.yaml") == "detection"]
+DATA = data_of("detection")
 SMALL = ["data.batch_size=2", "data.image_size=96", "data.num_workers=0"]  # the same code, less arithmetic
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import ROOT, at_hand, in_turn, models_for, names
+from conftest import at_hand, data_of, in_turn, models_for
 from one_step import reader_of_sets, train_and_restore
 from resumable import SCHEDULES, KeepAll, continue_each, state, train
 from torch.nn.functional import cross_entropy
@@ -19,7 +19,6 @@ from two_processes import one_and_two
 
 from lightloom.callbacks.language.continuations import Continuations
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
-from lightloom.config import compose
 from lightloom.data.language.datamodule import LanguageDataModule
 from lightloom.data.language.tales import Tales
 from lightloom.data.tokens import Characters
@@ -28,7 +27,7 @@ from lightloom.modules.writing import TOGETHER, continuations, pieces, texts
 from lightloom.networks.transformer.gpt import GPT
 from lightloom.ops.drawing import drawn
 
-DATA = [n for n in names("data") if compose._kind(ROOT / f"configs/data/{n}.yaml") == "language"]
+DATA = data_of("language")
 SMALL = ["data.batch_size=2", "data.block_size=16"]
 ADAM = partial(torch.optim.AdamW, lr=1e-3)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import ROOT, at_hand, in_turn, models_for, names
+from conftest import at_hand, data_of, in_turn, models_for
 from one_step import reader_of_sets, train_and_restore
 from resumable import KeepAll, continue_each, state, train
 from torch import Tensor, nn
@@ -17,7 +17,6 @@ from two_processes import one_and_two
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.callbacks.run.rng import KeyedRandomness
-from lightloom.config import compose
 from lightloom.core.errors import UserError
 from lightloom.data.preferences.deeds import Deeds
 from lightloom.data.preferences.prompts import PromptsDataModule
@@ -31,7 +30,7 @@ from lightloom.ops.rewards import Share
 from lightloom.ops.rng import uniforms
 from lightloom.optim import schedules
 
-DATA = [n for n in names("data") if compose._kind(ROOT / f"configs/data/{n}.yaml") == "prompts"]
+DATA = data_of("prompts")
 SMALL = ["data.batch_size=4", "data.eval_batch_size=4", "model.network.dim=16", "model.network.layers=1"]
 SMALL += ["data.reader.train_size=8", "data.reader.val_size=4", "data.reader.test_size=4"]
 QUIET = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import ROOT, at_hand, in_turn, models_for, names
+from conftest import at_hand, data_of, in_turn, models_for
 from one_step import reader_of_sets, train_and_restore
 from random_graphs import random_graph
 from resumable import SCHEDULES, KeepAll, continue_each, state, train
@@ -19,7 +19,6 @@ from lightloom.callbacks.graphs.degrees import by_degree, wilson
 from lightloom.callbacks.graphs.hidden_map import principal
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.callbacks.run.window_stopping import WindowStopping
-from lightloom.config import compose
 from lightloom.core.errors import UserError
 from lightloom.data.graphs.datamodule import GraphDataModule
 from lightloom.data.graphs.generated import Communities
@@ -28,7 +27,7 @@ from lightloom.networks.graphs.gcn import GCN
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import build_optimizer
 
-DATA = [n for n in names("data") if compose._kind(ROOT / f"configs/data/{n}.yaml") == "graph"]
+DATA = data_of("graph")
 
 
 @pytest.fixture(scope="module")

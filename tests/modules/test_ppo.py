@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import ROOT, at_hand, in_turn, models_for, names
+from conftest import at_hand, data_of, in_turn, models_for
 from one_step import reader_of_sets, train_and_restore
 from resumable import KeepAll, continue_each, state, train
 from torch import Tensor, nn
@@ -17,7 +17,6 @@ from two_processes import one_and_two
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.callbacks.run.rng import KeyedRandomness
-from lightloom.config import compose
 from lightloom.core.errors import UserError
 from lightloom.data.environments.bandit import Bandit
 from lightloom.data.environments.datamodule import EnvironmentDataModule
@@ -26,7 +25,7 @@ from lightloom.modules.environment_ppo import EnvironmentPPO
 from lightloom.networks.perceptron import Perceptron
 from lightloom.optim import schedules
 
-DATA = [n for n in names("data") if compose._kind(ROOT / f"configs/data/{n}.yaml") == "environment"]
+DATA = data_of("environment")
 FEW = ["data.train_size=8", "data.batch_size=8", "data.val_size=4", "data.test_size=4"]
 ADAM = partial(torch.optim.Adam, lr=3e-3)
 WAY = ["S..", ".O.", "..G"]

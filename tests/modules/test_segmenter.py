@@ -5,17 +5,16 @@ from __future__ import annotations
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import ROOT, at_hand, in_turn, models_for, names
+from conftest import at_hand, data_of, in_turn, models_for
 from one_step import reader_of_sets, train_and_restore
 from torch import Tensor, nn
 
-from lightloom.config import compose
 from lightloom.core.errors import UserError
 from lightloom.losses.segmentation import SegmentationLoss
 from lightloom.metrics.segmentation import of_confusion
 from lightloom.modules.segmenter import Segmenter
 
-DATA = [n for n in names("data") if compose._kind(ROOT / f"configs/data/{n}.yaml") == "segmentation"]
+DATA = data_of("segmentation")
 SMALL = ["data.batch_size=2", "data.height=64", "data.width=64", "data.num_workers=0"]
 
 

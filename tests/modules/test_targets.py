@@ -11,22 +11,16 @@ import commands
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import ROOT, at_hand, names
+from conftest import at_hand, data_of
 from one_step import reader_of_sets, train_and_restore
 from PIL import Image
 from resumable import SCHEDULES, KeepAll, continue_each, state, train
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
-from lightloom.config import compose
 from lightloom.modules.targets import Regressor, Tagger, TargetModule
 
 KINDS = {"tagger": "image_tags", "regressor": "image_values"}
-SETS = [
-    (model, name)
-    for model, kind in KINDS.items()
-    for name in names("data")
-    if compose._kind(ROOT / f"configs/data/{name}.yaml") == kind
-]
+SETS = [(model, name) for model, kind in KINDS.items() for name in data_of(kind)]
 SMALL = ["data.batch_size=8", "data.image_size=48", "data.num_workers=0"]
 TINY = ["data.reader.reader.train_size=24", "data.reader.reader.val_size=8", "data.reader.reader.test_size=8"]
 

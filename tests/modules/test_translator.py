@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import ROOT, at_hand, in_turn, models_for, names
+from conftest import at_hand, data_of, in_turn, models_for
 from markupsafe import escape
 from one_step import reader_of_sets, train_and_restore
 from resumable import SCHEDULES, KeepAll, continue_each, state, train
@@ -21,7 +21,6 @@ from two_processes import one_and_two
 
 from lightloom.callbacks.run.checkpoints import RunCheckpoint
 from lightloom.callbacks.translation.translations import Translations
-from lightloom.config import compose
 from lightloom.data.tokens import Words
 from lightloom.data.translation.datamodule import TranslationDataModule
 from lightloom.data.translation.pairs import SPECIALS
@@ -30,7 +29,7 @@ from lightloom.metrics.bleu import Bleu
 from lightloom.modules.translator import BEGIN, END, Translator
 from lightloom.networks.transformer.encoder_decoder import EncoderDecoder
 
-DATA = [n for n in names("data") if compose._kind(ROOT / f"configs/data/{n}.yaml") == "translation"]
+DATA = data_of("translation")
 SMALL = ["data.batch_size=2", "data.max_length=24", "model.network.dim=16"]
 OWN = ["data.source=en", "data.target=de"]  # which a user's own files ask for
 SGD = partial(torch.optim.SGD, lr=0.1)

@@ -1,11 +1,12 @@
 """A new head knows nothing: the first loss of every classifier is the logarithm of the number of classes."""
 
+import itertools
 import math
 
 import pytest
 import timm
 import torch
-from conftest import compose, models_for
+from conftest import compose, models_for, written
 from torch.nn.functional import cross_entropy
 
 from lightloom.config.compose import without_hydra
@@ -34,7 +35,7 @@ def first_loss(network: torch.nn.Module, size: int, classes: int) -> float:
 
 def drawn_as_published(model: str) -> bool:
     """Networks of the house with He et al.'s variance in all layers, the last one too: their papers say so."""
-    return compose(f"model={model}").model.init == "he"
+    return written(model).init == "he"
 
 
 @pytest.mark.parametrize("model", [model for model in models_for("classification") if not drawn_as_published(model)])
@@ -47,8 +48,7 @@ def test_the_first_loss_of_every_model(model):
     assert first_loss(network, size, cfg.data.num_classes) == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize("name", TIMM)
-@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize(("name", "classes"), list(zip(TIMM, itertools.cycle([2, 10]), strict=False)))
 def test_the_first_loss_of_timms_families(name, classes):
     cfg = timm.get_pretrained_cfg(name)
     size = cfg.input_size[1] if cfg.fixed_input_size else 96
