@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import run, run_two, runs, start
-from conftest import ROOT
+from commands import run, run_two, runs
 from interruptions import HERE
 from outcomes import results, weights
 from PIL import Image
@@ -113,10 +112,8 @@ def test_ddp_equals_one_process(tmp_path, name):
 
 def test_ddp_draws_other_noise_on_each_process(tmp_path):
     """With the same noise everywhere, two processes would make one process's step with twice the images."""
-    options = ("model=gan", "data=digits", "trainer.max_steps=1", "trainer=ddp_cpu", "test=false", *FEW)
-    seen = {"PYTHONPATH": str(ROOT / "tests/support")}
-    command = start(tmp_path, *options, "model._target_=given_noise.NotedNoise", env=seen)
-    assert command.wait() == 0, command.text
+    options = ("model=gan", "data=digits", "trainer.max_steps=1", "test=false", *FEW)
+    run_two(tmp_path, *options, "model._target_=given_noise.NotedNoise", env=HERE)
     first, second = (torch.load(runs(tmp_path)[0] / f"noise-{rank}.pt", weights_only=True) for rank in range(2))
     assert first.shape == second.shape
     assert not torch.isclose(first, second).any()
