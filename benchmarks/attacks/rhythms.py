@@ -14,6 +14,7 @@ witness that writes down what was measured and when; from that alone is worked o
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import math
 import os
@@ -27,10 +28,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from attacks.tasks import FOUND, MODELS
 from attacks.watch import Baits, Case
 from omegaconf import DictConfig
 
 from lightloom.callbacks.run.checkpoints import checkpoint_keeper, ends_epoch
+from lightloom.config import compose as config
 from lightloom.core.errors import UserError, message_of
 from lightloom.data.images import readers
 from lightloom.engine import checkpoint, train
@@ -38,6 +41,7 @@ from lightloom.engine.resume import Start
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests/support"))
 import pairs
+from data_of_task import DATA
 
 QUICK = 0  # tests/engine/test_rhythms.py
 MODES = {"val/acc": "max", "val/loss": "min", "train/loss": "min", "val/rare": "max"}
@@ -241,4 +245,39 @@ def rhythms(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
         yield Case(" ".join(options), partial(run, options), allowed=HERE)
 
 
-KINDS = {"validation, end and last batch": rhythms}
+def in_batches(task: str, size: int) -> str:
+    """Each figure of a validation in batches of this size is that of one in the usual ones, up to rounding."""
+    model, *options = MODELS[task]
+    given = [f"model={model}", *DATA.get(task, ()), *options, "trainer=cpu", "seed=0", "run_name=measured"]
+    given = [option for option in given if not option.startswith(FOUND)]
+    found: list[dict[str, float]] = []
+    for eval_batch_size in (None, size):
+        pl.seed_everything(0, verbose=False)
+        cfg = config.without_hydra(config.compose("train", given))
+        if "eval_batch_size" not in cfg.data:
+            raise UserError(f"{task}: its data has no batches of validation")
+        cfg.data.eval_batch_size = eval_batch_size or cfg.data.eval_batch_size
+        cfg, data = train.build_data(cfg)
+        module = train.build_module(cfg)
+        trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_progress_bar=False)
+        with contextlib.redirect_stdout(io.StringIO()):
+            found.append(dict(trainer.validate(module, datamodule=data, verbose=False)[0]))
+    usual, other = found
+    assert usual.keys() == other.keys()
+    apart = [(name, usual[name], other[name]) for name in usual
+             if not math.isclose(usual[name], other[name], rel_tol=1e-3, abs_tol=1e-4)
+             and not math.isnan(usual[name] + other[name])]  # fmt: skip
+    assert not apart, f"in batches of {size}: {apart}"
+    return f"{len(usual)} figures"
+
+
+def measures(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
+    """Each task in turn, validated in batches whose last is small."""
+    prepared()
+    for i in range(count):
+        task = list(MODELS)[i % len(MODELS)]
+        size = chance.choice((3, 5, 7, 11))
+        yield Case(f"{task} by {size}", partial(in_batches, task, size), allowed=HERE)
+
+
+KINDS = {"validation, end and last batch": rhythms, "figures in batches of other sizes": measures}

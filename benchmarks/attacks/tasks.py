@@ -71,9 +71,7 @@ def content(task: str) -> dict[str, Any]:
     """A checkpoint of the task's model, as it is before the first step."""
     model, *options = MODELS[task]
     given = [f"model={model}", *DATA.get(task, ()), *options, "trainer=cpu", "seed=0"]
-    given = [
-        option for option in given if not option.startswith(("data.num_classes", "data.vocab_size", "data.target"))
-    ]
+    given = [option for option in given if not option.startswith(FOUND)]
     cfg = config.without_hydra(config.compose("train", [*given, "run_name=attacked"]))
     cfg, data = train.build_data(cfg)
     module = train.build_module(cfg)

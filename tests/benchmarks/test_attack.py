@@ -84,6 +84,26 @@ def test_each_task_has_a_checkpoint_that_is_attacked():
     assert {path.stem for path in CONFIGS.glob("task/*.yaml")} == tasks.MODELS.keys() | tasks.OLD
 
 
+UNMEASURED = {  # docs/reliability.md says so
+    "signals at any moment of a command",
+    "killed at a write, and repeated",
+    "figures in batches of other sizes",
+    "options beside each other",
+}
+
+
+def test_each_kind_has_a_row_of_what_came_of_it():
+    """Nothing ran, leaked, hung or crashed where docs/reliability.md has its figures."""
+    page = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    kinds = {kind for name in NAMES for kind in getattr(importlib.import_module(f"attacks.{name}"), "KINDS", {})}
+    assert kinds >= UNMEASURED
+    for kind in kinds - UNMEASURED:
+        (cells,) = re.findall(rf"^\| {re.escape(kind)} \|([\d |]+)\|$", page, re.MULTILINE)
+        tried, refused, harmless, *bad = map(int, cells.split("|"))
+        assert tried == refused + harmless >= 30, kind
+        assert bad == [0, 0, 0, 0], kind
+
+
 def refuse() -> None:
     raise UserError("no")
 
