@@ -277,7 +277,7 @@ def measures(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
     for i in range(count):
         task = list(MODELS)[i % len(MODELS)]
         size = chance.choice((3, 5, 7, 11))
-        yield Case(f"{task} by {size}", partial(in_batches, task, size), allowed=HERE)
+        yield Case(f"{task} by {size}", partial(in_batches, task, size), allowed=HERE, patience=240.0)
 
 
 KINDS = {"validation, end and last batch": rhythms, "figures in batches of other sizes": measures}
