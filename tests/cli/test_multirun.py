@@ -54,5 +54,5 @@ def test_an_experiment_may_be_a_sweep(tmp_path, monkeypatch):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/seeds.yaml").write_text(EXPERIMENT)
     arguments = [f"--config-dir={tmp_path}", "experiment=seeds"]
-    assert prepared(arguments, "train") == [arguments[0], "--multirun", arguments[1]]
+    assert prepared(arguments, "train")[0] == [arguments[0], "--multirun", arguments[1]]
     assert not (tmp_path / "logs/runs").exists()

@@ -43,7 +43,7 @@ def test_our_own_are_not_set_where_they_are_empty(monkeypatch, tmp_path):
 
     def outcome() -> tuple[object, ...]:
         cfg = compose()
-        return cfg.paths.data_dir, cfg.paths.log_dir, prepared(line, "train")
+        return cfg.paths.data_dir, cfg.paths.log_dir, prepared(line, "train")[0]
 
     for name in OURS:
         monkeypatch.delenv(name, raising=False)

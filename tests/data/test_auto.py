@@ -22,7 +22,7 @@ def pets(tmp_path):
 
 
 def test_the_layout_takes_the_place_of_the_word_and_is_said(pets, capsys):
-    given = prepared(["data=auto", f"data.root={pets}", "data.image_size=8"], "inspect_data")
+    given, _ = prepared(["data=auto", f"data.root={pets}", "data.image_size=8"], "inspect_data")
     assert "data=image_folder" in given
     assert f"data.root={pets}" in given
     assert capsys.readouterr().out == "data=auto: 2 images in folders of 2 classes: read as data=image_folder.\n"
