@@ -86,7 +86,6 @@ def test_each_task_has_a_checkpoint_that_is_attacked():
 
 UNMEASURED = {  # docs/reliability.md says so
     "signals at any moment of a command",
-    "killed at a write, and repeated",
     "figures in batches of other sizes",
     "options beside each other",
 }
