@@ -10,13 +10,17 @@ one frame to the next, of which the truth has some. MOG2 is OpenCV's background 
 what moves; its mask is compared with the river's. cost: CPU time of an image of 256 x 256, networks by turns.
 peer: the recipe of torchvision's segmentation references (SGD 0.01, polynomial decay, resized by 0.5 to 2, flipped,
 cropped) in a plain loop, on the network of experiment=segment_camvid; to be held against that, with as many epochs.
+memory: of `predict.py tile=512`, the whole command with all that it writes, for a large JPEG.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,9 +40,11 @@ from lightloom.data.masks.river_scenes import CLASSES, film
 from lightloom.engine import checkpoint, facts
 from lightloom.losses.segmentation import IGNORE
 from lightloom.metrics.segmentation import of_confusion
+from lightloom.ops.images.grid import to_pil
 from lightloom.predict.masks.predictor import Predictor
 from lightloom.predict.masks.video import Flicker, Steady
 
+ROOT = Path(__file__).parents[1]
 ALPHAS = (1.0, 0.7, 0.4, 0.2)
 RIVER = CLASSES.index("river")
 NETWORKS = {
@@ -207,19 +213,25 @@ def cpu_seconds(call: Callable[[], object]) -> float:
 
 
 def measure_memory(args: argparse.Namespace) -> None:
-    """Print the largest resident memory before and while a large picture is segmented in tiles."""
-    predictor = predictor_of(args.ckpt)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    image = torch.randint(256, (3, args.height, args.width), dtype=torch.uint8)
-    started = time.monotonic()
-    predictor.predict([image], args.tile, 0.25)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = time.monotonic() - started
-    print(
-        f"{args.width} x {args.height} in tiles of {args.tile}: {seconds:.0f} s, {after / 2**20:.2f} GiB at most, ",
-        end="",
-    )
-    print(f"{before / 2**20:.2f} GiB of it with the model loaded")
+    """Print the largest resident memory of predict.py for a large picture in tiles, and for a small one."""
+    with tempfile.TemporaryDirectory() as name:
+        scene = to_pil(film(1000, 1)[0][0])
+        for width, height in ((640, 480), (args.width, args.height)):
+            path = Path(name, f"{width}.jpg")
+            scene.resize((width, height)).save(path)
+            seconds, peak = predicted(path, width * height, f"ckpt_path={args.ckpt}", f"tile={args.tile}")
+            print(f"{width} x {height} in tiles of {args.tile}: {peak / 2**20:.2f} GiB at most, {seconds:.0f} CPU s")
+
+
+def predicted(path: Path, pixels: int, *options: str) -> tuple[float, int]:
+    """CPU seconds and the largest resident memory, KiB, of predict.py for a picture."""
+    command = [sys.executable, str(ROOT / "src/predict.py"), f"input={path}", *options, f"paths.log_dir={path.parent}"]
+    environment = {**os.environ, "LIGHTLOOM_MAX_PIXELS": str(max(pixels, 40_000_000))}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"predict.py failed with exit status {os.waitstatus_to_exitcode(status)}")
+    return used.ru_utime + used.ru_stime, used.ru_maxrss
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from lightloom.core.errors import UserError
-from lightloom.data.images.decode import read_image
+from lightloom.data.images.decode import read_image, read_whole
 from lightloom.data.images.pixels import to_channels
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [90, 90, 90]]], dtype=np.uint8)
@@ -40,6 +40,18 @@ def test_grey_becomes_three_equal_channels_and_back(tmp_path):
     path = saved(Image.fromarray(GREY), tmp_path / "x.png")
     assert torch.equal(read_image(path, 1, 2), expected(GREY))
     assert torch.equal(read_image(path, 3, 2), expected(GREY).expand(3, -1, -1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_whole_picture_is_upright(tmp_path, channels):
+    """Of its own mode or another; a turned one has height and width exchanged."""
+    exif = Image.Exif()
+    exif[274] = 6  # a quarter to the right
+    wide = np.concatenate([GREY, GREY], 1)
+    path = saved(Image.fromarray(wide), tmp_path / "x.png", exif=exif)
+    turned = expected(np.rot90(wide, -1).copy()).expand(channels, -1, -1)
+    assert torch.equal(read_whole(path, channels), turned)
+    assert torch.equal(read_whole(saved(Image.fromarray(wide), tmp_path / "y.png"), channels)[0], torch.tensor(wide))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])

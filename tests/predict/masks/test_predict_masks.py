@@ -14,11 +14,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from lightloom.callbacks.masks.overlays import overlaid
 from lightloom.core.errors import UserError
 from lightloom.data.boxes.coco import Coco
+from lightloom.data.images.decode import read_whole
 from lightloom.data.masks.of_boxes import ObjectsAsMasks
 from lightloom.data.masks.river_scenes import film
+from lightloom.ops.images.grid import JPEG_QUALITY, as_jpeg
 from lightloom.predict.masks.areas import areas, region_of
+from lightloom.predict.masks.command import write
 from lightloom.predict.masks.tiles import segment_tiled, starts, window
 from lightloom.predict.masks.video import Flicker, Steady
 from lightloom.tracking.video import VideoWriter
@@ -95,6 +99,19 @@ def test_areas_add_up_and_small_pieces_do_not_count():
     assert rows["river"] == (7, 0.07, 2, 2, 2, 8, 8)
     rows = {row[0]: row[1:] for row in areas(mask, ["land", "river"], min_area=2)}
     assert rows["river"] == (6, 0.06, 1, 2, 2, 3, 2)
+
+
+def test_a_tall_picture_is_drawn_and_measured_as_a_whole(tmp_path):
+    """Beyond the rows that are looked at together."""
+    mask = torch.zeros(600, 4, dtype=torch.uint8)
+    mask[250:520, 1:3] = 1
+    mask[599, 3] = 1
+    assert areas(mask, ["land", "river"], min_area=2)[1] == ("river", 540, 540 / 2400, 1, 1, 250, 2, 270)
+    image = torch.randint(256, (3, 600, 4), dtype=torch.uint8)
+    write(tmp_path, "tall.jpg", image, mask)
+    assert torch.equal(read_whole(tmp_path / "overlay/tall.jpg", 3), as_jpeg(overlaid(image, mask), JPEG_QUALITY))
+    with Image.open(tmp_path / "masks/tall.png") as found:
+        assert torch.equal(torch.from_numpy(np.array(found)), mask)
 
 
 def test_a_region_is_the_inside_of_its_polygon():

@@ -16,6 +16,7 @@ from lightloom.core.errors import UserError
 from lightloom.core.limits import check_pixels, check_plain
 from lightloom.data.images.pixels import mode_of, to_channels
 
+BAND = 256  # rows of a large picture that are converted together
 Source = Path | str | BinaryIO  # a file by its name, or an open one that `str` names
 
 
@@ -49,13 +50,22 @@ def read_whole(path: Source, channels: int) -> Tensor:
     try:
         with Image.open(plain_file(path)) as image:
             check_pixels(path, *image.size)
-            upright = to_channels(ImageOps.exif_transpose(image), channels)
+            ImageOps.exif_transpose(image, in_place=True)
+            return pixels_of(to_channels(image, channels), channels)
     except UserError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error and more
         raise UserError(f"{path}: cannot be read as an image ({error}); replace the file or delete it") from error
-    pixels = torch.from_numpy(np.array(upright))
-    return pixels.view(upright.height, upright.width, channels).permute(2, 0, 1).contiguous()
+
+
+def pixels_of(image: Image.Image, channels: int) -> Tensor:
+    """uint8 (channels, H, W) of a grey or RGB image, some rows at a time: of a large one each copy is a large one."""
+    pixels = torch.empty(channels, image.height, image.width, dtype=torch.uint8)
+    for top in range(0, image.height, BAND):
+        bottom = min(top + BAND, image.height)
+        rows = torch.from_numpy(np.array(image.crop((0, top, image.width, bottom))))
+        pixels[:, top:bottom] = rows.view(bottom - top, image.width, channels).permute(2, 0, 1)
+    return pixels
 
 
 @contextmanager

@@ -17,7 +17,10 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit, which nobody could raise: h
 
 
 def to_channels(image: Image.Image, channels: int) -> Image.Image:
-    """Any mode of Pillow's as 8-bit grey (channels 1) or RGB (3); transparency lies on white, 16 bits scale to 8."""
+    """Any mode of Pillow's as 8-bit grey (channels 1) or RGB (3); transparency lies on white, 16 bits scale to 8.
+
+    An image that is so already is returned itself.
+    """
     mode = mode_of(channels)
     if image.mode == "F":
         raise ValueError("pixels are floats of unknown range; save it with 8 or 16 bits")
@@ -26,7 +29,7 @@ def to_channels(image: Image.Image, channels: int) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def mode_of(channels: int) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightloom.core.errors import UserError
 
+BAND = 256  # rows of a large picture that are counted together
 HEADER = ("class", "pixels", "share", "components", "left", "top", "width", "height")
 
 
@@ -22,20 +23,31 @@ def areas(mask: Tensor, classes: Sequence[str], min_area: int = 0, region: Tenso
     """
     from scipy.ndimage import find_objects, label
 
-    measured = torch.ones(mask.shape, dtype=torch.bool) if region is None else region
+    whole = mask.numel() if region is None else int(region.sum())
     rows = []
-    for k in torch.unique(mask[measured]).tolist():
-        pieces, count = label(((mask == k) & measured).numpy())
-        sizes = np.bincount(pieces.ravel())[1:]
+    for k in classes_of(mask):
+        pieces, count = label((mask == k if region is None else (mask == k) & region).numpy())
+        bands = (pieces[top : top + BAND].ravel() for top in range(0, len(pieces), BAND))
+        sizes = sum(np.bincount(band, minlength=count + 1) for band in bands)[1:]
         large = [i + 1 for i in range(count) if sizes[i] >= min_area]
         if not large:
             continue
         pixels = int(sizes[[i - 1 for i in large]].sum())
-        found = find_objects(np.isin(pieces, large).astype(np.int8))[0]
-        box = (found[1].start, found[0].start, found[1].stop - found[1].start, found[0].stop - found[0].start)
+        places = find_objects(pieces)
+        corners = np.array([[(side.start, side.stop) for side in places[i - 1]] for i in large])
+        (top, left), (bottom, right) = corners[..., 0].min(0).tolist(), corners[..., 1].max(0).tolist()
+        box = (left, top, right - left, bottom - top)
         name = classes[k] if k < len(classes) else str(k)
-        rows.append((name, pixels, pixels / max(int(measured.sum()), 1), len(large), *box))
+        rows.append((name, pixels, pixels / max(whole, 1), len(large), *box))
     return rows
+
+
+def classes_of(mask: Tensor) -> list[int]:
+    """Those that a mask, uint8 (H, W), has."""
+    counts = torch.zeros(256, dtype=torch.int64)
+    for band in mask.split(BAND):
+        counts += torch.bincount(band.flatten(), minlength=256)
+    return counts.nonzero().flatten().tolist()
 
 
 def region_of(corners: Sequence[float] | None, height: int, width: int) -> Tensor | None:

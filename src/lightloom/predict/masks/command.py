@@ -21,12 +21,12 @@ from lightloom.core.errors import UserError, raise_all
 from lightloom.core.screen import show_table
 from lightloom.data.boxes.writers import Boxes, stems
 from lightloom.data.images.decode import read_whole
-from lightloom.ops.images.grid import write_jpeg
+from lightloom.ops.images.grid import JPEG_QUALITY, to_pil
 from lightloom.predict.boxes.writers import BoxFiles
 from lightloom.predict.faults import Faults
 from lightloom.predict.images.batches import readable
 from lightloom.predict.images.sources import Sources, find
-from lightloom.predict.masks.areas import HEADER, areas, region_of
+from lightloom.predict.masks.areas import BAND, HEADER, areas, region_of
 from lightloom.predict.masks.predictor import Predictor
 from lightloom.predict.masks.video import segment_videos
 from lightloom.predict.tables import Table
@@ -90,7 +90,13 @@ def _read(paths: Sequence[Path], channels: int, number: int) -> Tensor:
 def write(output: Path, stem: str, image: Tensor, mask: Tensor) -> None:
     """Both files of an image, uint8 (C, H, W), with its mask, uint8 (H, W). stem: of the files, without a suffix."""
     write_mask(output / "masks" / f"{stem}.png", mask)
-    write_jpeg(output / "overlay" / f"{stem}.jpg", overlaid(image.expand(3, -1, -1), mask))
+    path = output / "overlay" / f"{stem}.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page = Image.new("RGB", (image.shape[2], image.shape[1]))
+    for top in range(0, page.height, BAND):  # of a large picture a copy is large
+        rows = slice(top, top + BAND)
+        page.paste(to_pil(overlaid(image[:, rows].expand(3, -1, -1), mask[rows])), (0, top))
+    page.save(path, quality=JPEG_QUALITY)
 
 
 def as_objects(name: str, mask: Tensor) -> Boxes:
