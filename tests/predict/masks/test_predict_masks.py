@@ -108,7 +108,7 @@ def test_a_tall_picture_is_drawn_and_measured_as_a_whole(tmp_path):
     mask[599, 3] = 1
     assert areas(mask, ["land", "river"], min_area=2)[1] == ("river", 540, 540 / 2400, 1, 1, 250, 2, 270)
     image = torch.randint(256, (3, 600, 4), dtype=torch.uint8)
-    write(tmp_path, "tall.jpg", image, mask)
+    write(tmp_path, "tall", image, mask)
     assert torch.equal(read_whole(tmp_path / "overlay/tall.jpg", 3), as_jpeg(overlaid(image, mask), JPEG_QUALITY))
     with Image.open(tmp_path / "masks/tall.png") as found:
         assert torch.equal(torch.from_numpy(np.array(found)), mask)

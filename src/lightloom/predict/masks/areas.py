@@ -27,12 +27,13 @@ def areas(mask: Tensor, classes: Sequence[str], min_area: int = 0, region: Tenso
     rows = []
     for k in classes_of(mask):
         pieces, count = label((mask == k if region is None else (mask == k) & region).numpy())
-        bands = (pieces[top : top + BAND].ravel() for top in range(0, len(pieces), BAND))
-        sizes = sum(np.bincount(band, minlength=count + 1) for band in bands)[1:]
-        large = [i + 1 for i in range(count) if sizes[i] >= min_area]
+        sizes = np.zeros(count + 1, dtype=np.int64)  # the first is that of the rest
+        for top in range(0, len(pieces), BAND):
+            sizes += np.bincount(pieces[top : top + BAND].ravel(), minlength=count + 1)
+        large = [i for i in range(1, count + 1) if sizes[i] >= min_area]
         if not large:
             continue
-        pixels = int(sizes[[i - 1 for i in large]].sum())
+        pixels = int(sizes[large].sum())
         places = find_objects(pieces)
         corners = np.array([[(side.start, side.stop) for side in places[i - 1]] for i in large])
         (top, left), (bottom, right) = corners[..., 0].min(0).tolist(), corners[..., 1].max(0).tolist()
