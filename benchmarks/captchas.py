@@ -85,7 +85,7 @@ def measure_cost(args: argparse.Namespace) -> None:
         options = [f"model={name}", "data=captchas", "data.max_length=4", "data.num_symbols=32"]
         module = build(plain(compose.without_hydra(compose.compose("train", options)).model), "model")
         count = sum(p.numel() for p in module.parameters())
-        step = middle(args.rounds, lambda module=module: module._losses(module(images), codes).mean().backward())
+        step = middle(args.rounds, lambda module=module: module.training_step((images, codes), 0).backward())
         module.eval()
         with torch.inference_mode():
             read = middle(args.rounds, lambda module=module: module.read(images))

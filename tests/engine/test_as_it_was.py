@@ -68,6 +68,36 @@ def test_a_file_that_was_edited_is_not_followed(run):
     assert same(folder, own, as_it_was(LINES, folder, "train", str(own)))
 
 
+OF_FACTS = """# @package _global_
+# Facts that the data tells are null in the YAML, and what hangs on them is there.
+defaults:
+  - override /model: crnn
+  - override /data: captchas
+"""
+
+
+@pytest.fixture
+def told(run) -> tuple[Path, Path]:
+    """A run of a model whose symbols only the data knows, which is another task's than the default."""
+    folder, own = run
+    (own / "experiment/mine.yaml").write_text(OF_FACTS)
+    cfg = composed(["experiment=mine"], own)
+    cfg["data"]["num_symbols"] = cfg["model"]["num_symbols"] = cfg["model"]["network"]["num_symbols"] = 32
+    (folder / "config.yaml").write_text(yaml.dump(cfg))
+    return run
+
+
+def test_what_the_data_told_is_no_change_of_the_file(told):
+    assert as_it_was(["experiment=mine"], told[0], "train", str(told[1])) == ["experiment=mine"]
+
+
+def test_a_file_that_is_gone_and_chose_another_task_is_named(told):
+    folder, own = told
+    (own / "experiment/mine.yaml").unlink()
+    with pytest.raises(UserError, match="experiment=mine is not what it was, and chose a model for text_recognition"):
+        as_it_was(["experiment=mine"], folder, "train", str(own))
+
+
 @pytest.mark.parametrize("script", ["eval", "predict", "export"])
 @pytest.mark.parametrize("option", ["ckpt_path=no/such/run", "input=photoz"])
 def test_a_path_that_is_not_there_is_refused_before_anything_is_loaded(script, option, tmp_path, monkeypatch):

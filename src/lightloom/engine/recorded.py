@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,15 @@ def as_it_was(lines: list[str], run: Path, config_name: str, config_dir: str | N
     if not isinstance(then, dict) or _says_the_same(lines, then, config_name, config_dir):
         return lines
     groups = [str(o.input_line) for o in parsed if _is_there(o, config_dir) and o not in experiments]
-    now = _composed(groups, config_name, config_dir)
+    now = None
+    with suppress(UserError):
+        now = _composed(groups, config_name, config_dir)
+    if now is None or now["task"] != then.get("task"):
+        raise UserError(
+            f"{run}: its {experiments[0].input_line} is not what it was, and chose a model for {then.get('task')}, "
+            "which the other options do not; give the experiment its old content back, or begin another run from the "
+            "weights: model=<name> data=<name> weights_only_init=true ckpt_path=<the .ckpt file, outside of the run>."
+        )
     log.info("%s: its experiment is not what it was; continuing by config.yaml.", run)
     return [*groups, f"run_name={quote(str(then.get('run_name')))}", *_changes(_flat(now), _flat(then))]
 
@@ -60,9 +69,14 @@ def _says_the_same(lines: list[str], then: dict[str, Any], config_name: str, con
     except UserError:
         return False
     before = _flat(then)
-    both = [key for key in now if key in before and now[key] is not None and before[key] is not None]
+    both = [key for key in now if key in before and _is_known(now[key]) and _is_known(before[key])]
     given = {override.partition("=")[0].lstrip("+~") for override in lines}
     return all(now[key] == before[key] or _is_own(key) or key in given for key in both)
+
+
+def _is_known(value: Any) -> bool:
+    """Not a fact, nor what hangs on a fact, that only the data will tell."""
+    return value is not None and not (isinstance(value, str) and REFERENCE.fullmatch(value))
 
 
 def _composed(lines: list[str], config_name: str, config_dir: str | None) -> dict[str, Any]:
