@@ -33,6 +33,7 @@ TESTS = (
     "modules/test_classifier.py",
     "ops/test_rng.py",
     "optim/test_schedules.py",
+    "support/spare.py",
     "support/warm.py",
 )
 FILES = (".devcontainer/", ".dockerignore", ".github/workflows/test", ".gitignore", ".pre-commit-config.yaml")

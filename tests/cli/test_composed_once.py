@@ -38,6 +38,8 @@ def test_it_is_what_hydra_composes(line, tmp_path, monkeypatch):
     name, arguments = line
     monkeypatch.setenv(run_dir.RUN_TIME, "now")
     monkeypatch.setattr(sys, "argv", [f"{name}.py"])
+    monkeypatch.setattr("hydra._internal.hydra.configure_log", lambda *args: None)  # it would switch off the tests' log
+    monkeypatch.setattr("hydra.core.utils.configure_log", lambda *args: None)
     found = []
 
     def note(task, cfg):

@@ -36,6 +36,7 @@ BORDERS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "config/foreign.py": "the border",
             "config/compose.py": "the project's own YAML and what is typed",
+            "config/hydra_internals.py": "an empty one, for Hydra",
             "sweeps/best.py": "what is typed, to be read by Hydra again",
         },
     ),

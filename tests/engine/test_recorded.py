@@ -60,5 +60,5 @@ def test_what_is_typed_is_the_users(tmp_path, monkeypatch):
     (tmp_path / "overrides.txt").write_text("model=lenet\n+logger.zz={_target_: torch.load, f: x}\n")
     with pytest.raises(UserError, match=r"overrides\.txt: 'torch.load' at logger.zz"):
         launch.prepare([f"ckpt_path={tmp_path}"], "train")
-    typed = launch.prepare([f"ckpt_path={tmp_path}", "+logger.zz={_target_: torch.load, f: y}"], "train")
+    typed, _ = launch.prepare([f"ckpt_path={tmp_path}", "+logger.zz={_target_: torch.load, f: y}"], "train")
     assert [o for o in typed if "torch.load" in o] == ["+logger.zz={_target_: torch.load, f: y}"]
