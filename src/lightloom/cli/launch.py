@@ -143,14 +143,9 @@ def prepare(arguments: Sequence[str], config_name: str) -> tuple[list[str], Dict
     from hydra.types import RunMode
 
     from lightloom.config import compose
-    from lightloom.config.hydra_internals import command_line_parser
     from lightloom.engine.recognised import settle_data
 
-    parser = command_line_parser()
-    parser.error = refuse  # type: ignore[method-assign]
-    parsed = parser.parse_intermixed_args(list(arguments))
-    if parsed.resolve and not parsed.cfg:
-        refuse("--resolve goes with --cfg")
+    parsed = _parsed(arguments)
     flags = [a for a in arguments if a not in parsed.overrides]
     overrides = [compose.expand_shorthand(o, config_name) for o in parsed.overrides]
     if config_name != "train":
@@ -169,6 +164,18 @@ def prepare(arguments: Sequence[str], config_name: str) -> tuple[list[str], Dict
     compose.register_resolvers(config_name)
     is_one_run = not (asks_hydra or parsed.multirun or parsed.config_dir)
     return [*flags, *overrides], cfg if is_one_run else None
+
+
+def _parsed(arguments: Sequence[str]) -> Any:
+    """What the command line says, as Hydra's parser has it; raises UserError where it cannot be read."""
+    from lightloom.config.hydra_internals import command_line_parser
+
+    parser = command_line_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    parsed = parser.parse_intermixed_args(list(arguments))
+    if parsed.resolve and not parsed.cfg:
+        refuse("--resolve goes with --cfg")
+    return parsed
 
 
 def _check_there(overrides: list[str]) -> None:

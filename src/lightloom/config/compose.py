@@ -331,35 +331,53 @@ def _check_values(
         return [brief(error)], None
     if problems := list(_empty_choices(cfg)):
         return problems, cfg
-    rest: list[Override] = []
-    objects: dict[str, DictConfig] = {}
     OmegaConf.set_readonly(cfg.hydra, False)
     try:
-        for override in sorted(values, key=lambda o: not o.key_or_group.endswith("._target_")):
-            found = list(keys.problems(cfg, override))
-            problems += found
-            is_plain = not (override.is_delete() or override.is_add() or override.is_force_add())
-            if is_plain and not found and not keys.exists(cfg, override.key_or_group):
-                added.add(str(override.input_line))
-            if found or override.is_sweep_override():
-                continue
-            if override.key_or_group.endswith("._target_"):  # the others are judged by the object that was chosen
-                apply_overrides([override], cfg)
-            else:
-                rest.append(override)
-                if isinstance(standing := OmegaConf.select(cfg, override.key_or_group), DictConfig):
-                    objects[override.key_or_group] = standing
-        apply_overrides(rest, cfg)
-        problems += _no_objects(cfg, objects)
-        # Facts that data of another kind does not have are no mistakes of their own.
-        unknown = null_facts.waiting(OmegaConf.to_container(cfg))
-        waiting = {null_facts.dotted(path) for path, _ in unknown if path[0] != "data"}
-        judge = _Judge(waiting)
-        found_in = [*judge.tree(cfg), *_manual_problems(cfg)]
-        problems += list(_kind_problems(cfg, config_dir)) or found_in or (judge.asked if not problems else [])
+        problems += _apply(cfg, values, added)
+        problems += _judged(cfg, config_dir, is_clean=not problems)
     except (HydraException, OmegaConfBaseException) as error:
         problems.append(brief(error))
     return problems, cfg
+
+
+def _apply(cfg: DictConfig, values: list[Override], added: set[str]) -> Iterator[str]:
+    """Change `cfg` by the overrides that have no problem; the problems of the others. Classes come first, for the other
+    options are judged by the object that was chosen. A sweep's values are not applied."""
+    rest: list[Override] = []
+    for override in sorted(values, key=lambda o: not _names_class(o)):
+        found = list(keys.problems(cfg, override))
+        yield from found
+        if not found and _is_plain(override) and not keys.exists(cfg, override.key_or_group):
+            added.add(str(override.input_line))
+        if found or override.is_sweep_override():
+            continue
+        if _names_class(override):
+            apply_overrides([override], cfg)
+        else:
+            rest.append(override)
+    standing = {o.key_or_group: OmegaConf.select(cfg, o.key_or_group) for o in rest}
+    apply_overrides(rest, cfg)
+    yield from _no_objects(cfg, {key: node for key, node in standing.items() if isinstance(node, DictConfig)})
+
+
+def _names_class(override: Override) -> bool:
+    return override.key_or_group.endswith("._target_")
+
+
+def _is_plain(override: Override) -> bool:
+    """Is it written without + or ~?"""
+    return not (override.is_delete() or override.is_add() or override.is_force_add())
+
+
+def _judged(cfg: DictConfig, config_dir: str | None, is_clean: bool) -> list[str]:
+    """The problems of what was composed. is_clean: the overrides had none, of which those of interpolations may follow.
+
+    Data of a kind that the model does not take is the only problem then: facts that it lacks are no own mistakes.
+    """
+    unknown = null_facts.waiting(OmegaConf.to_container(cfg))
+    judge = _Judge({null_facts.dotted(path) for path, _ in unknown if path[0] != "data"})
+    found = [*judge.tree(cfg), *_manual_problems(cfg)]
+    return list(_kind_problems(cfg, config_dir)) or found or (judge.asked if is_clean else [])
 
 
 def _no_objects(cfg: DictConfig, before: Mapping[str, DictConfig]) -> Iterator[str]:

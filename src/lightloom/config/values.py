@@ -45,6 +45,7 @@ class Number:
     also: tuple[Any, ...] = ()
 
     def problem(self, key: str, value: Any) -> str | None:
+        """One sentence on a value that is no number of this type and range; None for one that is."""
         if value in self.also:
             return None
         number = self.coerce(value)

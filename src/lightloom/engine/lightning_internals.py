@@ -63,6 +63,7 @@ def public_names(**names: str) -> Callable[[type], type]:
     """
 
     def bind(cls: type) -> type:
+        """The class, with its public names, and with subclasses that override what Lightning calls."""
         for public, private in names.items():
             setattr(cls, public, getattr(cls, private, None))
 

@@ -103,6 +103,7 @@ class Preemption(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Save and take leave where a signal came that all processes have heard of, between two optimizer steps."""
         watchdog.end_step()
         if self._alone and not self._received:
             return

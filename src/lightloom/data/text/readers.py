@@ -44,6 +44,7 @@ class TextFolder:
         return names
 
     def read(self, split: SplitName) -> Texts | None:
+        """The texts of a part, a test part without classes too; None where there is none. UserError of strange ones."""
         folder = parts_of(self.root).get(split)
         if folder is None:
             return None
@@ -78,6 +79,7 @@ class TextLines:
         return list(self._files(parts_of(self.root).get("train", self.root)))
 
     def read(self, split: SplitName) -> Texts | None:
+        """The texts of a part, a test part without classes too; None where there is none. UserError of strange ones."""
         folder = parts_of(self.root).get(split)
         if folder is None:
             return None
@@ -147,6 +149,7 @@ class TextTable:
         return sorted(labels, key=lambda label: (0, int(label), "") if INTEGER.fullmatch(label) else (1, 0, label))
 
     def read(self, split: SplitName) -> Texts | None:
+        """The rows of a part; None where there is no table of it. UserError where one has an unknown label."""
         path = self.files.get(split)
         if path is None:
             return None
