@@ -1,6 +1,7 @@
 """What tests share: the command line as a process, a composed configuration, the names in a group, the data sets."""
 
 import functools
+import gc
 import os
 import pickle
 import signal
@@ -38,6 +39,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = fast(items)
         config.hook.pytest_deselected(items=list({*items} - {*kept}))
         items[:] = kept
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # thousands of tests and all modules, which each full collection would look through
 
 
 def names(group: str) -> list[str]:

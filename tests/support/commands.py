@@ -125,7 +125,9 @@ def _execute(
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     os.environ.clear()
     os.environ.update(environment)
-    if not Path(command[0]).is_relative_to(ROOT):
+    if Path(command[0]).is_relative_to(ROOT):
+        forkserver._forkserver.ensure_running = forkserver.ensure_running = lambda: None  # a sweep's too: it is ours
+    else:
         _forget_this_project(Path(command[0]).parent)
     sys.path += [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry not in sys.path]
     if cwd:

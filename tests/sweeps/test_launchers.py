@@ -23,9 +23,15 @@ SLEEPS = "import sys, time; from pathlib import Path; Path(sys.argv[1], 'begun')
 
 
 @pytest.fixture(autouse=True)
-def _scripts(monkeypatch):
+def _scripts(monkeypatch, tmp_path):
     """Instead of train.py, Python with the first option as its script and the second as a file."""
-    monkeypatch.setattr(launchers, "train_command", lambda options, prefix: [*prefix, sys.executable, "-c", *options])
+    script = tmp_path / "script.py"
+
+    def command(options, prefix):
+        script.write_text("".join(options[:1]))
+        return [*prefix, sys.executable, str(script), *options[1:]]
+
+    monkeypatch.setattr(launchers, "train_command", command)
 
 
 def ended(job: Job) -> int:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from lightloom.core import atomic_io, lock, run_dir, watchdog
 from lightloom.core.errors import UserError, check_installed, install
 from lightloom.core.places import COMMANDS
+from lightloom.sweeps import forks
 from lightloom.sweeps.plan import Plan
 
 OUTPUT = "output.txt"
@@ -70,16 +71,23 @@ class Local:
     def start(self, options: Sequence[str], run: Path, slot: int) -> Job:
         with watchdog.waiting(PATIENCE):
             lock.wait_until_free(run, PATIENCE)
-        environment = {k: v for k, v in os.environ.items() if k not in OWN} | {run_dir.SWEEP: str(self.alive)}
+        environment = {k: v for k, v in os.environ.items() if k not in OWN}
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.n_jobs)))
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = str(self.gpus[slot % len(self.gpus)])
         run.mkdir(parents=True, exist_ok=True)
-        with (run / OUTPUT).open("ab") as output:
+        command = train_command(options, self.prefix)
+        if forks.POSSIBLE and not self.prefix and not self.gpus:
+            return LocalJob(forks.start(command, environment, run / OUTPUT, self.alive))
+        return LocalJob(self._process(command, environment, run / OUTPUT))
+
+    def _process(self, command: Sequence[str], environment: Mapping[str, str], path: Path) -> subprocess.Popen:
+        """A new Python, which loads the libraries itself: behind a prefix, or where each has GPUs of its own."""
+        with path.open("ab") as output:
             try:
-                process = subprocess.Popen(
-                    train_command(options, self.prefix),
-                    env=environment,
+                return subprocess.Popen(
+                    command,
+                    env={**environment, run_dir.SWEEP: str(self.alive)},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -88,13 +96,21 @@ class Local:
                 )
             except FileNotFoundError as error:
                 raise UserError(f"sweep.prefix={self.prefix}: there is no program {error.filename}.") from error
-        return LocalJob(process)
+
+
+class Process(Protocol):
+    """What `subprocess` and `multiprocessing` have in common."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Its exit code (minus the signal that ended it), or None while it runs."""
 
 
 class LocalJob:
     """A process in a session of its own."""
 
-    def __init__(self, process: subprocess.Popen) -> None:
+    def __init__(self, process: Process) -> None:
         self.process = process
         self.told: float | None = None
 
@@ -110,7 +126,10 @@ class LocalJob:
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:  # a fork that has not begun its session yet
+                os.kill(self.process.pid, number)
 
 
 class Submitit:

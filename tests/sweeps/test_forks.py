@@ -1,0 +1,107 @@
+"""A trial that is forked finds what a new Python finds, ends as one does, and is told to end as one is."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lightloom.sweeps import forks, launchers
+from lightloom.sweeps.launchers import OUTPUT, Local, LocalJob
+
+pytestmark = pytest.mark.skipif(not forks.POSSIBLE, reason="trials are forked on Linux only")
+LIMIT = 120  # seconds
+LOOKS = """
+import atexit, json, multiprocessing, os, signal, sys
+atexit.register(print, "at exit")
+handlers = {int(n): repr(signal.getsignal(n)).partition(" at ")[0] for n in (1, 2, 15)}
+print(json.dumps({
+    "name": __name__, "arguments": sys.argv, "folder": os.getcwd(), "nothing to read": sys.stdin.read(),
+    "variables": {k: v for k, v in os.environ.items() if k not in ("LIGHTLOOM_SWEEP", "LC_CTYPE")},
+    "handlers": handlers, "workers": multiprocessing.get_start_method(),
+    "daemon": multiprocessing.current_process().daemon,
+    "leads": os.getsid(0) == os.getpid() == os.getpgid(0), "gone": os.get_blocking(int(os.environ["LIGHTLOOM_SWEEP"])),
+}))
+"""
+WAYS = ("forked", "new")
+
+
+def started(way: str, folder: Path, code: str, *options: str) -> LocalJob:
+    """The script `code`, running in `folder`."""
+    run = folder / way
+    run.mkdir()
+    (folder / "script.py").write_text(code)
+    local, command = Local([], None, 1), [sys.executable, str(folder / "script.py"), *options]
+    environment = {k: v for k, v in os.environ.items() if k not in launchers.OWN} | {
+        "OMP_NUM_THREADS": "1",
+        "MARK": "é",
+    }
+    if way == "forked":
+        return LocalJob(forks.start(command, environment, run / OUTPUT, local.alive))
+    return LocalJob(local._process(command, environment, run / OUTPUT))
+
+
+def ended(job: LocalJob) -> int:
+    deadline = time.monotonic() + LIMIT
+    while (code := job.poll()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return code
+
+
+def test_it_finds_what_a_new_process_finds(tmp_path):
+    codes = {way: ended(started(way, tmp_path, LOOKS, "a=1", "b='x y'")) for way in WAYS}
+    said = {way: (tmp_path / way / OUTPUT).read_text().splitlines() for way in WAYS}
+    assert codes == {"forked": 0, "new": 0}, said
+    assert json.loads(said["forked"][0]) == json.loads(said["new"][0])
+    assert json.loads(said["forked"][0])["leads"]
+    assert [lines[1:] for lines in said.values()] == [["at exit"]] * 2
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["", "import sys; sys.exit(3)", "import sys; sys.exit('a word')", "1 / 0", "import os; os.kill(os.getpid(), 9)"],
+)
+def test_it_ends_as_a_new_process_does(code, tmp_path):
+    codes = [ended(started(way, tmp_path, code)) for way in WAYS]
+    last = [(tmp_path / way / OUTPUT).read_text().splitlines()[-1:] for way in WAYS]
+    assert codes[0] == codes[1]
+    assert last[0] == last[1]
+
+
+def test_it_and_its_children_are_told_to_end(tmp_path):
+    code = (
+        "import os, pathlib, sys, time\nos.fork()\npathlib.Path(sys.argv[1], str(os.getpid())).touch()\ntime.sleep(600)"
+    )
+    (tmp_path / "begun").mkdir()
+    job = started("forked", tmp_path, code, str(tmp_path / "begun"))
+    deadline = time.monotonic() + LIMIT
+    while len(begun := [int(path.name) for path in (tmp_path / "begun").iterdir()]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert job.poll() is None
+    job.stop()
+    assert ended(job) == -15
+    child = next(pid for pid in begun if pid != job.process.pid)
+    while _lives(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _lives(pid: int) -> bool:
+    """As something else than a process that nobody has asked for its exit code."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_the_server_has_computed_nothing(tmp_path):
+    """No device was begun and no thread was started, which a fork would not have."""
+    code = "import threading, torch\nprint(torch.cuda.is_initialized(), threading.active_count())"
+    assert ended(started("forked", tmp_path, code)) == 0
+    assert (tmp_path / "forked" / OUTPUT).read_text() == "False 1\n"
