@@ -1,5 +1,6 @@
 """What tests share: the command line as a process, a composed configuration, the names in a group, the data sets."""
 
+import atexit
 import functools
 import gc
 import os
@@ -43,6 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # thousands of tests and all modules, which each full collection would look through
+    atexit.register(gc.unfreeze)  # libraries complain of what is left at the end
 
 
 def names(group: str) -> list[str]:
