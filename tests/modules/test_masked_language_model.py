@@ -158,7 +158,7 @@ def test_resume_is_exact_with_what_is_hidden_in_each_epoch(tmp_path, options):
 
 SMALL = ("model=bert", "data=reviews_toy", "data.reader.train_size=64", "data.reader.val_size=20")
 SMALL += ("data.reader.test_size=20", "data.batch_size=8", "model.network.backbone.dim=16", "optimizer=sgd")
-SMALL += ("model.network.backbone.dropout=0", "trainer.max_epochs=2", "preflight=false", "run_name=bert")
+SMALL += ("model.network.backbone.dropout=0.3", "trainer.max_epochs=2", "preflight=false", "run_name=bert")
 
 
 @pytest.fixture(scope="module")

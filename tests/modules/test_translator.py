@@ -214,7 +214,7 @@ def test_validation_translates_where_it_is_asked_to():
 
 PHRASES = ("model=transformer", "data=phrasebook", "data.reader.train_size=40", "data.reader.val_size=7")
 PHRASES += ("data.reader.test_size=9", "data.batch_size=2", "data.batch_tokens=100", "model.network.dim=16")
-PHRASES += ("model.network.dropout=0", "model.network.encoder_layers=1", "model.network.decoder_layers=1")
+PHRASES += ("model.network.dropout=0.3", "model.network.encoder_layers=1", "model.network.decoder_layers=1")
 PHRASES += ("trainer.max_epochs=2", "optimizer=sgd", "preflight=false", "model.val_bleu=true")
 
 

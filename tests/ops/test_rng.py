@@ -9,7 +9,17 @@ import pytest
 import torch
 from scipy.stats import kstest, norm, truncnorm
 
-from lightloom.ops.rng import latents, mix, mix_tensor, mixer, seed_everything, truncated_latents, uniform
+from lightloom.ops.rng import (
+    latents,
+    mix,
+    mix_tensor,
+    mixer,
+    random_bits,
+    seed_everything,
+    text_keys,
+    truncated_latents,
+    uniform,
+)
 
 N = 200_000
 EDGES = [0, 1, -1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, -(2**63)]
@@ -64,6 +74,35 @@ def test_uniform_is_the_stream_th_number_of_the_generator(stream):
         numbers = [generator.next() for _ in range(stream + 1)]
         expected.append(numbers[-1] // 2**40 / 2**24)
     assert uniform(keys, stream).tolist() == expected
+
+
+@pytest.mark.parametrize("shape", [(1,), (9,), (3, 6), (2, 3, 5)])
+def test_random_bits_are_the_mixed_words_cut_into_four(shape):
+    """Word n of a row is that of the key, n golden ratios, and a step of its own for each axis before, from its end."""
+    golden, keys = 0x9E3779B97F4A7C15, [0, 5, 2**63 - 1]
+    steps = [slow_mix(4, axis) * 2 + 1 for axis in range(len(shape) - 1)]
+    found = random_bits(torch.tensor(keys), shape)
+    assert found.shape == (3, *shape)
+    for row, key in enumerate(keys):
+        for *place, column in np.ndindex(*shape):
+            state = key + column // 4 * golden + sum(i * step for i, step in zip(place, steps, strict=True))
+            word = SplitMix64(state - golden).next()  # the mixer alone
+            bits = word >> 16 * (column % 4) & 0xFFFF
+            assert int(found[(row, *place, column)]) % 2**16 == bits
+
+
+def test_random_bits_are_uniform():
+    bits = random_bits(torch.arange(64), (40, 78)).flatten().double()
+    assert kstest((bits.numpy() + 2**15 + 0.5) / 2**16, "uniform").pvalue > 1e-3
+
+
+def test_a_text_s_key_is_the_sum_of_its_ids_by_odd_weights_whatever_the_padding():
+    ids = torch.tensor([[3, 1, 0, 0], [1, 3, 0, 0], [3, 1, 7, 2]])
+    slow = [sum(one * (2 * slow_mix(9, i) + 1) for i, one in enumerate(row)) % 2**64 for row in ids.tolist()]
+    found = text_keys(ids, 9)
+    assert [key % 2**64 for key in found.tolist()] == slow
+    assert torch.equal(text_keys(ids[:1, :2], 9), found[:1])
+    assert len(found.unique()) == 3
 
 
 def test_order_and_every_part_matter():

@@ -34,6 +34,7 @@ from lightloom.networks.dropconnect import add_drop_connect
 from lightloom.networks.embedding import Embedding
 from lightloom.networks.heads import head_names, rest_of
 from lightloom.networks.initialization import Init, initialize
+from lightloom.networks.keyed_dropout import key_dropout, keyed_dropout
 from lightloom.networks.whitening import Whitening
 from lightloom.ops.torch_internals import CURRENT_HOOK, leave_out_of_ddp
 from lightloom.ops.typed_trainer import typed
@@ -58,6 +59,7 @@ class Classifier(pl.LightningModule):
     class_weights: of the training loss, one for each class, or balanced: the rarer a class, the more. focal_gamma: how
     little samples count that are right already (Lin et al. 2017). head_epochs: in which the layers that give the logits
     learn, and nothing else; then all do.
+    What dropout drops of a text in training is drawn for that text, the same whatever its batch: see `keyed_dropout`.
     A Whitening layer is fitted to training images when the first fit starts, an Embedding filled with given vectors.
     """
 
@@ -69,6 +71,7 @@ class Classifier(pl.LightningModule):
         "calibration": "min",
     }
     test_outputs = ("logits",)
+    step_key: int | None = None
     mean: Tensor
     std: Tensor
     metrics: nn.ModuleDict
@@ -107,6 +110,7 @@ class Classifier(pl.LightningModule):
         initialize(network, init)
         add_attention(network, attention, attention_at, attention_stages)
         add_drop_connect(network, drop_connect)
+        key_dropout(network)
         self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
         self.num_classes, self.class_weights = num_classes, class_weights
         self.loss = CrossEntropy(label_smoothing, focal_gamma, given_weights(class_weights, num_classes))
@@ -182,7 +186,8 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
-        logits, auxiliary = _split(self(images))
+        with keyed_dropout(self.network, self.step_key, images):
+            logits, auxiliary = _split(self(images))
         loss = self.loss(logits, labels)
         self.sums.add(loss.detach(), logits.detach(), labels)
         return loss + AUXILIARY_WEIGHT * sum(self.loss(a, labels) for a in auxiliary) if auxiliary else loss

@@ -17,7 +17,8 @@ from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.step_mean import StepMean
 from lightloom.modules.training_means import TrainingMeans
-from lightloom.ops.rng import mix, mix_tensor, uniforms
+from lightloom.networks.keyed_dropout import key_dropout, keyed_dropout
+from lightloom.ops.rng import mix, mix_tensor, text_keys, uniforms
 from lightloom.optim.groups import OptimizerGroups
 from lightloom.optim.param_groups import OptimizerFactory
 from lightloom.optim.schedules import Schedule
@@ -34,13 +35,15 @@ class MaskedLanguageModel(pl.LightningModule):
 
     Batches: ids int64 (B, T), 0 after the end of each, and labels, which are not looked at. network: takes vocab_size,
     too, as an id, the mask. share: of the words that are asked for. What is hidden is a function of the seed, the
-    epoch and the text itself: the same in any batch and any number of processes, and in each validation.
+    epoch and the text itself: the same in any batch and any number of processes, and in each validation. So is what
+    dropout drops, but for another in each step: see `keyed_dropout`.
 
     The gradient is that of the mean over all words that are asked for in a step, of all its accumulated parts and all
     processes together, however unequally they are spread.
     """
 
     better: ClassVar[dict[str, str]] = {"loss": "min", "acc": "max"}
+    step_key: int | None = None
 
     @checked
     def __init__(
@@ -55,6 +58,7 @@ class MaskedLanguageModel(pl.LightningModule):
         optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
         super().__init__()
+        key_dropout(network)
         self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
         self.vocab_size, self.seed, self.share, self.reserved = vocab_size, seed, share, reserved
         self.optimizer_groups = OptimizerGroups.of(optimizer_groups)
@@ -81,7 +85,8 @@ class MaskedLanguageModel(pl.LightningModule):
     # --- training
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        logits, words = self.predicted(batch[0], self.current_epoch)
+        with keyed_dropout(self.network, self.step_key, batch[0]):
+            logits, words = self.predicted(batch[0], self.current_epoch)
         total = cross_entropy(logits, words, reduction="sum")
         self.means.add(loss=total / max(len(words), 1))
         self.asked.add(len(words))
@@ -142,8 +147,7 @@ def masked(ids: Tensor, mask: int, key: int, share: float = 0.15, reserved: int 
     3.1). Ids below `reserved` are never chosen, nor drawn. All is a function of the key, the text and the place:
     padding and neighbours change nothing.
     """
-    places = torch.arange(ids.shape[1], device=ids.device)
-    texts = (ids * (mix_tensor(key, places) * 2 + 1)).sum(1)
+    texts = text_keys(ids, key)
     chosen, kind, word = (uniforms(mix_tensor(mix(key, stream), texts), ids.shape[1]) for stream in range(3))
     is_chosen = (chosen < share) & (ids >= reserved)
     drawn = reserved + (word.double() * (mask - reserved)).long()

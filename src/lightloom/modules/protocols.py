@@ -73,6 +73,13 @@ class Writes(Protocol):
         ...
 
 
+@runtime_checkable
+class DrawsByStep(Protocol):
+    """Draws by a key of the training step that all processes share; None, where a run has none, is by chance."""
+
+    step_key: int | None
+
+
 def classifies(module: Any) -> bool:
     """Has it a `predict_step` of its own that gives class probabilities (B, K)?
 

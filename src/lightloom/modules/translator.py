@@ -21,6 +21,7 @@ from lightloom.modules.freezing import freezing
 from lightloom.modules.optimization import configure_optimizer
 from lightloom.modules.step_mean import StepMean
 from lightloom.modules.training_means import TrainingMeans
+from lightloom.networks.keyed_dropout import key_dropout, keyed_dropout
 from lightloom.ops.beam_search import Hypothesis, beam_search
 from lightloom.ops.typed_trainer import typed
 from lightloom.optim.groups import OptimizerGroups
@@ -38,7 +39,8 @@ class Translator(pl.LightningModule):
 
     Batches: ids of texts int64 (B, S), each with END behind; of translations (B, T), with BEGIN before and END behind;
     0 is what follows; and those as they are written, for BLEU. Training smooths the labels (section 5.4) and takes the
-    gradient of the mean over all ids of a step, of its accumulated parts and all processes together. What is measured
+    gradient of the mean over all ids of a step, of its accumulated parts and all processes together; what dropout drops
+    is drawn for each pair of texts, see `keyed_dropout`. What is measured
     is not smoothed, in nats per id; acc: of ids whose likeliest is right, given those before. A test translates, by
     beam search (`lightloom.ops.beam_search`) of beam_width texts with length_penalty; a width of 1 is greedy. val_bleu:
     validation translates too, greedily, which takes longer than all else that it does.
@@ -48,6 +50,7 @@ class Translator(pl.LightningModule):
         "loss": "min", "perplexity": "min", "acc": "max", "bleu": "max", "brevity": "max", "precision": "max",
     }  # fmt: skip
     test_outputs = ("translations",)
+    step_key: int | None = None
 
     @checked
     def __init__(
@@ -62,6 +65,7 @@ class Translator(pl.LightningModule):
         optimizer_groups: Mapping[str, Any] | OptimizerGroups | None = None,
     ) -> None:
         super().__init__()
+        key_dropout(network)
         self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
         self.label_smoothing, self.beam_width, self.length_penalty = label_smoothing, beam_width, length_penalty
         self.val_bleu, self.optimizer_groups = val_bleu, OptimizerGroups.of(optimizer_groups)
@@ -90,7 +94,8 @@ class Translator(pl.LightningModule):
     # --- training
 
     def training_step(self, batch: tuple[Tensor, Tensor, Any], batch_idx: int) -> Tensor:
-        logits, ids = self.predicted(batch[0], batch[1])
+        with keyed_dropout(self.network, self.step_key, batch[0], batch[1]):
+            logits, ids = self.predicted(batch[0], batch[1])
         total = cross_entropy(logits, ids, reduction="sum", label_smoothing=self.label_smoothing)
         self.means.add(loss=total / max(len(ids), 1))
         self.asked.add(len(ids))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from lightloom.core.errors import UserError
+from lightloom.networks.timm_attention import attention_layers, spelled_out
 
 
 def grad_cam(maps: Tensor, gradients: Tensor) -> Tensor:
@@ -90,24 +91,16 @@ def token_maps(classify: nn.Module, images: Tensor) -> Tensor:
     return maps
 
 
-def attention_layers(network: nn.Module) -> list[Any]:
-    """Layers of timm that attend: they can spell out their attention, which then passes through `attn_drop`."""
-    return [part for part in network.modules() if hasattr(part, "fused_attn") and hasattr(part, "attn_drop")]
-
-
 @contextmanager
 def _kept_attention(network: nn.Module) -> Iterator[list[Tensor]]:
     """A list that each layer's attention, (B, heads, N, N), is added to."""
     found: list[Tensor] = []
     layers = attention_layers(network)
-    fused = [layer.fused_attn for layer in layers]
     keep: Callable[..., None] = lambda part, inputs, output: found.append(output)  # noqa: E731
     handles = [layer.attn_drop.register_forward_hook(keep) for layer in layers]
     try:
-        for layer in layers:
-            layer.fused_attn = False
-        yield found
+        with spelled_out(layers):
+            yield found
     finally:
-        for layer, handle, was in zip(layers, handles, fused, strict=True):
-            layer.fused_attn = was
+        for handle in handles:
             handle.remove()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 _GOLDEN, _MUL1, _MUL2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _CLASSES = 3  # the seed by which a latent's class is drawn
+_PLACES = 4  # that by which the axes of a sample are told apart
 _MASK = (1 << 64) - 1
 
 
@@ -52,6 +53,20 @@ def uniform(keys: Tensor, stream: int) -> Tensor:
 def uniforms(keys: Tensor, count: int) -> Tensor:
     """`count` numbers in [0, 1) per key. keys: int64 (B,). Returns float32 (B, count)."""
     return uniform(_finish(keys[:, None] + _signed(_GOLDEN) * torch.arange(1, count + 1, device=keys.device)), 0)
+
+
+def random_bits(keys: Tensor, shape: Sequence[int]) -> Tensor:
+    """16 random bits for each place of a sample: int16 (B, *shape), uniform in [-2^15, 2^15). keys: int64 (B,).
+
+    A place is known by its coordinates alone: of a larger shape the first places have the same bits.
+    """
+    *rows, columns = shape
+    places = torch.arange(-(-columns // 4), device=keys.device) * _signed(_GOLDEN)
+    for axis, count in enumerate(rows):
+        steps = torch.arange(count, device=keys.device) * _signed(mix(_PLACES, axis) * 2 + 1)
+        places = places + steps.view(-1, *[1] * (len(rows) - axis))
+    words = _finish(keys.view(-1, *[1] * len(shape)) + places)
+    return words.view(torch.int16)[..., :columns]
 
 
 def normals(keys: Tensor, count: int) -> Tensor:
@@ -94,6 +109,12 @@ def content_keys(x: Tensor, seed: int) -> Tensor:
     levels = x.flatten(1).mul(255).round().long()
     weights = mix_tensor(seed, torch.arange(levels.shape[1], device=x.device)) * 2 + 1
     return _shift(_finish((levels * weights).sum(1)), 1)
+
+
+def text_keys(ids: Tensor, seed: int) -> Tensor:
+    """One key per text, int64 (B,), from its ids (B, T), padded with 0: whatever the padding and the other texts."""
+    places = torch.arange(ids.shape[1], device=ids.device)
+    return (ids * (mix_tensor(seed, places) * 2 + 1)).sum(1)
 
 
 def seed_everything(key: int) -> None:

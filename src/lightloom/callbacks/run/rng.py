@@ -8,12 +8,16 @@ import pytorch_lightning as pl
 
 from lightloom.core.ranges import Seed
 from lightloom.data import contract
+from lightloom.modules.protocols import DrawsByStep
 from lightloom.ops.rng import mixer, seed_everything
 from lightloom.ops.typed_trainer import typed
 
 
 class KeyedRandomness(pl.Callback):
     """Seeds each training step by (seed, rank, step) and starts a resumed epoch at its next batch.
+
+    A module that draws by the step has its key, (seed, optimizer's step): that of all processes and all parts of an
+    accumulated step.
 
     The position comes from the counters that Lightning saves anyway, so nothing is added to the checkpoint. Data that
     cannot begin inside an epoch goes on in a new order, which one line says. With `max_steps` set, a plain Trainer ends
@@ -27,9 +31,13 @@ class KeyedRandomness(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._batches = trainer.fit_loop.epoch_loop.batch_progress.total
         self._key = mixer(self.seed, 1, trainer.global_rank)
+        self._shared = mixer(self.seed, 2)
+        self._drawing: DrawsByStep | None = module if isinstance(module, DrawsByStep) else None
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         seed_everything(self._key(self._batches.ready))
+        if self._drawing is not None:
+            self._drawing.step_key = self._shared(trainer.global_step)
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn != "fit":

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from lightloom.core.errors import UserError
+from lightloom.networks.keyed_dropout import KeyedDropout
 from lightloom.networks.transformer.positions import Rotary
 
 
@@ -69,7 +70,7 @@ class MultiHeadAttention(nn.Module):
     ) -> None:
         super().__init__()
         check_heads(dim, heads)
-        self.heads, self.is_causal, self.dropout, self.rotary = heads, is_causal, dropout, rotary
+        self.heads, self.is_causal, self.dropout, self.rotary = heads, is_causal, nn.Dropout(dropout), rotary
         self.projections = nn.Linear(dim, 3 * dim, bias)  # queries, keys, values
         self.out = nn.Linear(dim, dim, bias)
 
@@ -88,12 +89,11 @@ class MultiHeadAttention(nn.Module):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, start: int) -> Tensor:
         """(B, heads, T, d) of queries at the places from `start` on."""
-        dropout = self.dropout if self.training else 0.0
         if self.is_causal and (seen is not None or (start and query.shape[2] > 1)):
             before = causal(query.shape[2], start, query.device)
             seen = before if seen is None else seen & before
         whole = self.is_causal and seen is None and not start
-        return scaled_dot_product_attention(query, key, value, seen, dropout, is_causal=whole)
+        return attended(query, key, value, seen, self.dropout, whole)
 
 
 class CrossAttention(nn.Module):
@@ -102,7 +102,7 @@ class CrossAttention(nn.Module):
     def __init__(self, dim: int, heads: int, dropout: float = 0.0, bias: bool = True) -> None:
         super().__init__()
         check_heads(dim, heads)
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout = heads, nn.Dropout(dropout)
         self.queries = nn.Linear(dim, dim, bias)
         self.projections = nn.Linear(dim, 2 * dim, bias)  # keys, values
         self.out = nn.Linear(dim, dim, bias)
@@ -115,13 +115,27 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], seen: Tensor) -> Tensor:
         """memory: of `remember`. seen: bool (B, 1, 1, S), what may be looked at."""
         (query,) = heads_of(self.queries(x), 1, self.heads)
-        dropout = self.dropout if self.training else 0.0
-        return self.out(merged(scaled_dot_product_attention(query, *memory, seen, dropout)))  # type: ignore[no-any-return]
+        return self.out(merged(attended(query, *memory, seen, self.dropout)))  # type: ignore[no-any-return]
 
     def weights(self, x: Tensor, memory: tuple[Tensor, Tensor], seen: Tensor) -> Tensor:
         """How much each place of x looks at each of the other sequence, by each head: (B, heads, T, S)."""
         (query,) = heads_of(self.queries(x), 1, self.heads)
         return attention_weights(query, memory[0], seen)
+
+
+def attended(
+    query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, dropout: nn.Dropout, is_causal: bool = False
+) -> Tensor:
+    """What queries (..., T, d) find, (..., T, d), in values by keys (..., S, d); dropout: of the weights.
+
+    seen: as in `attention_weights`. is_causal: each sees itself and those before. One kernel does it all, but where the
+    weights are dropped by keys.
+    """
+    if isinstance(dropout, KeyedDropout) and dropout.is_keyed:
+        before = causal(query.shape[-2], device=query.device) if is_causal else seen
+        return dropout(attention_weights(query, key, before)) @ value  # type: ignore[no-any-return]
+    rate = dropout.p if dropout.training else 0.0
+    return scaled_dot_product_attention(query, key, value, seen, rate, is_causal=is_causal)
 
 
 def check_heads(dim: int, heads: int) -> None:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from lightloom.core.errors import UserError
 from lightloom.modules.protocols import classifies
-from lightloom.networks.saliency import attention_layers, class_maps, token_maps
+from lightloom.networks.saliency import class_maps, token_maps
+from lightloom.networks.timm_attention import attention_layers
 from lightloom.predict.classes.options import Saliency
 from lightloom.predict.contract import Request
 from lightloom.predict.exported import Exported
