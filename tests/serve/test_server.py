@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
+import commands
 import httpx
 import numpy as np
 import onnx_files
@@ -345,6 +346,26 @@ def test_measures_are_told(server):
     text = server.client.get("/metrics").text
     assert re.search(r'lightloom_requests_total\{route="/api/v1/predict",status="200"\} \d', text)
     assert re.search(r'lightloom_memory_bytes\{process="model"\} \d', text)
+
+
+def workers_of(pid: int) -> list[Path]:
+    """Of /proc, of the process's own that have begun to load a model."""
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    found = [Path("/proc", child) for child in started]
+    return [place for place in found if b"lightloom.serve.worker" in (place / "cmdline").read_bytes()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_model_loads_leaves_no_process(number, tmp_path):
+    """The front is told alone, as by a service manager. A second or two each."""
+    front = commands.start(tmp_path, f"ckpt_path={onnx_files.detector(tmp_path)}", "port=0", script="serve")
+    front.wait_until(lambda: workers_of(front.pid))
+    (worker,) = workers_of(front.pid)
+    time.sleep(0.1)  # the front knows its number
+    os.kill(front.pid, number)
+    assert front.wait() == 128 + number
+    assert not worker.exists()
+    assert "Traceback" not in front.text
 
 
 def test_a_signal_ends_it_its_model_and_a_film_which_a_restart_shows(server, film):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lightloom.core import watchdog
 from lightloom.core.cells import Writer, open_csv
 from lightloom.core.errors import UserError
 from lightloom.serve.drawing import head, painted, rows
@@ -33,7 +34,7 @@ class TooLarge(UserError):
 
 def main(handle: int) -> None:
     """Work on the film that the front names, and say how it ended: `end` with None, or with a code."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the front ends this one
+    for number in watchdog.ENDING:  # the front ends this one
         signal.signal(number, signal.SIG_IGN)
     front = Connection(handle)
     source, folder = map(Path, front.recv())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -96,6 +97,10 @@ class Inference:
             said = self._link.recv() if self._link.poll(LOADING) else None
         except (EOFError, OSError):
             said = None
+        except BaseException:  # a signal: who loads a model does not look whether anybody is there
+            self._process.kill()
+            self.close()
+            raise
         if isinstance(said, Hello):
             return said
         self.close()
@@ -160,8 +165,9 @@ class Inference:
         self._link.close()
         if self._process is not None:
             try:
-                self._process.wait(1)
-            except subprocess.TimeoutExpired:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(1)
+            finally:
                 self._process.kill()
                 self._process.wait()
 

@@ -15,6 +15,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
+from lightloom.core import watchdog
 from lightloom.core.errors import UserError, message_of
 from lightloom.core.log_format import FULL, LogFormat
 from lightloom.predict.web import Refused, Stream
@@ -127,9 +128,13 @@ def give_back_memory() -> None:
 
 def main(handle: int) -> None:
     """Load the model that the front names, say hello, then answer until the front is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the front is told too, and ends this one
+    for number in watchdog.ENDING:  # the front is told too, and ends this one
         signal.signal(number, signal.SIG_IGN)
-    front = Connection(handle)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the front is gone
+        _serve(Connection(handle))
+
+
+def _serve(front: Connection) -> None:
     cfg = front.recv()
     handler = logging.FileHandler(cfg["log"], encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(LogFormat(FULL))
@@ -143,9 +148,8 @@ def main(handle: int) -> None:
         return
     give_back_memory()
     front.send(worker.hello())
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            front.send(worker.answer(front.recv()))
+    while True:
+        front.send(worker.answer(front.recv()))
 
 
 if __name__ == "__main__":
