@@ -32,12 +32,13 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     ids = torch.randint(1, VOCABULARY, (TEXTS, args.words))
-    print(f"{TEXTS} texts of {args.words} words, torch {torch.__version__}, 1 thread, n = {args.rounds} rounds in turn\n")
+    print(f"{TEXTS} texts of {args.words} words, torch {torch.__version__}, 1 thread, n = {args.rounds} rounds\n")
     print("| model | nn.Dropout, CPU ms a step | by keys | by keys / nn.Dropout |\n| --- | --- | --- | --- |")
     for model in MODELS:
         plain_ms, keyed_ms = costs(model, ids, args.rounds)
         ratios = spread([b / a for a, b in zip(plain_ms, keyed_ms, strict=True)], ".3f")
-        print(f"| {model} | {statistics.median(plain_ms):.1f} | {statistics.median(keyed_ms):.1f} | {ratios} |", flush=True)
+        medians = [f"{statistics.median(times):.1f}" for times in (plain_ms, keyed_ms)]
+        print(f"| {model} | {' | '.join(medians)} | {ratios} |", flush=True)
 
 
 def costs(model: str, ids: torch.Tensor, rounds: int) -> tuple[list[float], list[float]]:

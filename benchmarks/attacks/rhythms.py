@@ -45,6 +45,12 @@ from data_of_task import DATA
 
 QUICK = 0  # tests/engine/test_rhythms.py
 MODES = {"val/acc": "max", "val/loss": "min", "train/loss": "min", "val/rare": "max"}
+FEW = ("data.val_size=9", "data.test_size=9")
+OTHERS: dict[str, tuple[str, ...]] = {  # of tasks whose checkpoints are attacked elsewhere
+    "bidirectional": ("bigan",), "detection": ("yolo_fast",), "generation": ("gan",), "latent_variable": ("vae",),
+    "reconstruction": ("autoencoder",), "signal_reconstruction": ("signal_ae", *FEW), "denoising": ("bolts_unet",),
+    "conditional_generation": ("cgan",), "representation": ("bigbigan",), "averaged_generation": ("biggan_small",),
+}  # fmt: skip
 HERE = frozenset({"subprocess.Popen"})  # git is asked what is run
 
 
@@ -245,24 +251,34 @@ def rhythms(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
         yield Case(" ".join(options), partial(run, options), allowed=HERE)
 
 
-def in_batches(task: str, size: int) -> str:
-    """Each figure of a validation in batches of this size is that of one in the usual ones, up to rounding."""
-    model, *options = MODELS[task]
-    given = [f"model={model}", *DATA.get(task, ()), *options, "trainer=cpu", "seed=0", "run_name=measured"]
+def built(task: str, *more: str) -> tuple[DictConfig, pl.LightningModule, Any]:
+    """The configuration, the module and the data of a task's small model."""
+    model, *options = MODELS[task] if task in MODELS else OTHERS[task]
+    given = [f"model={model}", *DATA.get(task, ()), *options, "trainer=cpu", "seed=0", "run_name=measured", *more]
     given = [option for option in given if not option.startswith(FOUND)]
-    found: list[dict[str, float]] = []
-    for eval_batch_size in (None, size):
-        pl.seed_everything(0, verbose=False)
-        cfg = config.without_hydra(config.compose("train", given))
-        if "eval_batch_size" not in cfg.data:
-            raise UserError(f"{task}: its data has no batches of validation")
-        cfg.data.eval_batch_size = eval_batch_size or cfg.data.eval_batch_size
-        cfg, data = train.build_data(cfg)
-        module = train.build_module(cfg)
-        trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_progress_bar=False)
+    pl.seed_everything(0, verbose=False)
+    cfg, data = train.build_data(config.without_hydra(config.compose("train", given)))
+    return cfg, train.build_module(cfg), data
+
+
+def figures(task: str, size: int | None, items: int | None) -> dict[str, float]:
+    """Of a validation and a test in batches of this size, or the usual one, of so many of each split, or all."""
+    cfg, module, data = built(task)
+    data.eval_batch_size = size or cfg.data.eval_batch_size
+    trainer = pl.Trainer(accelerator="cpu", devices=1, enable_model_summary=False, logger=False,
+                         enable_progress_bar=False, enable_checkpointing=False)  # fmt: skip
+    found = dict[str, float]()
+    for name, measure in (("val", trainer.validate), ("test", trainer.test)):
+        if items is not None and len(split := data.split(name)) > items:
+            data.splits[name] = split.pick(torch.arange(items))
         with contextlib.redirect_stdout(io.StringIO()):
-            found.append(dict(trainer.validate(module, datamodule=data, verbose=False)[0]))
-    usual, other = found
+            found |= measure(module, datamodule=data, verbose=False)[0]
+    return found
+
+
+def in_batches(task: str, size: int, items: int | None = None) -> str:
+    """Each figure in batches of this size is that of the usual ones, up to rounding. items: of a split; None: all."""
+    usual, other = (figures(task, each, items) for each in (None, size))
     assert usual.keys() == other.keys()
     apart = [(name, usual[name], other[name]) for name in usual
              if not math.isclose(usual[name], other[name], rel_tol=1e-3, abs_tol=1e-4)
@@ -275,7 +291,7 @@ def measures(baits: Baits, count: int, chance: random.Random) -> Iterator[Case]:
     """Each task in turn, validated in batches whose last is small."""
     prepared()
     for i in range(count):
-        task = list(MODELS)[i % len(MODELS)]
+        task = [*MODELS, *OTHERS][i % len(MODELS | OTHERS)]
         size = chance.choice((3, 5, 7, 11))
         yield Case(f"{task} by {size}", partial(in_batches, task, size), allowed=HERE, patience=240.0)
 

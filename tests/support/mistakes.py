@@ -416,6 +416,12 @@ RUNS = [
     ),
     Mistake(
         "data",
+        "one image in a batch, of which batch norm learns nothing",
+        "train model.network.norm=batch data.batch_size=1",
+        ["one value per channel", "set a larger data.batch_size"],
+    ),
+    Mistake(
+        "data",
         "another number of classes",
         "train data.num_classes=7",
         ["data.num_classes is 7, but digits has 10 classes"],

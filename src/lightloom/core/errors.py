@@ -28,6 +28,7 @@ LIMITS = {  # by errno: of the machine, not of the program
 }
 SILENT, LOST_WORKER = "DataLoader timed out", "DataLoader worker (pid"  # as torch says that loading has stopped
 NO_MEMORY = "can't allocate memory"  # as torch says it on a CPU
+ONE_VALUE = "Expected more than 1 value per channel when training"  # as its batch norm says it
 
 
 class UserError(Exception):
@@ -96,6 +97,11 @@ def _limit_of(error: BaseException) -> str | None:
         asked = re.search(r"ried to allocate ([\d.]+ \w+)", str(error))
         size = f" (asked for {asked[1]})" if asked else ""
         return f"Out of memory{size}; lower data.batch_size or the size of a sample, or use a smaller model."
+    if isinstance(error, ValueError) and ONE_VALUE in str(error):
+        return (
+            f"A batch norm has one value per channel, of which it cannot learn ({str(error).rpartition('size ')[2]}); "
+            f"set a larger data.batch_size, of which each process has more than one sample, or another norm."
+        )
     return None
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import torchvision.models.segmentation as library
 from torch import Tensor, nn
 
-from lightloom.core.errors import UserError
 from lightloom.core.ranges import Count, checked
 from lightloom.networks.library import check_name, load, read, with_in_channels
 
@@ -41,8 +40,6 @@ class TorchvisionSegmentation(nn.Module):
             load(self.network, read(checkpoint), HEADS, source=checkpoint)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        if self.training and len(images) == 1 and "deeplab" in type(self.network).__name__.lower():
-            raise UserError("DeepLabV3 pools whole images, which batch norm cannot learn from one; use two or more.")
         found = self.network(images)
         return (found["out"], found["aux"]) if self.training and "aux" in found else found["out"]
 
