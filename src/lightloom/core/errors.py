@@ -98,8 +98,9 @@ def _limit_of(error: BaseException) -> str | None:
         size = f" (asked for {asked[1]})" if asked else ""
         return f"Out of memory{size}; lower data.batch_size or the size of a sample, or use a smaller model."
     if isinstance(error, ValueError) and ONE_VALUE in str(error):
+        size = f" (its input is [{found[1]}])" if (found := re.search(r"\[([\d, ]+)\]", str(error))) else ""
         return (
-            f"A batch norm has one value per channel, of which it cannot learn ({str(error).rpartition('size ')[2]}); "
+            f"A batch norm has one value per channel, of which it cannot learn{size}; "
             f"set a larger data.batch_size, of which each process has more than one sample, or another norm."
         )
     return None
