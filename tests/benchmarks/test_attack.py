@@ -85,7 +85,6 @@ def test_each_task_has_a_checkpoint_that_is_attacked():
 
 
 UNMEASURED = {  # docs/reliability.md says so
-    "signals at any moment of a command",
     "figures in batches of other sizes",
     "options beside each other",
 }
