@@ -1,14 +1,23 @@
 """A run is continued by its own config.yaml, whatever became of its experiment's file."""
 
+import json
+import os
+import shutil
+import signal
 from pathlib import Path
 
+import commands
+import interruptions
 import pytest
 import yaml
+from resumable import rows, saved_state
 
 from lightloom.cli import launch
 from lightloom.config import compose
 from lightloom.config.diff import differences
 from lightloom.core.errors import UserError
+from lightloom.core.run_dir import record_choices
+from lightloom.engine import checkpoint
 from lightloom.engine.recorded import as_it_was, check_recorded
 
 EXPERIMENT = """# @package _global_
@@ -20,7 +29,7 @@ defaults:
 
 tags: [a, "b c"]
 trainer: {max_epochs: 7, gradient_clip_val: 0.5}
-model: {network: {hidden: [8, 4]}}
+model: {network: {hidden: [8, 4]}, optimizer_groups: {lr_multipliers: {layers.0: 0.5}}}
 callbacks: {early_stopping: {patience: 9}}
 """
 LINES = ["experiment=mine", "model.optimizer.lr=0.02"]
@@ -64,7 +73,7 @@ def test_a_file_that_is_gone_is_not_missed(run):
 def test_a_file_that_was_edited_is_not_followed(run):
     folder, own = run
     edited = EXPERIMENT.replace("max_epochs: 7", "max_epochs: 3").replace("model: mlp", "model: lenet")
-    (own / "experiment/mine.yaml").write_text(edited.replace("model: {network: {hidden: [8, 4]}}", ""))
+    (own / "experiment/mine.yaml").write_text(edited.replace("network: {hidden: [8, 4]}, ", ""))
     assert same(folder, own, as_it_was(LINES, folder, "train", str(own)))
 
 
@@ -95,6 +104,81 @@ def test_a_file_that_is_gone_and_chose_another_task_is_named(told):
     folder, own = told
     (own / "experiment/mine.yaml").unlink()
     with pytest.raises(UserError, match="experiment=mine is not what it was, and chose a model for text_recognition"):
+        as_it_was(["experiment=mine"], folder, "train", str(own))
+
+
+@pytest.mark.parametrize("name", compose.options("experiment"))
+def test_each_experiment_may_be_deleted_or_edited_once_its_run_has_begun(name, run):
+    """Each chooses a model, data or a task: the run's record of its choices, and its config.yaml, make the same."""
+    folder, own = run
+    mine = own / "experiment/mine.yaml"
+    shutil.copy(compose.options("experiment")[name], mine)
+    cfg = compose.compose("train", ["experiment=mine"], str(own))
+    record_choices(folder, compose.OmegaConf.to_container(cfg.hydra.runtime.choices))
+    (folder / "config.yaml").write_text(yaml.dump(composed(["experiment=mine"], own)))
+    assert as_it_was(["experiment=mine"], folder, "train", str(own)) == ["experiment=mine"]
+    mine.unlink()
+    lines = as_it_was(["experiment=mine"], folder, "train", str(own))
+    assert same(folder, own, check_recorded(lines, [], "train", str(own), "config.yaml"))
+    mine.write_text("# @package _global_\nseed: 5\n")
+    assert as_it_was(["experiment=mine"], folder, "train", str(own)) == lines
+
+
+AUTOENCODER = """# @package _global_
+# Another task's model, smaller than its YAML has it.
+defaults:
+  - override /model: autoencoder
+
+data: {batch_size: 200}
+model: {encoder: {hidden: [16]}, decoder: {hidden: [16]}}
+callbacks: {checkpoint: {every_n_steps: 3}}
+test: false
+trainer: {max_epochs: 4}
+"""
+
+
+def test_a_killed_run_goes_on_bit_for_bit_without_its_experiment(run, tmp_path):
+    """Killed at step 9 of 24 with the file edited, so that it says another model, and at step 15 with it deleted.
+
+    Four commands, each a process of its own: 10 s on an idle core.
+    """
+    own = run[1]
+    mine = own / "experiment/mine.yaml"
+    mine.write_text(AUTOENCODER)
+    searched = f"--config-dir={own}"
+    commands.run(tmp_path, searched, "experiment=mine", f"hydra.run.dir={tmp_path / 'whole'}")
+    folder = tmp_path / "cut"
+    last = folder / "checkpoints/last.ckpt"
+    options = ["experiment=mine", f"hydra.run.dir={folder}"]
+    for step, change in ((9, lambda: mine.write_text(EXPERIMENT)), (15, mine.unlink)):
+        command = commands.start(tmp_path, searched, *options)
+        command.wait_until(lambda at=step: last.exists() and checkpoint.load(last)["global_step"] >= at)
+        os.kill(command.pid, signal.SIGKILL)
+        assert command.wait() == -signal.SIGKILL
+        change()
+        options = [f"ckpt_path={folder}"]
+    commands.run(tmp_path, searched, *options)
+    assert not interruptions.differences(saved_state(tmp_path / "whole"), saved_state(folder))
+    assert rows(tmp_path / "whole/metrics.csv") == rows(folder / "metrics.csv")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"model": "../../secret"},
+        {"model": "crnn,lenet"},
+        {"+hydra": "x"},
+        {"a=b": "c"},
+        {"model": ["crnn"]},
+        [],
+        "crnn",
+    ],
+)
+def test_a_record_that_names_no_file_of_a_group_chooses_nothing(told, record):
+    folder, own = told
+    (own / "experiment/mine.yaml").unlink()
+    (folder / "choices.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="chose a model for text_recognition, which the other options do not"):
         as_it_was(["experiment=mine"], folder, "train", str(own))
 
 

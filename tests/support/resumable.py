@@ -186,7 +186,7 @@ OPTIONS = ("model=mlp", "data.batch_size=200", "seed=3", "callbacks.checkpoint.e
 def saved_state(run_folder: Path) -> dict[str, Any]:
     saved = checkpoint.load(run_folder / "checkpoints" / "last.ckpt")
     names = ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops", "global_step", "train_sums")
-    return {name: saved[name] for name in names}
+    return {name: saved[name] for name in names if name in saved}
 
 
 def events(run_folder: Path) -> list[tuple[str, int, float]]:

@@ -338,7 +338,7 @@ def _one_job(task: Task, cfg: Any) -> float | None:
     hydra_cfg = HydraConfig.get()
     overrides, output = list(hydra_cfg.overrides.task), hydra_cfg.runtime.output_dir
     plain = compose.without_hydra(cfg)
-    plain.overrides = overrides
+    plain.overrides, plain.choices = overrides, dict(hydra_cfg.runtime.choices)
     argv, environment, state = list(sys.argv), dict(os.environ), HydraConfig.instance().cfg
     searched = [f"--config-dir={p.path}" for p in hydra_cfg.runtime.config_sources if p.provider == "command-line"]
     sys.argv[1:] = [*searched, *overrides, f"hydra.run.dir={quote(output)}"]

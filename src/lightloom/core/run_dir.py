@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from lightloom.core.redaction import redact
 from lightloom.core.schema import Rule, anything, both, either, entries, items, nothing, real, table, text, whole
 
 CHECKPOINTS, CONFIG, OVERRIDES, LOG = "checkpoints", "config.yaml", "overrides.txt", "run.log"
-RESULTS, RECORD = "results.json", "run.json"
+RESULTS, RECORD, CHOICES = "results.json", "run.json", "choices.json"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 DOWNLOADS = "downloads"
 ONCE = ("ckpt_path", "data_changed", "hydra.run.dir", "resume", "trust", "weights_only_init")  # not of the run itself
@@ -25,6 +26,7 @@ SWEEP = "LIGHTLOOM_SWEEP"  # of a trial: the file descriptor of a pipe that its 
 FIGURES = table(text(), either(nothing, real, text()))  # results.json, with words about the run beside its figures
 ENDED = both(FIGURES, entries({"epochs": whole(0), "steps": whole(0)}, {}))
 STARTS = entries({"starts": items(table(text(), anything))}, {})  # of run.json, what every reader of it needs
+CHOSEN = table(text(256), either(nothing, text(256)))  # choices.json: group, or group@place, and the name of its file
 
 
 def rank() -> int:
@@ -108,6 +110,16 @@ def record_overrides(run: Path, overrides: Iterable[str]) -> None:
     """Record the options of a run, except those of one command, such as ckpt_path; without logins and tokens."""
     kept = (o for o in overrides if o.partition("=")[0].lstrip("+") not in ONCE)
     atomic_io.write_text(run / OVERRIDES, "".join(f"{redact(o)}\n" for o in kept))
+
+
+def recorded_choices(run: Path) -> dict[str, str]:
+    """The file that the run chose of each group, by `group` or `group@place`; none where no whole record is."""
+    return {group: name for group, name in read_json(run / CHOICES, {}, CHOSEN).items() if name}
+
+
+def record_choices(run: Path, choices: Mapping[str, str | None]) -> None:
+    """Record what the run has chosen of each group, whoever chose it: its options, its experiment or a default."""
+    atomic_io.write_text(run / CHOICES, json.dumps(dict(choices), indent=2) + "\n")
 
 
 def older(checkpoint: Path) -> Path | None:

@@ -27,6 +27,7 @@ from lightloom.core.run_dir import ONCE
 
 log = logging.getLogger("lightloom")
 REFERENCE = re.compile(r"\$\{[\w.]+\}")  # to another option; any other interpolation computes, or reads the environment
+OF_ELSEWHERE = ("experiment", "hydra", "local@_global_", "paths")  # choices that are no more, or are the machine's
 PLAIN = re.compile(
     r"[+~]*(\w+=[\w.-]*|[\w.]+=(-?[\d.]+(e-?\d+)?|true|false|null))"
 )  # it changes no object, or a number
@@ -34,7 +35,7 @@ PLAIN = re.compile(
 
 def as_it_was(lines: list[str], run: Path, config_name: str, config_dir: str | None) -> list[str]:
     """The recorded options of a run; where its experiment's file is gone, or says something else today, the choices of
-    groups that are still there with all values of the run's own config.yaml."""
+    groups whose files are still there, with all values of the run's own config.yaml."""
     parsed, _ = compose.parse(lines)
     experiments = [o for o in parsed if o.key_or_group == "experiment"]
     if not experiments or not (run / run_dir.CONFIG).is_file():
@@ -42,18 +43,38 @@ def as_it_was(lines: list[str], run: Path, config_name: str, config_dir: str | N
     then = read_yaml(run / run_dir.CONFIG, MOST_CONFIG)
     if not isinstance(then, dict) or _says_the_same(lines, then, config_name, config_dir):
         return lines
-    groups = [str(o.input_line) for o in parsed if _is_there(o, config_dir) and o not in experiments]
-    now = None
-    with suppress(UserError):
-        now = _composed(groups, config_name, config_dir)
-    if now is None or now["task"] != then.get("task"):
+    typed = [o for o in parsed if _is_there(o, config_dir) and o not in experiments]
+    now, groups = None, [str(o.input_line) for o in typed]
+    with suppress(UserError, HydraException, OmegaConfBaseException):
+        groups = _chosen_too(groups, run_dir.recorded_choices(run), config_name, config_dir)
+        now = compose.compose(config_name, groups, config_dir)
+    if now is None or now.task != then.get("task"):
         raise UserError(
             f"{run}: its {experiments[0].input_line} is not what it was, and chose a model for {then.get('task')}, "
             "which the other options do not; give the experiment its old content back, or begin another run from the "
             "weights: model=<name> data=<name> weights_only_init=true ckpt_path=<the .ckpt file, outside of the run>."
         )
     log.info("%s: its experiment is not what it was; continuing by config.yaml.", run)
-    return [*groups, f"run_name={quote(str(then.get('run_name')))}", *_changes(_flat(now), _flat(then))]
+    return [*groups, f"run_name={quote(str(then.get('run_name')))}", *_changes(now, then)]
+
+
+def _chosen_too(typed: list[str], recorded: dict[str, str], config_name: str, config_dir: str | None) -> list[str]:
+    """The typed choices of groups, and those that the run's record has besides and that nothing else makes.
+
+    Groups before what their files place (`optimizer@model.optimizer`), of which one may have brought the next.
+    """
+    wanted = {group: name for group, name in recorded.items() if group not in OF_ELSEWHERE}
+    lines = [f"{group}={name}" for group, name in wanted.items()]
+    wanted = {o.get_key_element(): str(o.value()) for o in compose.parse(lines)[0] if _is_there(o, config_dir)}
+    lines, given = list(typed), {override.partition("=")[0].lstrip("+~") for override in typed}
+    while True:
+        now = compose.compose(config_name, lines, config_dir).hydra.runtime.choices
+        others = [group for group in wanted if group in now and wanted[group] != now[group] and group not in given]
+        new = [group for group in others if "@" not in group] or others[:1]
+        if not new:
+            return lines
+        lines += [f"{group}={wanted[group]}" for group in new]
+        given |= set(new)
 
 
 def _is_there(override: Override, config_dir: str | None) -> bool:
@@ -80,18 +101,55 @@ def _is_known(value: Any) -> bool:
 
 
 def _composed(lines: list[str], config_name: str, config_dir: str | None) -> dict[str, Any]:
-    cfg = compose.compose(config_name, compose.check(config_name, lines, config_dir), config_dir)
+    return _plain(compose.compose(config_name, compose.check(config_name, lines, config_dir), config_dir))
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
     plain: Any = OmegaConf.to_container(compose.without_hydra(cfg))
     return plain
 
 
-def _changes(now: dict[str, Any], then: dict[str, Any]) -> Iterator[str]:
-    """Overrides that turn one configuration, by dotted keys, into the other; classes first."""
-    for key in [key for key in now if key not in then and not _is_own(key)]:
-        yield f"~{key}"
-    for key in sorted(then, key=lambda key: not key.endswith("._target_")):
-        if (key not in now or now[key] != then[key]) and not _is_own(key):
-            yield f"++{key}={_written(then[key])}"
+def _changes(cfg: DictConfig, then: dict[str, Any]) -> list[str]:
+    """Overrides that turn a configuration into the one of then, classes first; `cfg` is changed by them, in place.
+
+    What another option tells (`${...}`) is written down last, where it is not right by then.
+    """
+    before, lines = _flat(then), []
+    for told in (False, True):
+        now, raw = _flat(_plain(cfg)), _tree(cfg)
+        gone = [key for key in now if key not in before and now[key] is not None and not _holds(before, key)]
+        wrong = [key for key in before if key not in now or now[key] != before[key]]
+        wrong.sort(key=lambda key: (not key.endswith("._target_"), key))
+        places = dict(_place(raw, key) for key in wrong)
+        new = [f"~{key}" for key in gone if _place(raw, key) == (key, False) and not _is_own(key)]
+        written = [key for key, is_told in places.items() if is_told <= told and not _is_own(key)]
+        new += [f"++{key}={_written(_at(then, key))}" for key in written]
+        OmegaConf.set_readonly(cfg.hydra, False)
+        apply_overrides(compose.parse(new)[0], cfg)
+        lines += new
+    return lines
+
+
+def _place(raw: Any, key: str) -> tuple[str, bool]:
+    """Where a value is written: at its key, or at what stands in the way of it; and is that another option's value?"""
+    for length in range(1, key.count(".") + 2):
+        place = ".".join(key.split(".")[:length])
+        raw = raw.get(key.split(".")[length - 1], {})
+        if not isinstance(raw, Mapping):
+            return place, isinstance(raw, str) and "${" in raw
+    return key, False
+
+
+def _holds(flat: dict[str, Any], key: str) -> bool:
+    """Is there a value below this key?"""
+    return any(known.startswith(f"{key}.") for known in flat)
+
+
+def _at(tree: Any, key: str) -> Any:
+    """The value at a dotted key."""
+    for name in key.split("."):
+        tree = tree[name]
+    return tree
 
 
 def _is_own(key: str) -> bool:
@@ -100,8 +158,8 @@ def _is_own(key: str) -> bool:
 
 
 def _flat(node: Any, key: str = "") -> dict[str, Any]:
-    """Values by their dotted keys; a list is one value, and so is an empty mapping."""
-    if not (isinstance(node, Mapping) and node):
+    """Values by their dotted keys; a list is one value, and so is a mapping that is empty or has dots in its names."""
+    if not (isinstance(node, Mapping) and node) or any("." in str(name) for name in node):
         return {key: node}
     children = ((f"{key}.{name}" if key else str(name), child) for name, child in node.items())
     return {k: v for where, child in children for k, v in _flat(child, where).items()}

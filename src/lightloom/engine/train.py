@@ -52,8 +52,9 @@ def open_run(cfg: DictConfig) -> DictConfig:
         lock.take(run)
     start_log(run)
     OmegaConf.set_struct(cfg, False)
-    overrides = cfg.pop("overrides")
+    overrides, choices = cfg.pop("overrides"), cfg.pop("choices")
     if run_dir.rank() == 0 and not (run / run_dir.OVERRIDES).exists():
+        run_dir.record_choices(run, plain(choices))
         run_dir.record_overrides(run, overrides)
     log.debug("command: %s", " ".join(sys.argv))
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
