@@ -340,6 +340,8 @@ def test_a_process_that_dies_comes_back(server):
     while server.client.post("/api/v1/predict", content=lit(9)).status_code != 200:
         assert time.monotonic() < until
     assert server.client.get("/ready").status_code == 200
+    (told,) = server.folder.glob("serve/*/run.log")
+    assert "the process with the model died" in told.read_text()
 
 
 def test_measures_are_told(server):

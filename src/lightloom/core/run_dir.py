@@ -84,15 +84,16 @@ def find_checkpoint(where: str, log_dir: Path, run_name: str | None = None, pref
 
 
 def _newest_run(log_dir: Path, run_name: str | None) -> Path:
-    named = f"{run_name or '*'}/{CHECKPOINTS}/{LAST}"
+    if found := trained(log_dir / "runs", run_name):
+        return found[0]
     pattern = f"{run_name or '*'}/*/{CHECKPOINTS}/{LAST}"
-    runs = log_dir / "runs"
-    found = sorted([*runs.glob(named), *runs.glob(pattern)], key=lambda p: p.stat().st_mtime)
-    if not found:
-        raise UserError(
-            f"ckpt_path=last: there is no {log_dir}/runs/{pattern}; name a checkpoint file or a run folder."
-        )
-    return found[-1].parent.parent
+    raise UserError(f"ckpt_path=last: there is no {log_dir}/runs/{pattern}; name a checkpoint file or a run folder.")
+
+
+def trained(runs: Path, run_name: str | None = None) -> list[Path]:
+    """The folders of runs (of that name) that have a checkpoint, the newest first."""
+    found = [p for depth in ("", "*/") for p in runs.glob(f"{run_name or '*'}/{depth}{CHECKPOINTS}/{LAST}")]
+    return [p.parent.parent for p in sorted(found, key=lambda p: p.stat().st_mtime)[::-1]]
 
 
 def run_of(checkpoint: Path) -> Path | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from lightloom.core.discovery import discover
@@ -51,12 +51,13 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some names."""
+    """One of some names. said: of those that a page calls otherwise, in each language."""
 
     name: str
     words: Words
     choices: tuple[str, ...]
     default: str
+    said: Mapping[str, Words] = field(default_factory=dict)
 
     def read(self, text: str) -> str:
         """The value that a query has."""

@@ -21,7 +21,8 @@ from lightloom.serve.films import Films, shown
 from lightloom.serve.inference import PICTURE, Inference
 from lightloom.serve.measures import Measures
 from lightloom.serve.messages import Ask
-from lightloom.serve.refusals import of_status, response_of
+from lightloom.serve.models import Models
+from lightloom.serve.refusals import of_status, response_of, wants_page
 
 log = logging.getLogger("lightloom")
 API = "/api/v1"
@@ -33,46 +34,47 @@ ERROR = {
 }
 
 
-def front(cfg: Mapping[str, Any], inference: Inference) -> FastAPI:
-    """All addresses, for one model. cfg: of serve.py, plain."""
-    measures, budget = Measures(inference), Budget()
+def front(cfg: Mapping[str, Any], models: Models) -> FastAPI:
+    """All addresses. cfg: of serve.py, plain."""
+    measures, budget = Measures(models), Budget()
     place = Path(cfg["paths"]["log_dir"], "serve", "films")
-    films = Films(place, inference, int(cfg["most_films"]), float(cfg["keep_hours"]))
+    films = Films(place, models, int(cfg["most_films"]), float(cfg["keep_hours"]))
     measures.films.set_function(films.open_jobs)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        work = [asyncio.create_task(one.work()) for one in (inference, films)]
+        models.begin()
+        work = asyncio.create_task(films.work())
         yield
         films.close()
-        await inference.drain(DRAIN)
-        for one in work:
-            one.cancel()
+        await models.drain(DRAIN)
+        work.cancel()
 
     app = FastAPI(
         title="lightloom", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, responses={"4XX": ERROR}
     )
-    app.state.measures, app.state.inference = measures, inference
+    app.state.measures, app.state.models = measures, models
     _add_handlers(app, measures)
-    _add_state(app, inference, measures)
-    _add_pages(app, cfg, inference)
-    _add_films(app, inference, films)
-    _add_label_studio(app, inference, budget, cfg["label_studio"])
+    _add_state(app, models, measures)
+    _add_pages(app, models)
+    _add_films(app, models, films)
+    _add_label_studio(app, models, budget, cfg["label_studio"])
 
-    @app.get(f"{API}/models", summary="The model, and what it can be asked")
-    async def models() -> dict[str, Any]:
-        return {"models": [inference.hello.model]}
+    @app.get(f"{API}/models", summary="The models, the newest first; of those that are loaded, what they can be asked")
+    async def every() -> dict[str, Any]:
+        return {"models": list((await asyncio.to_thread(models.all)).values())}
 
-    @app.post(f"{API}/predict", summary="What the model finds in one input", openapi_extra=_openapi(inference))
+    @app.post(f"{API}/predict", summary="What a model finds in one input", openapi_extra=_openapi(models))
     async def predict(request: Request) -> JSONResponse:
-        what, options = asked(inference, request.query_params)
         with budget.share() as sizes:
             body = await picture(request, budget, sizes)
-            return JSONResponse(await inference.ask(Ask(what, body, options), PICTURE))
+            async with models.using(request.query_params.get("model")) as inference:
+                what, options = asked(inference, request.query_params)
+                return JSONResponse(await inference.ask(Ask(what, body, options), PICTURE))
 
     @app.websocket(f"{API}/live")
     async def camera(socket: WebSocket) -> None:
-        await live.serve(socket, inference, measures, int(cfg["most_live"]))
+        await live.serve(socket, models, measures, int(cfg["most_live"]))
 
     return app
 
@@ -83,7 +85,7 @@ def asked(inference: Inference, query: Mapping[str, str]) -> tuple[str, dict[str
     what = query.get("what") or next(iter(fields))
     if what not in fields:
         raise Refused(404, "no_such_thing", f"The model can do {', '.join(fields)}; what= is none of these.")
-    return what, options_of(fields[what], {name: text for name, text in query.items() if name != "what"})
+    return what, options_of(fields[what], {name: text for name, text in query.items() if name not in ("model", "what")})
 
 
 def _add_handlers(app: FastAPI, measures: Measures) -> None:
@@ -91,7 +93,7 @@ def _add_handlers(app: FastAPI, measures: Measures) -> None:
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
-        return response_of(error, request.scope["request_id"])
+        return response_of(error, request.scope["request_id"], wants_page(request.method, request.headers))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -112,14 +114,14 @@ def _add_handlers(app: FastAPI, measures: Measures) -> None:
         return response
 
 
-def _add_state(app: FastAPI, inference: Inference, measures: Measures) -> None:
+def _add_state(app: FastAPI, models: Models, measures: Measures) -> None:
     @app.get("/health", summary="Is the front there?")
     async def health() -> dict[str, str]:
         return {"status": "UP"}
 
-    @app.get("/ready", summary="Is the model there?")
+    @app.get("/ready", summary="Are the models there that are loaded?")
     async def ready() -> dict[str, str]:
-        if not inference.is_alive:
+        if not models.is_ready:
             raise Refused(503, "not_ready", "The model is being loaded.")
         return {"status": "ready"}
 
@@ -128,13 +130,16 @@ def _add_state(app: FastAPI, inference: Inference, measures: Measures) -> None:
         return Response(measures.text(), media_type="text/plain; version=0.0.4")
 
 
-def _add_pages(app: FastAPI, cfg: Mapping[str, Any], inference: Inference) -> None:
+def _add_pages(app: FastAPI, models: Models) -> None:
     files = {name: (pages.FOLDER / name).read_bytes() for name in STATIC}
 
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
         language = pages.language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
-        return HTMLResponse(pages.page(inference.hello.model, language))
+        name = request.query_params.get("model") or models.first
+        async with models.using(name) as inference:
+            known = await asyncio.to_thread(models.all)
+            return HTMLResponse(pages.page(name, inference.hello.model, known, language))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
@@ -147,16 +152,18 @@ def _add_pages(app: FastAPI, cfg: Mapping[str, Any], inference: Inference) -> No
         return Response(files[name], media_type=STATIC[name])
 
 
-def _add_films(app: FastAPI, inference: Inference, films: Films) -> None:
-    @app.post(f"{API}/jobs", status_code=202, summary="Work on a film", openapi_extra=_openapi(inference))
+def _add_films(app: FastAPI, models: Models, films: Films) -> None:
+    @app.post(f"{API}/jobs", status_code=202, summary="Work on a film", openapi_extra=_openapi(models))
     async def take(request: Request) -> dict[str, Any]:
-        what, options = asked(inference, request.query_params)
-        if not inference.hello.model["able"][what]["streams"]:
-            raise Refused(422, "no_films", "The model does not follow films; send single pictures.")
-        return shown(await films.take(request, what, options))
+        name = request.query_params.get("model") or models.first
+        async with models.using(name) as inference:
+            what, options = asked(inference, request.query_params)
+            if not inference.hello.model["able"][what]["streams"]:
+                raise Refused(422, "no_films", "The model does not follow films; send single pictures.")
+        return shown(await films.take(request, name, what, options))
 
     @app.get(f"{API}/jobs", summary="All films that are kept")
-    async def every() -> dict[str, Any]:
+    async def jobs() -> dict[str, Any]:
         return {"jobs": [shown(job) for job in films.jobs.values()]}
 
     @app.get(f"{API}/jobs/{{job}}", summary="How far a film is")
@@ -177,32 +184,34 @@ def _add_films(app: FastAPI, inference: Inference, films: Films) -> None:
         return Response(status_code=204)
 
 
-def _add_label_studio(app: FastAPI, inference: Inference, budget: Budget, home: str | None) -> None:
+def _add_label_studio(app: FastAPI, models: Models, budget: Budget, home: str | None) -> None:
     """The addresses that Label Studio asks of a backend."""
 
     @app.post("/setup", summary="Label Studio: which model is it?")
     async def setup(request: Request) -> dict[str, str]:
         async for _ in chunks(request, MOST_PICTURE):
             pass
-        return {"model_version": inference.hello.model["name"]}
+        return {"model_version": models.first}
 
     @app.post("/predict", summary="Label Studio: predictions for its tasks")
     async def tasks(request: Request) -> dict[str, Any]:
-        what, options = asked(inference, {})
         results = []
         with budget.share() as sizes:
             given, controls = label_studio.read(await picture(request, budget, sizes))
-            for task in given:
-                body = await label_studio.picture(task, home)
-                answer = await inference.ask(Ask(what, body, options), PICTURE)
-                results.append(label_studio.result(answer, controls, inference.hello.model["name"]))
+            async with models.using() as inference:
+                what, options = asked(inference, {})
+                for task in given:
+                    body = await label_studio.picture(task, home)
+                    answer = await inference.ask(Ask(what, body, options), PICTURE)
+                    results.append(label_studio.result(answer, controls, models.first))
         return {"results": results}
 
 
-def _openapi(inference: Inference) -> dict[str, Any]:
-    """The parameters and the body of a prediction, as this model has them."""
-    fields = inference.hello.fields
-    parameters = [_parameter("what", {"type": "string", "enum": list(fields)}, "What to do; null is the first.")]
+def _openapi(models: Models) -> dict[str, Any]:
+    """The parameters and the body of a prediction, as the first model has them."""
+    fields = models.loaded[models.first].hello.fields
+    parameters = [_parameter("model", {"type": "string", "default": models.first}, "One of /api/v1/models.")]
+    parameters += [_parameter("what", {"type": "string", "enum": list(fields)}, "What to do; null is the first.")]
     for what, own in fields.items():
         for field in own:
             if isinstance(field, Choice):

@@ -29,6 +29,7 @@ from lightloom.predict.web import Refused
 from lightloom.serve.bodies import MOST_FILM, chunks
 from lightloom.serve.inference import FILM, SOURCE, Inference
 from lightloom.serve.messages import LATER, Ask
+from lightloom.serve.models import Models
 
 log = logging.getLogger("lightloom")
 WAITING, RUNNING, DONE, FAILED, CANCELLED, INTERRUPTED = (
@@ -44,6 +45,7 @@ PROBLEMS = {
     "no_film": "This cannot be read as a film; send one that plays, such as MP4, AVI, MOV or WebM.",
     "too_long": "The film is longer than 10 minutes, or larger than 4,096 pixels.",
     "refused": "The model cannot take a picture of this film.",
+    "no_model": "The model of this film cannot be loaded now.",
     "died": "The film's process ended; the server's log may say why.",
 }
 
@@ -53,6 +55,7 @@ class Job:
     """done, of: pictures, 0 where it is not known. rate: pictures a second. left: seconds. cut: it ended early."""
 
     id: str
+    model: str = ""
     what: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     state: str = WAITING
@@ -73,11 +76,12 @@ class Job:
 class Films:
     """All jobs. folder: theirs. most: that wait or run."""
 
-    def __init__(self, folder: Path, inference: Inference, most: int, keep_hours: float) -> None:
-        self.folder, self.inference, self.most, self.keep = folder, inference, most, keep_hours * 3600
+    def __init__(self, folder: Path, models: Models, most: int, keep_hours: float) -> None:
+        self.folder, self.models, self.most, self.keep = folder, models, most, keep_hours * 3600
         self.jobs: dict[str, Job] = {}
         self._news = asyncio.Event()
         self._process: subprocess.Popen | None = None
+        self._asked: Inference | None = None  # of the film that is worked on
         self._uploading = 0
         self._restore()
 
@@ -91,11 +95,11 @@ class Films:
             raise Refused(404, "no_such_job", "There is no such film, or it is no longer kept.")
         return self.jobs[number]
 
-    async def take(self, request: Request, what: str, options: Mapping[str, Any]) -> Job:
+    async def take(self, request: Request, model: str, what: str, options: Mapping[str, Any]) -> Job:
         """A new job, once the film has come whole."""
         if self.open_jobs() >= self.most:
             raise Refused(429, "busy", "Too many films wait; try again when one is done.")
-        job = Job(uuid.uuid4().hex, what, dict(options))
+        job = Job(uuid.uuid4().hex, model, what, dict(options))
         place = self.folder / job.id
         self._uploading += 1
         try:
@@ -126,8 +130,9 @@ class Films:
         """End it, and leave nothing of it."""
         if job.state == RUNNING and self._process is not None:
             self._process.kill()
+        if job.state == RUNNING and self._asked is not None:
+            self._asked.end(job.id)
         job.state = CANCELLED if not job.is_over else job.state
-        self.inference.end(job.id)
         shutil.rmtree(self.folder / job.id, ignore_errors=True)
         if job.is_over and job.state != CANCELLED:
             del self.jobs[job.id]
@@ -143,11 +148,11 @@ class Films:
         """Server-sent events, until it is over."""
         before = ""
         while True:
-            now = json.dumps(shown(job))
+            is_over, now = job.is_over, json.dumps(shown(job))  # while it is sent, the film may end
             if now != before:
                 yield f"data: {now}\n\n"
                 before = now
-            if job.is_over:
+            if is_over:
                 return
             await asyncio.sleep(PAUSE)
 
@@ -164,11 +169,16 @@ class Films:
             job.state = RUNNING
             self._record(job)
             try:
-                await self._run(job)
+                async with self.models.using(job.model) as self._asked:
+                    await self._run(job, self._asked)
+                    self._asked.end(job.id)
+            except Refused as refused:
+                log.warning("a film's model is not there: %s", refused.words)
+                self._fail(job, "no_model")
             except Exception:  # a fault of the program: it is logged and told of this film; the next one goes on
                 log.exception("a film failed")
                 self._fail(job, "died")
-            self.inference.end(job.id)
+            self._asked = None
             if job.state != CANCELLED:
                 (self.folder / job.id / UPLOAD).unlink(missing_ok=True)
                 self._record(job)
@@ -183,7 +193,7 @@ class Films:
         if self._process is not None:
             self._process.kill()
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: Job, inference: Inference) -> None:
         ours, theirs = socket.socketpair()
         path = os.pathsep.join(filter(None, (str(SOURCE), variable("PYTHONPATH"))))
         environment = os.environ | {"PYTHONPATH": path}
@@ -192,7 +202,7 @@ class Films:
         theirs.close()
         link = Connection(ours.detach())
         try:
-            await self._relay(job, link)
+            await self._relay(job, link, inference)
         finally:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
@@ -203,16 +213,16 @@ class Films:
             elif job.state != DONE:
                 self._clear(job.id)
 
-    async def _relay(self, job: Job, link: Connection) -> None:
+    async def _relay(self, job: Job, link: Connection, inference: Inference) -> None:
         """Hand the film's pictures to the model, and the answers back."""
-        place, started, restarts = self.folder / job.id, time.monotonic(), self.inference.counts.restarts
+        place, started, restarts = self.folder / job.id, time.monotonic(), inference.counts.restarts
         link.send((str(place / UPLOAD), str(place)))
         coming = asyncio.create_task(asyncio.to_thread(_received, link))
         while True:
             kind, *rest = await coming
             if job.is_over:
                 return
-            if restarts != self.inference.counts.restarts:  # what the model's process knew of the film is lost
+            if restarts != inference.counts.restarts:  # what the model's process knew of the film is lost
                 return self._fail(job, "died")
             if kind == "end":
                 return self._ended(job, rest[0])
@@ -220,15 +230,13 @@ class Films:
             if kind == "of":
                 job.of = rest[0]
             elif kind == "last":
-                rest = (await self.inference.end(job.id)).get("rest", ())
+                rest = (await inference.end(job.id)).get("rest", ())
                 for answer in (*rest, None):
                     await asyncio.to_thread(_sent, link, answer)
             else:
                 body, seconds = rest
                 try:
-                    answer = await self.inference.ask(
-                        Ask(job.what, body, job.options, job.id, seconds, is_film=True), FILM
-                    )
+                    answer = await inference.ask(Ask(job.what, body, job.options, job.id, seconds, is_film=True), FILM)
                 except Refused as refused:
                     self._fail(job, "refused" if refused.status == 422 else "died")
                     return

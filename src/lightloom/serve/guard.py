@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from lightloom.predict.web import Refused
-from lightloom.serve.refusals import response_of
+from lightloom.serve.refusals import response_of, wants_page
 
 COOKIE = "lightloom_token"
 PROTOCOL = "token."  # of a websocket, before the token
@@ -120,8 +120,8 @@ async def _refuse(refused: Refused, scope: Any, headers: Mapping[str, str], rece
         await receive()
         await send({"type": "websocket.close", "code": 1008})
         return
-    wants_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
-    await response_of(refused, scope["request_id"], page=wants_page)(scope, receive, send)
+    page = wants_page(scope["method"], headers)
+    await response_of(refused, scope["request_id"], page)(scope, receive, send)
 
 
 def _given(scope: Any, headers: Mapping[str, str]) -> Iterator[str]:

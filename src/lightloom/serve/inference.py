@@ -65,7 +65,7 @@ class Inference:
         self._starts: list[float] = []
         self._closing = False
         self._process: subprocess.Popen | None = None
-        self.hello = self.start()
+        self.hello: Hello
 
     @property
     def pid(self) -> int:
@@ -82,7 +82,12 @@ class Inference:
         """How many wait: of live pictures, pictures, films'."""
         return tuple(map(len, self._queues))
 
-    def start(self) -> Hello:
+    @property
+    def memory(self) -> int:
+        """Bytes of resident memory of the process, 0 where it is not known."""
+        return resident(self.pid) if self._process is not None else 0
+
+    def start(self) -> None:
         """Start the process and wait until the model is loaded. Raises UserError where it cannot be."""
         ours, theirs = socket.socketpair()
         path = os.pathsep.join(filter(None, (str(SOURCE), variable("PYTHONPATH"))))
@@ -90,6 +95,8 @@ class Inference:
         command = [sys.executable, "-m", "lightloom.serve.worker", str(theirs.fileno())]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=os.environ | own)
         theirs.close()
+        if self._closing:
+            self._process.kill()
         self._link = Connection(ours.detach())
         self._starts = [*self._starts, time.monotonic()][-STARTS:]
         try:
@@ -102,7 +109,8 @@ class Inference:
             self.close()
             raise
         if isinstance(said, Hello):
-            return said
+            self.hello = said
+            return
         self.close()
         if isinstance(said, Failed) and not said.is_mistake:
             raise RuntimeError(said.message)
@@ -160,6 +168,12 @@ class Inference:
         while any(self._queues) and time.monotonic() < until:
             await asyncio.sleep(0.05)
 
+    def kill(self) -> None:
+        """End the process at once, also while it loads: whoever waits for it is told."""
+        self._closing = True
+        if self._process is not None:
+            self._process.kill()
+
     def close(self) -> None:
         """End the process."""
         self._link.close()
@@ -208,6 +222,7 @@ class Inference:
                 self._queues[PICTURE].append(one)
         assert self._process is not None
         self._process.kill()
+        await asyncio.to_thread(self._process.wait)  # or it stays in the system's table of processes
         recent = [at for at in self._starts if time.monotonic() - at < 60]
         if len(recent) >= STARTS:
             await asyncio.sleep(10)
@@ -222,3 +237,11 @@ class Inference:
         self.counts.inputs += inputs
         self.counts.seconds += seconds
         self._pace += (seconds / inputs - self._pace) * 0.2
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has, 0 where it is not known."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -21,6 +21,7 @@ from lightloom.serve.guard import PROTOCOL
 from lightloom.serve.inference import LIVE, Inference
 from lightloom.serve.measures import Measures
 from lightloom.serve.messages import Ask
+from lightloom.serve.models import Models
 
 FULL, WRONG, IDLE = 1013, 1003, 60.0  # codes of websockets; seconds without a picture
 MOST = 2_000_000  # bytes of a picture
@@ -37,10 +38,18 @@ class _Camera:
     last: float = field(default_factory=time.monotonic)
 
 
-async def serve(socket: WebSocket, inference: Inference, measures: Measures, most: int) -> None:
+async def serve(socket: WebSocket, models: Models, measures: Measures, most: int) -> None:
     """Until the page closes it. most: cameras at a time."""
     protocols = socket.scope.get("subprotocols", ())
     await socket.accept(next((one for one in protocols if one.startswith(PROTOCOL)), None))
+    try:
+        async with models.using(socket.query_params.get("model")) as inference:
+            await _follow(socket, inference, measures, most)
+    except Refused as refused:
+        await socket.close(FULL if refused.status == 503 else WRONG, refused.words)
+
+
+async def _follow(socket: WebSocket, inference: Inference, measures: Measures, most: int) -> None:
     able = {name: one for name, one in inference.hello.model["able"].items() if one["streams"]}
     if measures.cameras() >= most or not able:
         await socket.close(FULL, "too many cameras" if able else "this model follows no camera")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from lightloom.serve.inference import Inference
+from lightloom.serve.inference import resident
+from lightloom.serve.models import Models
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10)
 
@@ -15,8 +15,8 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10)
 class Measures:
     """Counted by the front; what the queue and the processes are is looked up when it is asked for."""
 
-    def __init__(self, inference: Inference) -> None:
-        self.inference, self.registry, self._cameras = inference, CollectorRegistry(), 0
+    def __init__(self, models: Models) -> None:
+        self.registry, self._cameras = CollectorRegistry(), 0
         registry = self.registry
         self.requests = Counter("lightloom_requests", "Answers to requests", ("route", "status"), registry=registry)
         self.latency = Histogram(
@@ -28,13 +28,15 @@ class Measures:
         self.films = Gauge("lightloom_films", "Films that wait or run", registry=registry)
         waiting = Gauge("lightloom_waiting", "Inputs that wait for the model", ("rank",), registry=registry)
         for i, rank in enumerate(("live", "picture", "film")):
-            waiting.labels(rank).set_function(lambda i=i: inference.waiting()[i])  # type: ignore[misc]
+            waiting.labels(rank).set_function(lambda i=i: models.waiting()[i])  # type: ignore[misc]
         memory = Gauge("lightloom_memory_bytes", "Resident memory", ("process",), registry=registry)
         memory.labels("front").set_function(lambda: resident(os.getpid()))
-        memory.labels("model").set_function(lambda: resident(inference.pid))
+        memory.labels("model").set_function(lambda: models.memory)
+        loaded = Gauge("lightloom_models", "Models that are loaded", registry=registry)
+        loaded.set_function(lambda: len(models.loaded))
         for name in ("batches", "inputs", "seconds", "restarts"):
-            gauge = Gauge(f"lightloom_model_{name}", f"Of the model: {name}, so far", registry=registry)
-            gauge.set_function(lambda name=name: getattr(inference.counts, name))  # type: ignore[misc]
+            gauge = Gauge(f"lightloom_model_{name}", f"Of the models: {name}, so far", registry=registry)
+            gauge.set_function(lambda name=name: getattr(models.counts, name))  # type: ignore[misc]
 
     def cameras(self, change: int = 0) -> int:
         """How many there are, after so many came or left."""
@@ -45,11 +47,3 @@ class Measures:
     def text(self) -> bytes:
         """All of it."""
         return generate_latest(self.registry)
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has, 0 where it is not known."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return 0

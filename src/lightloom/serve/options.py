@@ -16,7 +16,7 @@ class Options:
     """host, port: to listen at; 0 is any free port. token: who may ask, null for a new one where others can. ssl:
     `self`, or a folder with cert.pem and key.pem. hosts: names that the server has. label_studio: its address, whose
     pictures may be fetched. most_waiting: pictures that wait. most_live: cameras at a time. most_films: that wait or
-    run. keep_hours: of films and what was made of them.
+    run. most_memory: GB of all loaded models together. keep_hours: of films and what was made of them.
     """
 
     host: str
@@ -28,5 +28,6 @@ class Options:
     most_waiting: Count
     most_live: Natural
     most_films: Natural
+    most_memory: Positive | None
     keep_hours: Positive
     threads: Count | None

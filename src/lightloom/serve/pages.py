@@ -11,6 +11,8 @@ from lightloom.reporting.render import render
 FOLDER = Path(__file__).parent / "page"
 LANGUAGES = {"en": "English", "zh": "中文"}
 WORDS: dict[str, tuple[str, str]] = {
+    "model": ("Model", "模型"),
+    "loading": ("The model is being loaded ...", "正在加载模型……"),
     "trained": ("trained on", "训练数据"),
     "able": ("What to do", "功能"),
     "choose": ("Choose a file, or drop one here", "选择文件，或拖放到此处"),
@@ -22,6 +24,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "stop": ("Stop", "停止"),
     "result": ("Result", "结果"),
     "nothing": ("Nothing was found.", "没有检测到任何内容。"),
+    "no_text": ("(no text)", "（无文字）"),
     "working": ("Working ...", "处理中……"),
     "opacity": ("opacity", "不透明度"),
     "insecure": (
@@ -46,6 +49,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "score": ("score", "得分"),
     "number": ("number", "编号"),
     "class": ("class", "类别"),
+    "probability": ("probability", "概率"),
 }
 ERRORS: dict[str, str] = {  # Chinese, by code; English is what the server says
     "empty": "没有收到数据，请发送图片。",
@@ -59,6 +63,10 @@ ERRORS: dict[str, str] = {  # Chinese, by code; English is what the server says
     "refused": "模型不接受此输入的尺寸或格式。",
     "token": "需要令牌。",
     "bad_text": "需要非空的 UTF-8 文本，且不能过长。",
+    "no_such_model": "没有这个模型。",
+    "not_served": "此模型无法提供服务，原因见服务器日志。",
+    "no_room": "内存不足以加载另一个模型，请稍后再试。",
+    "no_model": "现在无法加载处理此视频的模型。",
     "no_film": "无法识别为视频。",
     "too_long": "视频过长。",
     "no_memory": "内存不足，请缩小输入或稍后再试。",
@@ -75,12 +83,19 @@ def language(asked: str | None, accepted: str) -> str:
     return "zh" if first.startswith("zh") else "en"
 
 
-def page(model: Mapping[str, Any], lang: str) -> str:
-    """The HTML of a model's page. model: as /api/v1/models tells it."""
+def page(name: str, model: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]], lang: str) -> str:
+    """The HTML of the page of the model of this name. known: each that can be chosen, as /api/v1/models tells it."""
     place = list(LANGUAGES).index(lang)
     words = {name: both[place] for name, both in WORDS.items()}
-    told = {"able": model["able"], "words": words, "errors": ERRORS if lang == "zh" else {}, "lang": lang}
-    return render("page.html.jinja", folder=FOLDER, model=model, words=words, told=told, lang=lang, languages=LANGUAGES)
+    told = {
+        "model": name,
+        "able": model["able"],
+        "words": words,
+        "errors": ERRORS if lang == "zh" else {},
+        "lang": lang,
+    }
+    shown = {"name": name, "model": model, "known": known, "words": words, "told": told}
+    return render("page.html.jinja", folder=FOLDER, **shown, lang=lang, languages=LANGUAGES)
 
 
 def docs(schema: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -26,6 +27,11 @@ def response_of(refused: Refused, request_id: str, page: bool = False) -> Respon
         return HTMLResponse(text, refused.status, headers)
     told = {"error": {"code": refused.name, "message": refused.words, "request": request_id}}
     return JSONResponse(told, refused.status, headers)
+
+
+def wants_page(method: str, headers: Mapping[str, str]) -> bool:
+    """Has somebody opened the address in a browser?"""
+    return method == "GET" and "text/html" in headers.get("accept", "")
 
 
 def of_status(status: int) -> Refused:

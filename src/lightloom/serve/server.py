@@ -13,7 +13,7 @@ from lightloom.core.errors import UserError, check_installed
 from lightloom.core.log_format import FULL, LogFormat
 from lightloom.core.run_dir import LOG
 from lightloom.core.screen import say
-from lightloom.serve.inference import Inference
+from lightloom.serve.models import Models
 
 log = logging.getLogger("lightloom")
 HERE = ("127.0.0.1", "localhost", "::1")
@@ -39,9 +39,9 @@ def run(config: Any) -> None:
     token = _token(cfg)
     certificate = _certificate(cfg)
     listening = _listen(cfg["host"], cfg["port"])
-    inference = Inference(cfg, cfg["most_waiting"])
+    models = Models(cfg)
     try:
-        app = Guard(front(cfg, inference), token, cfg["hosts"], secure=bool(certificate))
+        app = Guard(front(cfg, models), token, cfg["hosts"], secure=bool(certificate))
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -56,10 +56,10 @@ def run(config: Any) -> None:
                 **certificate,
             )
         )
-        _say_where(cfg, listening, token, bool(certificate), inference)
+        _say_where(cfg, listening, token, bool(certificate), models)
         server.run(sockets=[listening])
     finally:
-        inference.close()
+        models.close()
 
 
 def _start_log(path: str) -> None:
@@ -69,6 +69,7 @@ def _start_log(path: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    log.disabled = False  # Hydra disables the loggers that it finds
 
 
 def _token(cfg: dict[str, Any]) -> str | None:
@@ -105,14 +106,14 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _say_where(
-    cfg: dict[str, Any], listening: socket.socket, token: str | None, is_safe: bool, inference: Inference
-) -> None:
+def _say_where(cfg: dict[str, Any], listening: socket.socket, token: str | None, is_safe: bool, models: Models) -> None:
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    model = inference.hello.model
+    model = models.loaded[models.first].hello.model
     log.info("%s of %s, on %s", model["name"], model["data"], model["engine"])
     say(f"{model['name']}, trained on {model['data']}: {', '.join(model['able'])}, on {model['engine']}.")
+    if others := len(models.all()) - 1:
+        say(f"And {others} more from {cfg['paths']['log_dir']}/runs, each loaded when it is asked for.")
     entry = f"?enter={token}" if token and cfg["token"] is None else ""  # of one that nobody knows yet
     say(f"{'https' if is_safe else 'http'}://{shown}:{port}/{entry}")
     if not is_safe and cfg["host"] not in HERE:

@@ -20,6 +20,13 @@ AUTO = "auto"  # a film is steadied by what comes later too, a camera by what wa
 METHODS: Mapping[str, Callable[[], Method]] = MappingProxyType(
     {AUTO: OneEuro, "kalman": partial(KalmanSmoother, lag=0), "one_euro": OneEuro, "none": Unsmoothed}
 )
+SAID = {
+    ALL: {"en": ALL, "zh": "全部"},
+    AUTO: {"en": AUTO, "zh": "自动"},
+    "kalman": {"en": "Kalman", "zh": "卡尔曼"},
+    "one_euro": {"en": "1 € filter", "zh": "1 € 滤波"},
+    "none": {"en": "none", "zh": "无"},
+}
 LAGGED = (AUTO, "kalman")
 Found = Mapping[str, np.ndarray]
 
@@ -36,8 +43,8 @@ class Web:
         self.channels, self.classes = int(facts.get("channels") or 3), list(facts["classes"])
         self.fields = (
             Number("min_score", {"en": "least score", "zh": "最低得分"}, 0, 1, 0.05, 0.5),
-            Choice("class", {"en": "class", "zh": "类别"}, (ALL, *self.classes), ALL),
-            Choice("smoothing", {"en": "steadying", "zh": "平滑"}, tuple(METHODS), AUTO),
+            Choice("class", {"en": "class", "zh": "类别"}, (ALL, *self.classes), ALL, SAID),
+            Choice("smoothing", {"en": "steadying", "zh": "平滑"}, tuple(METHODS), AUTO, SAID),
         )
 
     def read(self, body: bytes, options: Mapping[str, Any]) -> Picture:

@@ -16,6 +16,7 @@ from lightloom.predict.web import Answers, Choice, Field, Number, Predict
 
 FINEST = 256  # pixels of an overlay's long side
 YES, NO = "yes", "no"
+SAID = {YES: {"en": YES, "zh": "显示"}, NO: {"en": NO, "zh": "不显示"}}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ class Web(Square):
     def __init__(self, facts: Mapping[str, Any]) -> None:
         super().__init__(facts)
         if facts.get("looks"):
-            self.fields = (*self.fields, Choice("look", {"en": "where it looks", "zh": "关注区域"}, (NO, YES), NO))
+            self.fields = (
+                *self.fields,
+                Choice("look", {"en": "where it looks", "zh": "关注区域"}, (NO, YES), NO, SAID),
+            )
 
     def read(self, body: bytes, options: Mapping[str, Any]) -> Asked:
         return Asked(**vars(super().read(body, options)), looks=options.get("look") == YES)

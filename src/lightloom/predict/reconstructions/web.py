@@ -12,6 +12,7 @@ from lightloom.predict.pictures.square import Square
 from lightloom.predict.pictures.uploads import Picture, centre, png, to_float
 from lightloom.predict.web import Answers, Field, Predict
 
+CHINESE = MappingProxyType({"input": "输入", "reconstruction": "重建", "difference": "差异"})
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -32,8 +33,11 @@ class Web(Square):
 
     def say(self, item: Picture, found: Pair, options: Mapping[str, Any]) -> dict[str, Any]:
         seen, again = found
-        pictures = [("input 输入", seen), ("reconstruction 重建", again), ("difference 差异", np.abs(again - seen))]
+        pictures = {"input": seen, "reconstruction": again, "difference": np.abs(again - seen)}
         return {
-            "pictures": [{"name": name, "src": png(image)} for name, image in pictures],
+            "pictures": [
+                {"name": name, "words": {"en": name, "zh": CHINESE[name]}, "src": png(image)}
+                for name, image in pictures.items()
+            ],
             "figures": {"mse": round(float(np.square(again - seen).mean()), 6)},
         }

@@ -15,6 +15,11 @@ from lightloom.predict.web import Alone, Answers, Choice, Field, Number, Predict
 
 NEW, BETWEEN = "new", "between"
 ALL = "each in turn"
+SAID = {
+    NEW: {"en": NEW, "zh": "新图像"},
+    BETWEEN: {"en": "between two seeds", "zh": "两个种子之间"},
+    ALL: {"en": ALL, "zh": "依次每类"},
+}
 SLIDERS = 6  # latents that can be moved
 Latents = tuple[np.ndarray, ...]  # (N, Z), and labels (N,) of a model that makes images by class
 
@@ -35,7 +40,7 @@ class Web:
         fields: list[Field] = [
             Number("seed", {"en": "seed", "zh": "随机种子"}, 0, 9999, 1, 0),
             Number("count", {"en": "images", "zh": "图像数"}, 1, 64, 1, 16),
-            Choice("what_of", {"en": "what", "zh": "内容"}, (NEW, BETWEEN), NEW),
+            Choice("what_of", {"en": "what", "zh": "内容"}, (NEW, BETWEEN), NEW, SAID),
             Number("to_seed", {"en": "to the seed (between)", "zh": "目标种子（插值）"}, 0, 9999, 1, 1),
             Number("spread", {"en": "spread of the latents", "zh": "潜变量幅度"}, 0, 2, 0.05, 1),
         ]
@@ -43,7 +48,7 @@ class Web:
             fields.append(Number(f"z{i}", {"en": f"latent {i}, moved by", "zh": f"潜变量 {i} 偏移"}, -3, 3, 0.1, 0))
         self.classes = list(facts.get("classes") or ()) if facts.get("by_class") else []
         if self.classes:
-            fields.append(Choice("class", {"en": "class", "zh": "类别"}, (ALL, *map(str, self.classes)), ALL))
+            fields.append(Choice("class", {"en": "class", "zh": "类别"}, (ALL, *map(str, self.classes)), ALL, SAID))
         self.fields = tuple(fields)
 
     def read(self, body: bytes, options: Mapping[str, Any]) -> Latents:

@@ -19,7 +19,7 @@ const say = (panel, text, wrong = false) => {
 const errorText = (error) => told.errors[error.code] || error.message;
 
 function query(panel) {
-  const asked = new URLSearchParams({ what: panel.dataset.what });
+  const asked = new URLSearchParams({ model: told.model, what: panel.dataset.what });
   for (const field of panel.querySelectorAll("[data-field]")) asked.set(field.name, field.value);
   return asked;
 }
@@ -40,16 +40,23 @@ async function ask(path, options) {
 
 const drawers = {
   size: (answer, source) => (source ? [drawn(answer, source)] : []),
-  text: (answer) => [element("p", { className: "text", textContent: answer.text })],
+  text: (answer) => [element("p", { className: "text", textContent: answer.text || words.no_text })],
   bars: (answer) => [bars(answer.bars)],
   pictures: (answer) => [pictures(answer.pictures)],
-  figures: (answer) => [element("table", {}, ...Object.entries(answer.figures).map(([name, value]) => row([name, value])))],
+  figures: (answer) => [element("table", {}, ...Object.entries(answer.figures).map(([name, value]) => row([words[name] || name, value])))],
   boxes: (answer) => [answer.boxes.length ? boxTable(answer.boxes) : element("p", { textContent: words.nothing })],
 };
 
 function show(target, answer, source) {
+  const shown = source && !("size" in answer || "pictures" in answer) ? [preview(source)] : [];
   const parts = Object.entries(drawers).flatMap(([name, draw]) => (name in answer ? draw(answer, source) : []));
-  target.replaceChildren(...parts);
+  target.replaceChildren(...shown, ...parts);
+}
+
+function preview(source) { // of what was asked about, where the answer does not show it
+  const canvas = element("canvas", { width: source.width, height: source.height });
+  canvas.getContext("2d").drawImage(source, 0, 0);
+  return element("div", { className: "shown" }, canvas);
 }
 
 function row(cells, kind = "td") {
@@ -73,8 +80,10 @@ function bars(list) {
 }
 
 function pictures(list) {
-  const figures = list.map(({ name, src }) =>
-    element("figure", {}, element("img", { src, alt: name }), element("figcaption", { textContent: name })));
+  const figures = list.map(({ name, words, src }) => {
+    const text = words ? words[told.lang] : name;
+    return element("figure", {}, element("img", { src, alt: text }), element("figcaption", { textContent: text }));
+  });
   return element("div", { className: "small" }, ...figures);
 }
 
@@ -231,14 +240,14 @@ async function startCamera(panel, button) {
   }
   const video = element("video", { srcObject: stream, muted: true, playsInline: true });
   await video.play();
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/v1/live`);
+  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/v1/live?${new URLSearchParams({ model: told.model })}`);
   const canvas = element("canvas"), frame = element("canvas");
   panel.querySelector(".result").replaceChildren(canvas);
   const live = { stream, socket, times: [], number: 0, sent: 0, stopped: false };
   panel.live = live;
   button.textContent = words.stop;
   const options = () => {
-    const { what, ...rest } = Object.fromEntries(query(panel));
+    const { model, what, ...rest } = Object.fromEntries(query(panel));
     if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ what, options: rest }));
   };
   const send = () => {
@@ -329,4 +338,9 @@ for (const panel of document.querySelectorAll("[role=tabpanel]")) {
   const camera = panel.querySelector("[data-camera]");
   if (camera) camera.addEventListener("click", () => (panel.live ? stopCamera(panel) : startCamera(panel, camera)));
 }
+const models = document.querySelector(".models");
+if (models) models.addEventListener("change", () => {
+  document.querySelector("[role=tabpanel]:not([hidden]) .status").textContent = words.loading;
+  models.submit();
+});
 addEventListener("pagehide", () => document.querySelectorAll("[role=tabpanel]").forEach(stopCamera));
