@@ -33,7 +33,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/support")]
 from damaged import damaged  # noqa: E402
 from served import Server  # noqa: E402
 
-from lightloom.serve.measures import resident  # noqa: E402
+from lightloom.serve.inference import resident  # noqa: E402
 from lightloom.tracking.film import FilmWriter  # noqa: E402
 
 MEGA = 1e6

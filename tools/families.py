@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 PACKAGE = "src/lightloom"
-NEEDS = {"masks": ("boxes",)}  # a family that uses another's parts: it writes its boxes
+NEEDS = {"masks": ("boxes",), "gan": ("samples",), "autoencoders": ("samples",)}  # whose parts a family uses
 TEXTS = ("text", "language", "translation")
 FAMILIES = {
     "boxes": (
@@ -48,6 +48,25 @@ FAMILIES = {
         *(f"{PACKAGE}/exporting/graphs/rewards.py", f"{PACKAGE}/losses/preference.py"),
         *(f"{PACKAGE}/modules/preference_measures.py", f"{PACKAGE}/reporting/chapters/policies.py"),
         f"{PACKAGE}/reporting/templates/policy.html.jinja",
+        *("configs/tokens", "configs/reward", f"{PACKAGE}/data/tokens.py", f"{PACKAGE}/data/vocabulary.py"),
+        f"{PACKAGE}/ops/rewards.py",
+    ),
+    "samples": (
+        *(f"{PACKAGE}/predict/{kind}" for kind in ("reconstructions", "samples")),
+        *(f"{PACKAGE}/reporting/chapters/{kind}.py" for kind in ("reconstructions", "samples")),
+        *(f"{PACKAGE}/callbacks/samples/{name}.py" for name in ("by_class", "class_histogram", "filmstrip")),
+        *(f"{PACKAGE}/callbacks/samples/{name}.py" for name in ("generator_average", "interpolation", "neighbours")),
+        *(f"{PACKAGE}/callbacks/samples/quality.py", f"{PACKAGE}/callbacks/images/reconstructions.py"),
+        *(f"{PACKAGE}/metrics/extractors.py", f"{PACKAGE}/predict/classes/features.py"),
+        *("configs/extractor", "configs/predict/samples.yaml"),
+    ),
+    "targets": (
+        *(f"{PACKAGE}/{room}/targets" for room in ("data", "predict")),
+        *(f"{PACKAGE}/modules/targets.py", f"{PACKAGE}/reporting/chapters/targets.py"),
+    ),
+    "environments": (
+        *(f"{PACKAGE}/data/environments", f"{PACKAGE}/predict/episodes"),
+        *(f"{PACKAGE}/modules/environment_ppo.py", f"{PACKAGE}/reporting/chapters/environments.py"),
     ),
     "graphs": (
         *(f"{PACKAGE}/{room}/graphs" for room in ("data", "callbacks", "networks")),
@@ -64,7 +83,16 @@ FAMILIES = {
     "bolts": (f"{PACKAGE}/integrations/bolts*.py", "docs/lightning-bolts.md"),
     "sweeps": (f"{PACKAGE}/sweeps", "src/sweep.py", "configs/sweep.yaml", "configs/sweep", "docs/sweeps.md"),
     "export": (f"{PACKAGE}/exporting", "src/export.py", "configs/export.yaml", "docs/export.md"),
-    "serve": (f"{PACKAGE}/serve", "src/serve.py", "configs/serve.yaml", "docs/serving.md"),
+    "trackers": (f"{PACKAGE}/integrations/trackers.py",),
+    "serve": (
+        *(
+            f"{PACKAGE}/serve",
+            f"{PACKAGE}/predict/web.py",
+            f"{PACKAGE}/predict/*/web.py",
+            f"{PACKAGE}/predict/pictures",
+        ),
+        *("src/serve.py", "configs/serve.yaml", "docs/serve.md", "docs/on-a-small-cloud-server.md"),
+    ),
 }
 
 

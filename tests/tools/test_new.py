@@ -100,9 +100,12 @@ def test_families_choose_what_is_copied(tmp_path):
     done = new("birds", "--dir", str(tmp_path / "birds"), "--with", "images", HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
     left = tmp_path / "birds/src/birds"
-    assert [
-        n for n in ("data/boxes", "data/masks", "sweeps", "exporting", "modules/gan.py") if (left / n).exists()
-    ] == []
+    others = ("data/boxes", "data/masks", "data/tokens.py", "data/environments", "sweeps", "exporting", "serve")
+    others += ("modules/gan.py", "modules/targets.py", "modules/ppo.py", "predict/web.py", "predict/samples")
+    assert [name for name in others if (left / name).exists()] == []
+    assert not (tmp_path / "birds/configs/logger/wandb.yaml").exists()
+    sources = [*left.rglob("*.py"), *left.parent.glob("*.py")]
+    assert sum(len(path.read_text().splitlines()) for path in sources) < 21_000  # of 47,000
     assert (left / "reporting/chapters/classes.py").is_file()  # no file names it: it is found by its place
     found = [path.relative_to(left.parent) for path in left.rglob("*.py")]
     modules = sorted(".".join(path.with_suffix("").parts) for path in found if path.stem != "__init__")
