@@ -3,16 +3,19 @@
 import asyncio
 import base64
 import contextlib
+import importlib.util
 import io
 import json
 import os
 import re
 import signal
 import struct
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import commands
 import httpx
@@ -292,6 +295,27 @@ def test_label_studio_gets_boxes_in_its_form(server):
 )
 def test_what_label_studio_may_not_ask_is_refused(server, task, expected):
     assert code(server.client.post("/predict", json={"tasks": [{"data": task}]})) == expected
+
+
+def test_the_function_for_cvat_of_the_docs_gives_it_rectangles(server, monkeypatch):
+    """With what it calls of cvat-sdk 2.80, where that is not installed."""
+    if importlib.util.find_spec("cvat_sdk") is None:
+        sdk = ModuleType("cvat_sdk.auto_annotation")
+        sdk.DetectionFunctionSpec = lambda *, labels: SimpleNamespace(labels=labels)
+        sdk.label_spec = lambda name, id: {"name": name, "id": id}
+        sdk.rectangle = lambda label_id, points: {"label_id": label_id, "points": points, "type": "rectangle"}
+        monkeypatch.setitem(sys.modules, "cvat_sdk", ModuleType("cvat_sdk"))
+        monkeypatch.setitem(sys.modules, "cvat_sdk.auto_annotation", sdk)
+        sys.modules["cvat_sdk"].auto_annotation = sdk
+    page = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python cvat\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    given: dict = {}
+    exec(code.replace("http://127.0.0.1:8000", server.address).replace("Bearer ...", f"Bearer {TOKEN}"), given)
+    assert [label["name"] for label in given["spec"].labels] == ["light"]
+    image = Image.open(io.BytesIO(lit(20)))
+    (found,) = given["detect"](SimpleNamespace(conf_threshold=None), image)
+    assert (found["label_id"], str(found["type"]), found["points"]) == (0, "rectangle", [20.0, 0.0, 26.0, 6.0])
+    assert given["detect"](SimpleNamespace(conf_threshold=0.95), image) == []
 
 
 def test_pictures_are_fetched_from_label_studio_alone():
