@@ -1,9 +1,10 @@
 """Who is asked with whom, and who first."""
 
 import asyncio
+import time
 from collections import deque
 
-from lightloom.serve.inference import Inference, _Waiting
+from lightloom.serve.inference import LIVE, Inference, _Waiting
 from lightloom.serve.messages import Ended
 
 
@@ -26,6 +27,30 @@ def batches(*queues: list[_Waiting]) -> list[str]:
 
 def test_cameras_come_before_pictures_and_films():
     assert batches([waiting("a")], [waiting("b"), waiting("c")], [waiting("d")]) == ["a", "bc", "d"]
+
+
+def test_beside_a_camera_a_film_has_each_fourth_turn():
+    """The camera's next picture comes as soon as the last is answered; between them one of the film would fit."""
+    inference = Inference.__new__(Inference)
+    film = deque(waiting(str(i)) for i in range(9))
+    inference._queues, inference._pace = (deque([waiting("c")]), deque(), film), 0.05
+    order = ""
+    for _ in range(12):
+        if not (batch := inference._next()):  # held: the camera's next picture has come by then
+            inference._queues[LIVE].append(waiting("c"))
+            batch = inference._next()
+        order += "".join(one.ask.stream for one in batch)
+        inference._answered = time.monotonic()
+    assert order == "ccc0ccc1ccc2"
+
+
+def test_a_camera_that_is_slow_or_gone_holds_no_film():
+    inference = Inference.__new__(Inference)
+    inference._queues, inference._pace = (deque(), deque(), deque(map(waiting, "abc"))), 0.05
+    inference._answered = time.monotonic() - 0.2
+    assert [one.ask.stream for one in inference._next()] == ["a"]  # one, for the camera may come any time
+    inference._answered -= 1
+    assert [one.ask.stream for one in inference._next()] == ["b", "c"]
 
 
 def test_one_over_whom_the_process_died_is_asked_alone():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 import subprocess
@@ -29,6 +30,8 @@ LONGEST = 60.0  # seconds for a batch, after which the process is taken for stuc
 LOADING = 600.0  # seconds until the model is there
 AT_ONCE = 8  # inputs in a batch
 SLICE = 0.25  # seconds that a batch may take where inputs are slow: then whoever comes first is asked first
+TURNS = 3  # pictures of cameras for each of a film, while there are both
+HELD = 0.1  # seconds after a camera's answer in which its next picture is waited for before a film's
 STARTS = 3  # of a process that dies, within a minute
 
 
@@ -57,6 +60,8 @@ class Inference:
     cfg: Mapping[str, Any]
     most_waiting: int = 64
     counts: Counts = field(default_factory=Counts)
+    _answered = -math.inf  # when a camera was given its last answer
+    _turns = 0  # pictures of cameras since one of a film
 
     def __post_init__(self) -> None:
         self._queues: tuple[deque[_Waiting], ...] = (deque(), deque(), deque())
@@ -149,7 +154,8 @@ class Inference:
             batch = self._next()
             if not batch:
                 self._news.clear()
-                await self._news.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), HELD / 2 if self._queues[FILM] else None)
                 continue
             started = time.monotonic()
             answers = await asyncio.to_thread(self._exchange, [one.ask for one in batch])
@@ -157,6 +163,8 @@ class Inference:
                 await self._died(batch)
                 continue
             self._count(len(batch), time.monotonic() - started)
+            if any(isinstance(one.ask, Ask) and one.ask.stream and not one.ask.is_film for one in batch):
+                self._answered = time.monotonic()
             for one, answer in zip(batch, answers, strict=True):
                 if not one.answer.done():
                     one.answer.set_result(answer)
@@ -186,12 +194,23 @@ class Inference:
                 self._process.wait()
 
     def _next(self) -> list[_Waiting]:
-        """The next batch: of the first queue in which anyone still waits."""
-        return next(filter(None, map(self._first_of, self._queues)), [])
+        """The next batch: of the first queue in which anyone still waits.
 
-    def _first_of(self, queue: deque[_Waiting]) -> list[_Waiting]:
+        Beside a camera a film is asked about one picture at a time, and not while the camera's next is to be expected,
+        unless that had its turns: a camera hardly notices a film, and the film goes on.
+        """
+        for rank, queue in enumerate(self._queues):
+            since = time.monotonic() - self._answered
+            if rank == FILM and since < HELD and self._turns < TURNS:
+                return []
+            if batch := self._first_of(queue, 1 if rank == FILM and since < 1 else AT_ONCE):
+                self._turns = 0 if rank == FILM else self._turns + (rank == LIVE)
+                return batch
+        return []
+
+    def _first_of(self, queue: deque[_Waiting], at_once: int) -> list[_Waiting]:
         """Whoever has left is left out; one over whom the process has died is asked alone."""
-        most = min(max(int(SLICE / max(self._pace, 1e-3)), 1), AT_ONCE)
+        most = min(max(int(SLICE / max(self._pace, 1e-3)), 1), at_once)
         batch: list[_Waiting] = []
         while queue and len(batch) < most and not (batch and (queue[0].alone or batch[-1].alone)):
             if not (one := queue.popleft()).answer.cancelled():
