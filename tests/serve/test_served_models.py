@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ class Fake:
 
     started: ClassVar[list[str]] = []
     ended: ClassVar[list[str]] = []
+    fault: ClassVar[Exception] = UserError("/a/path: it cannot be served")
 
     def __init__(self, cfg, most_waiting):
         self.name, self.counts, self.memory, self.is_alive = Path(cfg["ckpt_path"]).name, Counts(inputs=1), SIZE, True
@@ -31,7 +33,7 @@ class Fake:
     def start(self):
         self.started.append(self.name)
         if self.name == "broken":
-            raise UserError("/a/path: it cannot be served")
+            raise self.fault
         self.hello = Hello({"name": self.name, "able": {}}, {})
 
     async def work(self):
@@ -43,7 +45,8 @@ class Fake:
     def close(self):
         self.ended.append(self.name)
 
-    kill = close
+    def kill(self):
+        """As `close`, which follows it."""
 
 
 @pytest.fixture
@@ -89,11 +92,13 @@ def test_the_newest_is_first_and_loaded_and_all_are_told(runs):
     assert models.all()["deep/b"]["loaded"]
 
 
-def test_a_run_that_cannot_be_served_is_passed_over(runs):
+@pytest.mark.parametrize("fault", [UserError("/a/path: it cannot be served"), RuntimeError("it cannot be served: bug")])
+def test_a_run_that_cannot_be_served_is_passed_over(runs, fault, monkeypatch):
+    monkeypatch.setattr(Fake, "fault", fault)
     models = runs("a", "broken")
     assert (models.first, list(models.all())) == ("a", ["a"])
     Path(models.cfg["paths"]["log_dir"], "runs/a/checkpoints/last.ckpt").unlink()
-    with pytest.raises(UserError, match="it cannot be served"):
+    with pytest.raises(type(fault), match="it cannot be served"):
         Models(models.cfg, Fake)
 
 
@@ -141,10 +146,39 @@ def test_many_who_ask_for_one_load_it_once(runs):
     assert Fake.started == ["b", "a"]
 
 
+def test_two_who_ask_for_two_models_are_both_told_where_there_is_room_for_one(runs, monkeypatch):
+    """Each is answered or refused: neither loads what the other lets go of, for ever."""
+    models = runs("a", "b", "c", most_memory=1)
+    begin = Fake.start
+    monkeypatch.setattr(Fake, "start", lambda self: (time.sleep(0.1), begin(self)))
+
+    async def one(name: str) -> str:
+        try:
+            async with models.using(name):
+                return "answered"
+        except Refused as refused:
+            return refused.name
+
+    async def ask() -> list[str]:
+        models.begin()
+        return await asyncio.wait_for(asyncio.gather(one("a"), one("b"), one("none")), 5)
+
+    assert asyncio.run(ask()) == ["answered", "no_room", "no_such_model"]
+    assert not models._users  # a name that nobody has is not kept
+
+
 @pytest.mark.parametrize("name", ["../runs/a", "/etc", "a/", "A", "a\0"])
 def test_a_name_is_looked_up_and_never_a_path(runs, name):
     with pytest.raises(Refused, match="no such model"):
         used(runs("a"), name)
+
+
+@pytest.mark.parametrize("figure", ["NaN", "Infinity", "null", '"a word"'])
+def test_what_a_run_came_to_is_told_as_json_has_numbers(runs, figure, tmp_path):
+    models = runs("a", "b")
+    (tmp_path / "runs/a/results.json").write_text(f'{{"test/acc": 0.5, "test/loss": {figure}}}')
+    (tmp_path / "runs/a/config.yaml").touch()
+    assert models.all()["a"]["figures"] == {"test/acc": 0.5}
 
 
 def test_one_that_fails_later_says_no_path_and_is_told_no_more(runs):

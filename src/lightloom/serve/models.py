@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
@@ -35,7 +36,7 @@ class Models:
     def __init__(self, cfg: Mapping[str, Any], start: Callable[..., Inference] = Inference) -> None:
         self.cfg, self.start = cfg, start
         self.most_memory = int((cfg["most_memory"] or _memory() / 2e9) * 1e9)
-        self.loaded: dict[str, Inference] = {}  # least recently used first
+        self.loaded: OrderedDict[str, Inference] = OrderedDict()  # least recently used first
         self._runs = not (cfg["ckpt_path"] or cfg.get("model"))
         self._refused: set[str] = set()
         self._users: Counter[str] = Counter()
@@ -56,7 +57,8 @@ class Models:
         return {name: {"id": name, **one, **self._told(name)} for name, one in about.items()}
 
     def _told(self, name: str) -> About:
-        return {**(self.loaded[name].hello.model if name in self.loaded else {}), "loaded": name in self.loaded}
+        inference = self.loaded.get(name)
+        return {**(inference.hello.model if inference else {}), "loaded": inference is not None}
 
     def _folders(self) -> dict[str, Path]:
         runs = Path(self.cfg["paths"]["log_dir"], "runs")
@@ -76,7 +78,7 @@ class Models:
             inference = self._of(folder)
             try:
                 inference.start()
-            except UserError as problem:
+            except (UserError, RuntimeError) as problem:
                 say(f"{name} is not served: {problem}")
                 self._refused.add(name)
                 error = error or problem
@@ -96,14 +98,16 @@ class Models:
     async def using(self, name: str | None = None) -> AsyncIterator[Inference]:
         """The model of this name, or the first: loaded, and not let go for so long. Refused where that cannot be."""
         name = name or self.first
-        while name not in self.loaded:
-            await self._load(name)
-        inference = self.loaded[name] = self.loaded.pop(name)  # the last that is let go
-        self._users[name] += 1
+        self._users[name] += 1  # who waits for it too, or two would let go of each other's for ever
         try:
-            yield inference
+            while name not in self.loaded:
+                await self._load(name)
+            self.loaded.move_to_end(name)  # the last that is let go
+            yield self.loaded[name]
         finally:
             self._users[name] -= 1
+            if not self._users[name]:
+                del self._users[name]
 
     async def _load(self, name: str) -> None:
         """Once for all who wait for it."""
@@ -120,11 +124,13 @@ class Models:
 
     async def _enter(self, name: str, folder: Path) -> None:
         async with self._turn:  # one after another, so that what each takes is known
+            if self._closing:
+                raise Refused(503, "closing", "The server is closing.")
             await self._make_room()
             inference = self._starting[name] = self._of(folder)
             try:
                 await asyncio.to_thread(inference.start)
-            except UserError as error:
+            except (UserError, RuntimeError) as error:
                 log.warning("%s is not served: %s", name, error)
                 self._refused.add(name)
                 raise Refused(422, "not_served", "This model cannot be served; the server's log says why.") from error
@@ -150,6 +156,7 @@ class Models:
         inference = self.loaded.pop(name)
         self._work.pop(name).cancel()
         self._gone = _sum(self._gone, inference.counts)
+        inference.kill()  # nor started anew, where it has just died
         await asyncio.to_thread(inference.close)
 
     # --- all of them
@@ -222,6 +229,7 @@ def _about(folder: Path, changed: float) -> About:
     data = config.get("data")
     told = {"name": config.get("run_name"), "task": config.get("task")}
     told["data"] = data.get("name") if isinstance(data, dict) else None
-    figures = {name: round(value, 4) for name, value in run_dir.figures(folder).items() if name.startswith("test/")}
+    found = {name: value for name, value in run_dir.figures(folder).items() if name.startswith("test/")}
+    figures = {name: round(value, 4) for name, value in found.items() if value is not None and math.isfinite(value)}
     kept = dict(sorted(figures.items())[:FIGURES])
     return {**{name: str(text or "")[:SHOWN] for name, text in told.items()}, "since": changed, "figures": kept}
