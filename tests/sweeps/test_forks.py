@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -18,9 +21,10 @@ LIMIT = 120  # seconds
 LOOKS = """
 import atexit, json, multiprocessing, os, signal, sys
 atexit.register(print, "at exit")
-handlers = {int(n): repr(signal.getsignal(n)).partition(" at ")[0] for n in (1, 2, 15)}
+handlers = {int(n): repr(signal.getsignal(n)).partition(" at ")[0] for n in (1, 2, 10, 15)}
 print(json.dumps({
     "name": __name__, "arguments": sys.argv, "folder": os.getcwd(), "nothing to read": sys.stdin.read(),
+    "input": os.readlink("/proc/self/fd/0"), "blocked": [*map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))],
     "variables": {k: v for k, v in os.environ.items() if k not in ("LIGHTLOOM_SWEEP", "LC_CTYPE")},
     "handlers": handlers, "workers": multiprocessing.get_start_method(),
     "daemon": multiprocessing.current_process().daemon,
@@ -28,6 +32,17 @@ print(json.dumps({
 }))
 """
 WAYS = ("forked", "new")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[forkserver.ForkServer]:
+    """A server of these tests alone, which the sweeps' own code starts: not that of other tests' commands."""
+    own = forkserver.ForkServer()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ensure_running", "connect_to_new_process", "set_forkserver_preload"):
+            patch.setattr(forkserver, name, getattr(own, name))
+        yield own
+    own._stop()
 
 
 def started(way: str, folder: Path, code: str, *options: str) -> LocalJob:
@@ -92,6 +107,18 @@ def test_it_and_its_children_are_told_to_end(tmp_path):
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGTERM])
+def test_what_a_whole_group_is_told_does_not_end_the_server(number, server, tmp_path):
+    """Or nobody would know how its forks end, nor that they go on."""
+    code = "import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\ntime.sleep(0.5)\nsys.exit(3)"
+    job = started("forked", tmp_path, code, str(tmp_path / "begun"))
+    while not (tmp_path / "begun").exists():
+        assert job.poll() is None
+        time.sleep(0.01)
+    os.kill(server._forkserver_pid, number)
+    assert ended(job) == 3
+
+
 def _lives(pid: int) -> bool:
     """As something else than a process that nobody has asked for its exit code."""
     try:
@@ -101,7 +128,10 @@ def _lives(pid: int) -> bool:
 
 
 def test_the_server_has_computed_nothing(tmp_path):
-    """No device was begun and no thread was started, which a fork would not have."""
-    code = "import threading, torch\nprint(torch.cuda.is_initialized(), threading.active_count())"
+    """No device was begun, nor looked for, and no thread was started, which a fork would not have."""
+    code = (
+        "import threading, torch\n"
+        "print(torch.cuda.is_initialized() or torch.cuda._is_in_bad_fork(), threading.active_count())"
+    )
     assert ended(started("forked", tmp_path, code)) == 0
     assert (tmp_path / "forked" / OUTPUT).read_text() == "False 1\n"

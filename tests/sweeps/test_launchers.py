@@ -72,6 +72,15 @@ def test_a_local_job_ends_when_told(tmp_path):
     assert ended(job) == -15
 
 
+@pytest.mark.parametrize("fault", [EOFError, ConnectionRefusedError])
+def test_where_the_server_of_forks_dies_a_job_is_a_new_python(fault, tmp_path, monkeypatch):
+    def dies(*given):
+        raise fault
+
+    monkeypatch.setattr(launchers.forks, "start", dies)
+    assert ended(Local([], None, 1).start(["raise SystemExit(7)"], tmp_path, 0)) == 7
+
+
 def test_a_prefix_that_is_no_program_is_named(tmp_path):
     with pytest.raises(UserError, match=r"sweep.prefix=\['nicer'\]: there is no program nicer"):
         Local(["nicer"], None, 1).start([], tmp_path, 0)

@@ -78,7 +78,8 @@ class Local:
         run.mkdir(parents=True, exist_ok=True)
         command = train_command(options, self.prefix)
         if forks.POSSIBLE and not self.prefix and not self.gpus:
-            return LocalJob(forks.start(command, environment, run / OUTPUT, self.alive))
+            with contextlib.suppress(EOFError, OSError):  # the server has died: it is begun with the next
+                return LocalJob(forks.start(command, environment, run / OUTPUT, self.alive))
         return LocalJob(self._process(command, environment, run / OUTPUT))
 
     def _process(self, command: Sequence[str], environment: Mapping[str, str], path: Path) -> subprocess.Popen:
