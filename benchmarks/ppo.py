@@ -154,7 +154,7 @@ def frontier(args: argparse.Namespace) -> None:
 
 
 def others(args: argparse.Namespace) -> None:
-    """Of the first validation batch, as the frontier's."""
+    """Of the first validation batch, as the frontier's; what is possible, of its first 32 prompts."""
     module, data = begun(args, *shakespeare())
     network, length, reserved = module.network.eval(), module.answer_length, data.reserved
     prompts, starts, _ = next(iter(data.val_dataloader()))
