@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -22,9 +23,12 @@ TASKS = sorted(path.stem for path in (ROOT / "configs/task").glob("*.yaml"))
 def rhythms() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ROOT / "benchmarks")
-        found = importlib.import_module("attacks.rhythms")
+        found, log = importlib.import_module("attacks.rhythms"), logging.getLogger("lightloom")
+        read, level = found.readers.read_digits, log.level
         found.prepared()
         yield found
+        found.readers.read_digits = read
+        log.setLevel(level)
 
 
 @pytest.mark.slow  # a second or two each; the networks of timm take some more
