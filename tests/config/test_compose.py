@@ -180,7 +180,7 @@ def test_each_value_of_a_sweep_is_checked(line):
 
 
 @pytest.mark.slow
-def test_a_sweep_over_everything_is_checked_one_choice_at_a_time():
+def test_a_sweep_over_three_groups_is_checked_one_choice_at_a_time():
     """Not all combinations, but each name once, and the last of each group too."""
     overrides = [f"{group}={','.join(names(group)[:6])}" for group in ("data", "trainer", "debug")]
     wrong = [*overrides[:2], overrides[2] + ",nothing", "trainer.max_epochs=0"]

@@ -28,7 +28,8 @@ class KeyedDropout(nn.Dropout):
     """nn.Dropout whose mask is a function of the samples' keys, int64 (B,), where there are some: see `keyed_dropout`.
 
     The same rate, to 2^-17, and scale. stream: of the keys, one for each layer of a network. Without keys, or of what
-    is not one row (B, ...) for each, it is nn.Dropout.
+    is not one row (B, ...) for each, it is nn.Dropout. A forward that is repeated for its gradient (torch's activation
+    checkpointing) would count as another call and draw another mask: none here does so.
     """
 
     def __init__(self, p: float, inplace: bool = False, stream: int = 0) -> None:
