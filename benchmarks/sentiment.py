@@ -1,6 +1,7 @@
 """Texts: classifiers of rt-polarity beside each other, a task that needs order, and how far gradients reach.
 
-    python benchmarks/sentiment.py table [--data rt_polarity] [--seeds 3] [--epochs 5] [--models ...] [--options ...]
+    python benchmarks/sentiment.py table [--data rt_polarity] [--seeds 3] [--begin 0] [--epochs 5] [--models ...]
+                                         [--options ...]
     python benchmarks/sentiment.py adding [--lengths 10 50 100] [--steps 2000] [--cells rnn lstm gru]
     python benchmarks/sentiment.py gradients [--seeds 20]
 
@@ -37,6 +38,7 @@ def main() -> None:
     table.add_argument("--data", default="rt_polarity")
     table.add_argument("--seeds", type=int, default=3)
     table.add_argument("--epochs", type=int, default=5)
+    table.add_argument("--begin", type=int, default=0, help="the first seed")
     table.add_argument("--models", nargs="+", default=MODELS)
     table.add_argument("--options", nargs="+", default=[])
     adding = commands.add_parser("adding")
@@ -54,7 +56,7 @@ def main() -> None:
 def measure_table(args: argparse.Namespace) -> None:
     """Print each training as it ends, then the table."""
     found: dict[str, list[tuple[float, float, int]]] = {}
-    for seed in range(args.seeds):
+    for seed in range(args.begin, args.begin + args.seeds):
         for model in args.models:
             found.setdefault(model, []).append(one := trained(model, args, seed))
             print(f"seed {seed}, {model}: {100 * one[0]:.1f} %, {one[1]:.0f} s", flush=True)
