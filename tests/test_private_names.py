@@ -15,6 +15,7 @@ HOMES = (  # each says which versions its names were seen in, and what happens o
     "lightloom/engine/lightning_internals.py",
     "lightloom/config/hydra_internals.py",
     "lightloom/ops/torch_internals.py",
+    "lightloom/core/python_internals.py",
     "lightloom/integrations/",
 )
 DOCUMENTED = {  # names that begin with an underscore and are public all the same

@@ -143,7 +143,7 @@ ALLOWED = {  # file:function, and why it may wait as long as it does
     "serve/inference.py:start": "polled before, with a deadline",
     "serve/inference.py:_exchange": "polled before, with a deadline",
     "serve/inference.py:close": "killed before",
-    "serve/worker.py:main": "of the front, with which this process ends",
+    "serve/worker.py:_serve": "of the front, with which this process ends",
 }
 
 

@@ -39,7 +39,7 @@ LAST = "checkpoints/last.ckpt"
 @functools.cache
 def composed(folder: Path, name: str) -> DictConfig:
     cfg = config.without_hydra(compose(*RUNS[name], *OPTIONS, f"paths.output_dir={folder}"))
-    cfg.overrides = list(RUNS[name])
+    cfg.overrides, cfg.choices = list(RUNS[name]), {}
     return cfg
 
 

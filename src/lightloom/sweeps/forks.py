@@ -5,7 +5,6 @@ The server only imports. Nothing is computed in it and no device is touched, so 
 
 from __future__ import annotations
 
-import atexit
 import multiprocessing
 import os
 import runpy
@@ -19,6 +18,7 @@ from typing import Any
 
 import lightloom
 from lightloom.core import run_dir, watchdog
+from lightloom.core.python_internals import run_exit_functions
 
 POSSIBLE = sys.platform == "linux"  # elsewhere the system's own libraries do not bear a fork
 LIBRARIES = ("torch.utils.tensorboard", "lightloom.cli.launch", "lightloom.engine.preflight", "lightloom.engine.train")
@@ -86,4 +86,4 @@ class _Start:
         try:
             runpy.run_path(self.command[0], run_name="__main__")
         finally:
-            atexit._run_exitfuncs()  # which a process of multiprocessing leaves out
+            run_exit_functions()
