@@ -113,21 +113,20 @@ class Models:
         """Once for all who wait for it."""
         if self._closing:
             raise Refused(503, "closing", "The server is closing.")
-        if name not in self._waited:
-            folders = await asyncio.to_thread(self._folders)
-            if name not in folders:
-                raise Refused(404, "no_such_model", "There is no such model; /api/v1/models lists them.")
-            if name not in self._waited:
-                self._waited[name] = asyncio.create_task(self._enter(name, folders[name]))
-                self._waited[name].add_done_callback(lambda task: self._waited.pop(name, None))
+        if name not in self._waited:  # nothing is awaited before it is there, so nobody begins a second one
+            self._waited[name] = asyncio.create_task(self._enter(name))
+            self._waited[name].add_done_callback(lambda task: self._waited.pop(name, None))
         await asyncio.shield(self._waited[name])
 
-    async def _enter(self, name: str, folder: Path) -> None:
+    async def _enter(self, name: str) -> None:
+        folders = await asyncio.to_thread(self._folders)
+        if name not in folders:
+            raise Refused(404, "no_such_model", "There is no such model; /api/v1/models lists them.")
         async with self._turn:  # one after another, so that what each takes is known
             if self._closing:
                 raise Refused(503, "closing", "The server is closing.")
             await self._make_room()
-            inference = self._starting[name] = self._of(folder)
+            inference = self._starting[name] = self._of(folders[name])
             try:
                 await asyncio.to_thread(inference.start)
             except (UserError, RuntimeError) as error:
