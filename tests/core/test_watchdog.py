@@ -137,7 +137,7 @@ ALLOWED = {  # file:function, and why it may wait as long as it does
     "engine/train.py:close": "of the process group, which has the deadline trainer.strategy.timeout",
     "tracking/film.py:write": "opened to be written",
     "serve/film.py:main": "of the front, with which this process ends",
-    "serve/film.py:ask": "a thread of its own, which ends with its process",
+    "serve/film.py:read_ahead": "a thread of its own, which ends with its process",
     "serve/film.py:_write": "of the front, with which this process ends",
     "serve/films.py:_received": "a thread of the event loop; the process is killed where its film is given up",
     "serve/inference.py:start": "polled before, with a deadline",

@@ -199,6 +199,14 @@ def test_a_record_that_names_no_file_of_a_group_chooses_nothing(told, record):
         as_it_was(["experiment=mine"], folder, "train", str(own))
 
 
+@pytest.mark.parametrize("record", ['{"a=b": "c"}', '{"model": "crnn,lenet"}', "[]", "{"])
+def test_a_damaged_record_is_no_worse_than_none(record, run):
+    folder, own = run
+    (own / "experiment/mine.yaml").unlink()
+    (folder / "choices.json").write_text(record)
+    assert same(folder, own, as_it_was(LINES, folder, "train", str(own)))
+
+
 @pytest.mark.parametrize("script", ["eval", "predict", "export"])
 @pytest.mark.parametrize("option", ["ckpt_path=no/such/run", "input=photoz"])
 def test_a_path_that_is_not_there_is_refused_before_anything_is_loaded(script, option, tmp_path, monkeypatch):

@@ -191,6 +191,14 @@ def test_one_that_fails_later_says_no_path_and_is_told_no_more(runs):
     assert list(models.all()) == ["a"]
 
 
+def test_one_that_failed_is_offered_again_once_it_has_another_checkpoint(runs, tmp_path):
+    models = runs("broken", "a")
+    with pytest.raises(Refused):
+        used(models, "broken")
+    os.utime(tmp_path / "runs/broken/checkpoints/last.ckpt", (2e9, 2e9))
+    assert "broken" in models.all()
+
+
 def test_a_server_of_all_runs(tmp_path):
     """Two are trained, one is loaded when it is asked for: 30 s, most of them until torch is there."""
     small = ["data=digits", "trainer.max_steps=1", "trainer.limit_val_batches=1", "test=false", "preflight=false"]

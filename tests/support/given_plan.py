@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,21 @@ import optuna
 from lightloom.core import lock
 from lightloom.sweeps import plan as plans
 from lightloom.sweeps import search
-from lightloom.sweeps.launchers import OUTPUT, Launcher
+from lightloom.sweeps.launchers import OUTPUT, Job, Launcher
 from lightloom.sweeps.plan import Plan
 
 TINY = ("model=mlp", "model.network.hidden=[8]", "trainer=cpu", "logger=csv", "data.eval_batch_size=400")
+LIMIT = 120  # seconds for a job
 SHORT = (*TINY, "trainer.max_epochs=1", "trainer.limit_train_batches=2")
+
+
+def ended(job: Job) -> int:
+    """The exit code of a job that ends."""
+    deadline = time.monotonic() + LIMIT
+    while (code := job.poll()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return code
 
 
 def plan(folder: Path, *arguments: str) -> Plan:

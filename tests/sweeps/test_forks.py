@@ -12,12 +12,12 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
+from given_plan import LIMIT, ended
 
 from lightloom.sweeps import forks, launchers
 from lightloom.sweeps.launchers import OUTPUT, Local, LocalJob
 
 pytestmark = pytest.mark.skipif(not forks.POSSIBLE, reason="trials are forked on Linux only")
-LIMIT = 120  # seconds
 LOOKS = """
 import atexit, json, multiprocessing, os, signal, sys
 atexit.register(print, "at exit")
@@ -58,14 +58,6 @@ def started(way: str, folder: Path, code: str, *options: str) -> LocalJob:
     if way == "forked":
         return LocalJob(forks.start(command, environment, run / OUTPUT, local.alive))
     return LocalJob(local._process(command, environment, run / OUTPUT))
-
-
-def ended(job: LocalJob) -> int:
-    deadline = time.monotonic() + LIMIT
-    while (code := job.poll()) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return code
 
 
 def test_it_finds_what_a_new_process_finds(tmp_path):

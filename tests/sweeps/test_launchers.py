@@ -7,14 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
-from given_plan import TINY, plan
+from given_plan import LIMIT, TINY, ended, plan
 
 from lightloom.core import errors
 from lightloom.core.errors import UserError
 from lightloom.sweeps import launchers
-from lightloom.sweeps.launchers import Job, Local, Submitit, build
+from lightloom.sweeps.launchers import Local, Submitit, build
 
-LIMIT = 60  # seconds
 WRITES = "import os, sys; from pathlib import Path; Path(sys.argv[1], 'seen').write_text(repr(dict(os.environ)))"
 WORKER_ENDS = """import os, signal, sys, time; from pathlib import Path
 if Path(sys.argv[1], 'begun').exists(): sys.exit(7)
@@ -32,14 +31,6 @@ def _scripts(monkeypatch, tmp_path):
         return [*prefix, sys.executable, str(script), *options[1:]]
 
     monkeypatch.setattr(launchers, "train_command", command)
-
-
-def ended(job: Job) -> int:
-    deadline = time.monotonic() + LIMIT
-    while (code := job.poll()) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return code
 
 
 def wait_for(path: Path) -> None:

@@ -43,11 +43,13 @@ def as_it_was(lines: list[str], run: Path, config_name: str, config_dir: str | N
     then = read_yaml(run / run_dir.CONFIG, MOST_CONFIG)
     if not isinstance(then, dict) or _says_the_same(lines, then, config_name, config_dir):
         return lines
-    typed = [o for o in parsed if _is_there(o, config_dir) and o not in experiments]
-    now, groups = None, [str(o.input_line) for o in typed]
-    with suppress(UserError, HydraException, OmegaConfBaseException):
-        groups = _chosen_too(groups, run_dir.recorded_choices(run), config_name, config_dir)
-        now = compose.compose(config_name, groups, config_dir)
+    typed = [str(o.input_line) for o in parsed if _is_there(o, config_dir) and o not in experiments]
+    now, groups = None, typed
+    for recorded in (lambda: run_dir.recorded_choices(run), dict):  # without a record that is damaged
+        with suppress(UserError, HydraException, OmegaConfBaseException):
+            groups = _chosen_too(typed, recorded(), config_name, config_dir)
+            now = compose.compose(config_name, groups, config_dir)
+            break
     if now is None or now.task != then.get("task"):
         raise UserError(
             f"{run}: its {experiments[0].input_line} is not what it was, and chose a model for {then.get('task')}, "

@@ -101,6 +101,7 @@ def _add_handlers(app: FastAPI, measures: Measures) -> None:
 
     @app.middleware("http")
     async def counted(request: Request, call_next: Any) -> Response:
+        """Its status and its seconds, by the route's pattern and not by the path that was asked for."""
         started = time.monotonic()
         try:
             response: Response = await call_next(request)
@@ -195,6 +196,7 @@ def _add_label_studio(app: FastAPI, models: Models, budget: Budget, home: str | 
 
     @app.post("/predict", summary="Label Studio: predictions for its tasks")
     async def tasks(request: Request) -> dict[str, Any]:
+        """A prediction for each task of the request, in order, in the terms of the project's controls."""
         results = []
         with budget.share() as sizes:
             given, controls = label_studio.read(await picture(request, budget, sizes))

@@ -54,7 +54,8 @@ def _work(front: Connection, source: Path, folder: Path) -> str | None:
     waiting: deque[tuple[np.ndarray, float]] = deque()
     free, fault = threading.Semaphore(AHEAD), list[BaseException]()
 
-    def ask() -> None:
+    def read_ahead() -> None:
+        """Send the film's frames to the front, at most AHEAD more than were written, and then that it was the last."""
         try:
             before = 0.0
             for frame in reader:
@@ -69,7 +70,7 @@ def _work(front: Connection, source: Path, folder: Path) -> str | None:
             fault.append(error)
         front.send(("last", None))
 
-    asking = threading.Thread(target=ask, daemon=True)
+    asking = threading.Thread(target=read_ahead, daemon=True)
     asking.start()
     count = _write(front, reader, waiting, free, folder)
     if not count:

@@ -19,7 +19,7 @@ from lightloom.core.documents import MOST_CONFIG, read_yaml
 from lightloom.core.errors import UserError
 from lightloom.core.screen import say
 from lightloom.predict.web import Refused
-from lightloom.serve.inference import Counts, Inference
+from lightloom.serve.inference import FILM, LIVE, PICTURE, Counts, Inference
 
 log = logging.getLogger("lightloom")
 SHOWN, FIGURES = 100, 6  # characters of a text, and figures of a run that are told
@@ -38,7 +38,7 @@ class Models:
         self.most_memory = int((cfg["most_memory"] or _memory() / 2e9) * 1e9)
         self.loaded: OrderedDict[str, Inference] = OrderedDict()  # least recently used first
         self._runs = not (cfg["ckpt_path"] or cfg.get("model"))
-        self._refused: set[str] = set()
+        self._refused: dict[str, float] = {}  # what could not be served, as it was then
         self._users: Counter[str] = Counter()
         self._starting: dict[str, Inference] = {}
         self._waited: dict[str, asyncio.Task[None]] = {}
@@ -64,7 +64,7 @@ class Models:
         runs = Path(self.cfg["paths"]["log_dir"], "runs")
         found = run_dir.trained(runs) if self._runs else []
         named = {folder.relative_to(runs).as_posix(): folder for folder in found}
-        return {name: folder for name, folder in named.items() if name not in self._refused}
+        return {name: folder for name, folder in named.items() if self._refused.get(name) != _changed(folder)}
 
     def _load_first(self) -> str:
         """The newest run that can be served, or the model that was named. UserError where there is none."""
@@ -80,7 +80,7 @@ class Models:
                 inference.start()
             except (UserError, RuntimeError) as problem:
                 say(f"{name} is not served: {problem}")
-                self._refused.add(name)
+                self._refused[name] = _changed(folder)
                 error = error or problem
                 continue
             self.loaded[name] = inference
@@ -131,7 +131,7 @@ class Models:
                 await asyncio.to_thread(inference.start)
             except (UserError, RuntimeError) as error:
                 log.warning("%s is not served: %s", name, error)
-                self._refused.add(name)
+                self._refused[name] = _changed(folders[name])
                 raise Refused(422, "not_served", "This model cannot be served; the server's log says why.") from error
             finally:
                 del self._starting[name]
@@ -195,11 +195,8 @@ class Models:
 
     def waiting(self) -> tuple[int, ...]:
         """How many wait: of live pictures, pictures, films'."""
-        return tuple(map(sum, zip(*(inference.waiting() for inference in self.loaded.values()), strict=True))) or (
-            0,
-            0,
-            0,
-        )
+        each = [inference.waiting() for inference in self.loaded.values()]
+        return tuple(sum(one[rank] for one in each) for rank in (LIVE, PICTURE, FILM))
 
 
 def _sum(*counts: Counts) -> Counts:

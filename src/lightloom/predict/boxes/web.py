@@ -63,6 +63,9 @@ class Web:
         return LightTrack(least, LOW, METHODS[smoothing]())
 
     def say(self, item: Picture, found: Found, options: Mapping[str, Any]) -> dict[str, Any]:
+        """size: width and height in pixels. boxes: [x1, y1, x2, y2] in pixels of the picture as it came, the surest
+        first, with name, score in [0, 1] and, where they are followed, id; of the class and score that are asked for.
+        """
         scale = np.tile(item.scale, 2)
         ids = found.get("ids")
         rows = []

@@ -52,6 +52,9 @@ class Web:
         self.fields = tuple(fields)
 
     def read(self, body: bytes, options: Mapping[str, Any]) -> Latents:
+        """Latents float32 (count, size): of a seed, or on the way between two, spread and moved as the sliders say;
+        and, of a model by class, labels int64 (count,): of one class, or of all in turn.
+        """
         seed, count = int(options["seed"]), int(options["count"])
         if options["what_of"] == NEW:
             z = latents(seed, count, self.size)
