@@ -31,7 +31,7 @@ test: $(READY)  ## Run the tests
 test-lightning-loop: export LIGHTLOOM_LOOP = lightning
 test-lightning-loop: test  ## Run the tests under Lightning's own training loop, as CI does each night
 
-test-fast: $(READY)  ## Run some cases of the tests that start no process and train nothing, in 90 seconds
+test-fast: $(READY)  ## Run some cases of the tests that start no process and train nothing, in two to three minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --fast --numprocesses auto --maxprocesses 4 --dist worksteal
 
 coverage: $(READY)  ## Run the tests and report the lines that none of them reaches, in logs/coverage
