@@ -44,6 +44,11 @@ _NAMED = _settings(ROOT).get("packages") if PROJECT else None
 OWN_PACKAGES = tuple(n for n in map(str, _NAMED if isinstance(_NAMED, list) else ()) if (ROOT / "src" / n).is_dir())
 
 
+def search_path(source: Path | str = PACKAGE.parent) -> str:
+    """PYTHONPATH of a process that looks here first: in this lightloom, which need not be the one that is installed."""
+    return os.pathsep.join(filter(None, (str(source), variable("PYTHONPATH"))))
+
+
 def spoken(command: str) -> str:
     """How a command is called here: `python src/train.py`, or `lightloom train` where it is installed."""
     return f"python src/{command}.py" if ROOT == CLONE else f"{PACKAGE.name} {command}"
@@ -61,4 +66,4 @@ def make_importable() -> None:
     source = str(ROOT / "src" if (ROOT / "src").is_dir() else ROOT)
     if source not in sys.path:
         sys.path.insert(0, source)
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (source, variable("PYTHONPATH"))))
+        os.environ["PYTHONPATH"] = search_path(source)

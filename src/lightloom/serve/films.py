@@ -22,12 +22,12 @@ from typing import Any
 from starlette.requests import Request
 
 from lightloom.core.atomic_io import write_text
-from lightloom.core.environment import variable
+from lightloom.core.places import search_path
 from lightloom.core.run_dir import read_json
 from lightloom.core.schema import entries, number, text, whole
 from lightloom.predict.web import Refused
 from lightloom.serve.bodies import MOST_FILM, chunks
-from lightloom.serve.inference import FILM, SOURCE, Inference
+from lightloom.serve.inference import FILM, Inference
 from lightloom.serve.messages import LATER, Ask
 from lightloom.serve.models import Models
 
@@ -195,8 +195,7 @@ class Films:
 
     async def _run(self, job: Job, inference: Inference) -> None:
         ours, theirs = socket.socketpair()
-        path = os.pathsep.join(filter(None, (str(SOURCE), variable("PYTHONPATH"))))
-        environment = os.environ | {"PYTHONPATH": path}
+        environment = os.environ | {"PYTHONPATH": search_path()}
         command = [sys.executable, "-m", "lightloom.serve.film", str(theirs.fileno())]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()

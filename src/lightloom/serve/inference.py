@@ -18,14 +18,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from lightloom.core.environment import variable
 from lightloom.core.errors import UserError
+from lightloom.core.places import search_path
 from lightloom.predict.web import Refused
 from lightloom.serve.messages import Ask, Ended, Failed, Hello, Refusal
 
 log = logging.getLogger("lightloom")
 LIVE, PICTURE, FILM = range(3)  # what is asked first
-SOURCE = Path(__file__).parents[2]
 LONGEST = 60.0  # seconds for a batch, after which the process is taken for stuck
 LOADING = 600.0  # seconds until the model is there
 AT_ONCE = 8  # inputs in a batch
@@ -95,8 +94,7 @@ class Inference:
     def start(self) -> None:
         """Start the process and wait until the model is loaded. Raises UserError where it cannot be."""
         ours, theirs = socket.socketpair()
-        path = os.pathsep.join(filter(None, (str(SOURCE), variable("PYTHONPATH"))))
-        own = {"PYTHONPATH": path, "MALLOC_ARENA_MAX": "2"}
+        own = {"PYTHONPATH": search_path(), "MALLOC_ARENA_MAX": "2"}
         command = [sys.executable, "-m", "lightloom.serve.worker", str(theirs.fileno())]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=os.environ | own)
         theirs.close()

@@ -16,13 +16,12 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
-import lightloom
 from lightloom.core import run_dir, watchdog
+from lightloom.core.places import search_path
 from lightloom.core.python_internals import run_exit_functions
 
 POSSIBLE = sys.platform == "linux"  # elsewhere the system's own libraries do not bear a fork
 LIBRARIES = ("torch.utils.tensorboard", "lightloom.cli.launch", "lightloom.engine.preflight", "lightloom.engine.train")
-SOURCE = Path(lightloom.__file__).parents[1]
 SERVER = multiprocessing.get_context("forkserver")
 
 
@@ -46,11 +45,10 @@ def _start_server(environment: Mapping[str, str]) -> None:
     alone is told how trials end.
     """
     before = {**os.environ}
-    paths = [str(SOURCE), *filter(None, [before.get("PYTHONPATH")])]
     resource_tracker.ensure_running()  # which unblocks signals
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _shielded())
     try:
-        os.environ.update({**environment, "PYTHONPATH": os.pathsep.join(paths)})
+        os.environ.update({**environment, "PYTHONPATH": search_path()})
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
